@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+
+/* A byte buffer with a limit: see buf.h. */
+
+#include "lib/base/buf.h"
+
+#include "lib/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BUF_FIRST 512
+
+int buf_append(struct buf *b, const void *data, size_t n, size_t limit, struct err *err)
+{
+	size_t need, cap;
+
+	if (__builtin_add_overflow(b->n, n, &need) || need > limit || need >= SIZE_MAX / 2)
+		return err_set(err, ERR_LIMIT, "more than %zu bytes", limit);
+	if (need + 1 > b->cap) {
+		for (cap = b->cap ? b->cap : BUF_FIRST; cap < need + 1;)
+			cap *= 2;
+		b->p = xrealloc(b->p, cap);
+		b->cap = cap;
+	}
+	if (n)
+		memcpy(b->p + b->n, data, n);
+	b->n = need;
+	b->p[b->n] = '\0';
+	return 0;
+}
+
+/* Drop the first n bytes, those that have been dealt with. */
+void buf_consume(struct buf *b, size_t n)
+{
+	if (n >= b->n) {
+		buf_reset(b);
+		return;
+	}
+	memmove(b->p, b->p + n, b->n - n + 1);
+	b->n -= n;
+}
+
+void buf_reset(struct buf *b)
+{
+	b->n = 0;
+	if (b->p)
+		b->p[0] = '\0';
+}
+
+void buf_deinit(struct buf *b)
+{
+	free(b->p);
+	*b = (struct buf){ 0 };
+}
+
+char *buf_steal(struct buf *b, size_t *out_n)
+{
+	char *p = b->p ? b->p : xstrdup("");
+
+	if (out_n)
+		*out_n = b->n;
+	*b = (struct buf){ 0 };
+	return p;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/err.h"
+
+#include <stddef.h>
+
+/* Bytes that grow, up to a limit that the owner names. Embedded; all-zero is empty and valid. */
+struct buf {
+	char *p; /* n bytes, then a NUL that is not counted; NULL while empty */
+	size_t n;
+	size_t cap;
+};
+
+/* Fails with ERR_LIMIT, leaving the buffer as it was, if more than `limit` bytes would be held. */
+int buf_append(struct buf *b, const void *data, size_t n, size_t limit, struct err *err);
+void buf_consume(struct buf *b, size_t n);
+void buf_reset(struct buf *b);
+void buf_deinit(struct buf *b);
+/* The bytes as a heap string; the buffer is empty afterwards. */
+char *buf_steal(struct buf *b, size_t *out_n);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Two kinds of time that do not mix. A deadline is monotonic; an expiry that came from elsewhere is
+ * wall time. Both are read from the loop (loop_mono(), loop_wall()), so that tests can fake them.
+ */
+struct mono {
+	uint64_t ns;
+};
+
+struct wall {
+	int64_t s; /* since the epoch */
+};
+
+#define NSEC_PER_MSEC UINT64_C(1000000)
+#define NSEC_PER_SEC  UINT64_C(1000000000)
+
+static inline struct mono mono_add_msec(struct mono t, uint64_t msec)
+{
+	return (struct mono){ t.ns + msec * NSEC_PER_MSEC };
+}
+
+static inline bool mono_before(struct mono a, struct mono b)
+{
+	return a.ns < b.ns;
+}
+
+/* From `from` to `to` in milliseconds, rounded up; 0 when `to` has passed. */
+static inline uint64_t mono_msec_until(struct mono from, struct mono to)
+{
+	return to.ns <= from.ns ? 0 : (to.ns - from.ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
+}
+
+static inline double mono_seconds_between(struct mono from, struct mono to)
+{
+	return to.ns <= from.ns ? 0 : (double)(to.ns - from.ns) / (double)NSEC_PER_SEC;
+}

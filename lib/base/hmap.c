@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The one place where uthash's macros are expanded: see hmap.h. */
+
+#include "lib/base/hmap.h"
+
+#include <assert.h>
+
+void hmap_add(struct hmap *m, struct hmap_node *node, const void *key, size_t key_len)
+{
+	assert(!hmap_find(m, key, key_len));
+	HASH_ADD_KEYPTR(hh, m->head, key, (unsigned)key_len, node);
+}
+
+struct hmap_node *hmap_find(const struct hmap *m, const void *key, size_t key_len)
+{
+	struct hmap_node *found = NULL;
+
+	HASH_FIND(hh, m->head, key, (unsigned)key_len, found);
+	return found;
+}
+
+void hmap_del(struct hmap *m, struct hmap_node *node)
+{
+	HASH_DEL(m->head, node);
+}
+
+size_t hmap_count(const struct hmap *m)
+{
+	return HASH_COUNT(m->head);
+}
+
+struct hmap_node *hmap_first(const struct hmap *m)
+{
+	return m->head;
+}
+
+struct hmap_node *hmap_next(const struct hmap_node *node)
+{
+	return node->hh.next;
+}

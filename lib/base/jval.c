@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+
+/* JSON by declaration: see jval.h. */
+
+#include "lib/base/jval.h"
+
+#include "lib/base/mem.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const json_t *in(const struct jval *v)
+{
+	return (const void *)v;
+}
+
+static const struct jval *out(const json_t *j)
+{
+	return (const void *)j;
+}
+
+struct jval *jval_parse(const char *p, size_t n, size_t limit, struct err *err)
+{
+	json_error_t why;
+	json_t *j;
+
+	if (n > limit) {
+		(void)err_set(err, ERR_LIMIT, "JSON of %zu bytes; at most %zu", n, limit);
+		return NULL;
+	}
+	j = json_loadb(p, n, JSON_REJECT_DUPLICATES, &why);
+	if (!j)
+		(void)err_set(err, ERR_INPUT, "not JSON: %.160s at byte %d", why.text,
+			      why.position);
+	return (void *)j;
+}
+
+struct jval *jval_free(struct jval *doc)
+{
+	json_decref((void *)doc);
+	return NULL;
+}
+
+static const json_t *member(const json_t *obj, const char *key, size_t n, enum jval_case which)
+{
+	const char *k;
+	json_t *v;
+
+	if (which == JVAL_CASE_EXACT)
+		return json_object_getn(obj, key, n);
+	/* the exact spelling wins over another one of the same object */
+	v = json_object_getn(obj, key, n);
+	if (v)
+		return v;
+	json_object_foreach((json_t *)(uintptr_t)obj, k, v)
+	{
+		if (strlen(k) == n && strncasecmp(k, key, n) == 0)
+			return v;
+	}
+	return NULL;
+}
+
+static const char *type_name(const json_t *v)
+{
+	switch (json_typeof(v)) {
+	case JSON_OBJECT:
+		return "an object";
+	case JSON_ARRAY:
+		return "an array";
+	case JSON_STRING:
+		return "a string";
+	case JSON_INTEGER:
+		return "a number";
+	case JSON_REAL:
+		return "a fraction";
+	case JSON_TRUE:
+	case JSON_FALSE:
+		return "a boolean";
+	case JSON_NULL:
+		return "null";
+	}
+	return "?";
+}
+
+/* The value at a dotted path. An intermediate that is not an object is a mistake, not an absence. */
+static int walk(const json_t *obj, const char *path, enum jval_case which, const json_t **out_v,
+		struct err *err)
+{
+	const json_t *v = obj;
+
+	for (const char *p = path; *p;) {
+		size_t n = strcspn(p, ".");
+
+		if (!json_is_object(v))
+			return err_set(err, ERR_INPUT, "%s: %.*s is not inside an object", path,
+				       (int)n, p);
+		v = member(v, p, n, which);
+		if (!v || json_is_null(v)) {
+			*out_v = NULL;
+			return 0;
+		}
+		p += n + (p[n] == '.');
+	}
+	*out_v = v;
+	return 0;
+}
+
+static bool int_from_text(const char *text, int64_t *out_n)
+{
+	char *end;
+	long long n;
+
+	errno = 0;
+	n = strtoll(text, &end, 10);
+	if (errno || end == text || *end)
+		return false;
+	*out_n = n;
+	return true;
+}
+
+static bool store(const json_t *v, enum jval_type type, void *to)
+{
+	switch (type) {
+	case JVAL_STR:
+		if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
+			return false;
+		*(const char **)to = json_string_value(v);
+		return true;
+	case JVAL_INT_ANY:
+		if (json_is_string(v))
+			return int_from_text(json_string_value(v), to);
+		__attribute__((fallthrough));
+	case JVAL_INT:
+		if (!json_is_integer(v))
+			return false;
+		*(int64_t *)to = json_integer_value(v);
+		return true;
+	case JVAL_BOOL:
+		if (!json_is_boolean(v))
+			return false;
+		*(bool *)to = json_is_true(v);
+		return true;
+	case JVAL_OBJ:
+	case JVAL_ARR:
+		if (type == JVAL_OBJ ? !json_is_object(v) : !json_is_array(v))
+			return false;
+		*(const struct jval **)to = out(v);
+		return true;
+	}
+	return false;
+}
+
+int jval_read(const struct jval *obj, const struct jval_field *fields, size_t n,
+	      enum jval_case which, struct err *err)
+{
+	static const char *const wanted[] = {
+		[JVAL_STR] = "a string",   [JVAL_INT] = "a whole number",
+		[JVAL_OBJ] = "an object",  [JVAL_INT_ANY] = "a whole number",
+		[JVAL_BOOL] = "a boolean", [JVAL_ARR] = "an array",
+	};
+
+	if (!json_is_object(in(obj)))
+		return err_set(err, ERR_INPUT, "expected an object");
+	for (size_t i = 0; i < n; i++) {
+		const struct jval_field *f = &fields[i];
+		const json_t *v = NULL;
+		int r = walk(in(obj), f->path, which, &v, err);
+
+		if (r < 0)
+			return r;
+		if (!v && f->required)
+			return err_set(err, ERR_INPUT, "%s is missing", f->path);
+		if (v && !store(v, f->type, f->out))
+			return err_set(err, ERR_INPUT, "%s: expected %s, found %s", f->path,
+				       wanted[f->type], type_name(v));
+	}
+	return 0;
+}
+
+size_t jval_len(const struct jval *array)
+{
+	return json_array_size(in(array));
+}
+
+const struct jval *jval_at(const struct jval *array, size_t i)
+{
+	return out(json_array_get(in(array), i));
+}
+
+const char *jval_as_str(const struct jval *v)
+{
+	return json_string_value(in(v));
+}
+
+const struct jval *jval_get(const struct jval *obj, const char *key)
+{
+	const json_t *v = json_object_get(in(obj), key);
+
+	return json_is_null(v) ? NULL : out(v);
+}
+
+int jval_each(const struct jval *obj, jval_pair_fn *fn, void *ctx)
+{
+	const char *k;
+	json_t *v;
+	int r;
+
+	json_object_foreach((json_t *)(uintptr_t)in(obj), k, v)
+	{
+		r = fn(ctx, k, out(v));
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static char *dump(const json_t *j, size_t *out_len)
+{
+	char *text = json_dumps(j, JSON_COMPACT);
+
+	if (!text)
+		text = xstrdup("{}"); /* only memory or invalid UTF-8, which jval_string() prevents */
+	if (out_len)
+		*out_len = strlen(text);
+	return text;
+}
+
+/* jansson takes UTF-8 only; text from a peer may be anything, so what it refuses is replaced. */
+static json_t *jval_string(const char *s)
+{
+	json_t *j = json_string(s);
+	char *copy;
+
+	if (j)
+		return j;
+	copy = xstrdup(s);
+	for (char *p = copy; *p; p++) {
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	}
+	j = json_string(copy);
+	free(copy);
+	return j;
+}
+
+char *jval_print_pairs(const struct jval_pair *pairs, size_t n, size_t *out_len)
+{
+	json_t *obj = json_object();
+	char *text;
+
+	for (size_t i = 0; i < n; i++) {
+		if (pairs[i].value)
+			(void)json_object_set_new(obj, pairs[i].key, jval_string(pairs[i].value));
+	}
+	text = dump(obj, out_len);
+	json_decref(obj);
+	return text;
+}
+
+char *jval_print(const struct jval *v, size_t *out_len)
+{
+	return dump(in(v), out_len);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * JSON by declaration, on top of jansson, whose types stay in jval.c: the list of fields that a
+ * caller writes is the shape of the document that it reads.
+ *
+ * As Kubernetes does, null counts as absent. Strings and nested values are borrowed from the document
+ * and live as long as it does. Duplicate keys are refused (RFC 8259 leaves them undefined).
+ */
+struct jval; /* a value inside a document, or the document itself */
+
+/* The document; `n` over `limit` is ERR_LIMIT. Depth is bounded by jansson (2048). */
+struct jval *jval_parse(const char *p, size_t n, size_t limit, struct err *err);
+struct jval *jval_free(struct jval *doc);
+
+static inline void jval_freep(struct jval **p)
+{
+	*p = jval_free(*p);
+}
+
+enum jval_type {
+	JVAL_STR,     /* const char *; embedded NUL is refused */
+	JVAL_INT,     /* int64_t */
+	JVAL_INT_ANY, /* int64_t, also from a numeric string ("86399") */
+	JVAL_BOOL,    /* bool */
+	JVAL_OBJ,     /* const struct jval * */
+	JVAL_ARR,     /* const struct jval * */
+};
+
+struct jval_field {
+	const char *path; /* dotted: "metadata.name"; a key with dots cannot be reached so */
+	enum jval_type type;
+	bool required;
+	void *out; /* left alone when the field is absent */
+};
+
+#define JVAL_MUST true
+#define JVAL_MAY  false
+
+/* Exact key names, or ASCII case ignored (the old agent's decoder did, so its users' objects do). */
+enum jval_case { JVAL_CASE_EXACT, JVAL_CASE_IGNORED };
+
+/* ERR_INPUT names the path, what was expected and what was found. */
+int jval_read(const struct jval *obj, const struct jval_field *fields, size_t n,
+	      enum jval_case which, struct err *err);
+
+/* arrays, objects */
+size_t jval_len(const struct jval *array);
+const struct jval *jval_at(const struct jval *array, size_t i);
+const char *jval_as_str(const struct jval *v); /* NULL when it is not a string */
+const struct jval *jval_get(const struct jval *obj, const char *key);
+typedef int jval_pair_fn(void *ctx, const char *key, const struct jval *v);
+/* Calls fn for each member until it returns non-zero, which is returned. */
+int jval_each(const struct jval *obj, jval_pair_fn *fn, void *ctx);
+
+/* writing */
+struct jval_pair {
+	const char *key;
+	const char *value; /* NULL: the pair is left out */
+};
+/* An object of strings in the order given, compact, on the heap. */
+char *jval_print_pairs(const struct jval_pair *pairs, size_t n, size_t *out_len);
+/* A value as compact JSON text, on the heap. */
+char *jval_print(const struct jval *v, size_t *out_len);

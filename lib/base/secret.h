@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stddef.h>
+
+/*
+ * Bytes that must not leak: tokens, client secrets, assertions. Not a char *, so that it cannot reach
+ * a log macro by accident; wiped when freed. Embedded; all-zero is empty.
+ */
+struct secret {
+	unsigned char *p;
+	size_t n;
+};
+
+void secret_set(struct secret *s, const void *p, size_t n); /* copies; wipes what was there */
+void secret_deinit(struct secret *s);			     /* wipes and frees; again is fine */

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+/*
+ * Text that came off the wire: a slice with an explicit length, never assumed to end in NUL. It
+ * borrows; who owns the bytes is said where the slice comes from.
+ */
+struct str {
+	const char *p;
+	size_t n;
+};
+
+#define STR(literal) ((struct str){ (literal), sizeof(literal) - 1 })
+
+static inline struct str str_of(const char *s)
+{
+	return (struct str){ s, s ? strlen(s) : 0 };
+}
+
+bool str_eq(struct str a, struct str b);
+/* ASCII only: identifiers, GUIDs, ARM ids, header names. */
+bool str_ieq(struct str a, struct str b);
+bool str_starts(struct str s, struct str prefix);
+bool str_istarts(struct str s, struct str prefix);
+
+/*
+ * Write `s` as the inside of a JSON string into `buf`, always terminated; what does not fit is cut
+ * between escapes. Control, quote, backslash and every byte outside ASCII are escaped, so the result
+ * is safe in a log line too. Returns the length written.
+ */
+size_t str_escape(char *buf, size_t size, struct str s);
+/* The longest escape of one byte, for sizing buffers. */
+#define STR_ESCAPE_MAX 6

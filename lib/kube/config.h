@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/base/secret.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Where the API server is and how to prove who we are: from a kubeconfig, else from what the kubelet
+ * puts into every pod (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/).
+ * Strings are owned by the config.
+ */
+struct kube_config {
+	char *server; /* URL without a trailing slash */
+	char *ca_file, *ca_data;
+	char *cert_file, *cert_data;
+	char *key_file;
+	struct secret key_data; /* PEM */
+	char *token_file;	/* re-read: at most once a minute, and at once after a 401 */
+	struct secret token;
+	char *server_name;
+	char *namespace; /* of the context, or the pod's own; NULL when unknown */
+	bool insecure;
+};
+
+/* `path`: --kubeconfig, or $KUBECONFIG; NULL or "": in-cluster. */
+int kube_config_load(struct kube_config *c, const char *path, struct err *err);
+/* Pure; `dir` is where relative paths start. Understands YAML and so JSON. */
+int kube_config_parse(struct kube_config *c, const char *text, size_t n, const char *dir,
+		      struct err *err);
+void kube_config_deinit(struct kube_config *c);
