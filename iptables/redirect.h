@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/base/inet.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+
+/*
+ * What the agent sees of the redirector: a process of its own that keeps the packet rules (see
+ * redirector.c for its theory of operation). redirect_spawn() forks it, so it is called first, while
+ * the process has one thread and no secret; the caller may then drop CAP_NET_ADMIN.
+ */
+struct redirect;
+
+enum redirect_backend { REDIRECT_AUTO, REDIRECT_NFT, REDIRECT_NONE, REDIRECT_BACKENDS };
+
+/* Fixed size: it crosses the socketpair as it is. */
+struct redirect_spec {
+	enum redirect_backend backend;
+	struct inet_ip metadata_ip;
+	uint16_t metadata_port;
+	struct inet_ip agent_ip; /* where pods' requests are sent: an address of this node */
+	uint16_t agent_port;
+	uint32_t sweep_msec; /* how often all is compared even without an event */
+	bool delete_conntrack;
+};
+
+enum redirect_state {
+	REDIRECT_STARTING, /* nothing installed yet */
+	REDIRECT_ACTIVE,   /* rules in place, as of the last comparison */
+	REDIRECT_FAILING,  /* they could not be written; being retried; `why` says what is wrong */
+	REDIRECT_GONE,	   /* the process ended: rules stand (un-owned), nobody repairs them */
+};
+
+struct redirect_status {
+	enum redirect_state state;
+	bool owned;		 /* the owned table is in place too */
+	uint32_t repairs;	 /* times that something was missing or altered and put back */
+	uint32_t last_repair_usec; /* from the event to the commit */
+	char why[200];
+};
+
+/* Called from the loop whenever the status changes. */
+typedef void redirect_status_fn(void *ctx, const struct redirect_status *s);
+
+struct redirect *redirect_spawn(struct err *err);
+/* Send the spec; the rules are installed soon after. */
+int redirect_start(struct redirect *r, struct loop *l, const struct redirect_spec *spec,
+		   redirect_status_fn *fn, void *ctx, struct err *err);
+const struct redirect_status *redirect_status(const struct redirect *r);
+/* Ends the process and waits for it (at most a second). The un-owned tables stay: guard and redirect. */
+struct redirect *redirect_free(struct redirect *r);
+DEFINE_CLEANUP(struct redirect, redirect_free);
+
+/* `nmi uninstall`: remove every table of ours, in this process. Nothing there is not an error. */
+int redirect_uninstall(struct err *err);
+const char *redirect_backend_name(enum redirect_backend b);
+int redirect_backend_parse(const char *name, enum redirect_backend *out, struct err *err);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/cleanup.h"
+
+#include <stddef.h>
+
+/*
+ * Counters, gauges and histograms from a table (metrics.def), printed in the Prometheus text format
+ * 0.0.4. Series appear with their first sample. A metric has at most `max_series` of them: past that
+ * every label value becomes "other", since label values can come from a pod.
+ */
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+#define METRIC_LABELS_MAX 4
+
+struct metric_desc {
+	const char *name;
+	enum metric_type type;
+	const char *help;
+	const char *labels[METRIC_LABELS_MAX]; /* names; NULL past the last */
+	const double *buckets;		       /* histograms: upper bounds, ascending, without +Inf */
+	size_t n_buckets;
+};
+
+struct metrics;
+
+struct metrics *metrics_new(const struct metric_desc *descs, size_t n, size_t max_series);
+struct metrics *metrics_free(struct metrics *m);
+DEFINE_CLEANUP(struct metrics, metrics_free);
+
+/* `id` is the index in descs; `values` has as many entries as the metric has labels. NULL metrics: no-op */
+void metric_add(struct metrics *m, size_t id, const char *const *values, double v);
+void metric_set(struct metrics *m, size_t id, const char *const *values, double v);
+void metric_observe(struct metrics *m, size_t id, const char *const *values, double v);
+double metric_get(const struct metrics *m, size_t id, const char *const *values); /* 0 if absent */
+/* The whole page, on the heap. */
+char *metrics_print(const struct metrics *m, size_t *out_len);

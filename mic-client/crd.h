@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct jval;
+
+/*
+ * The custom resources of aadpodidentity.k8s.io/v1, decoded. Pure. Field names of specs are matched
+ * without case, as the old agent's decoder did; a wrong type is an error that names the field.
+ * Objects are immutable once parsed and reference-counted: an answer under way keeps its identity
+ * while the store moves on.
+ */
+struct object_meta {
+	char *namespace, *name, *uid, *resource_version;
+};
+
+enum azure_identity_type {
+	AZURE_IDENTITY_USER_ASSIGNED = 0,
+	AZURE_IDENTITY_SERVICE_PRINCIPAL = 1,
+	AZURE_IDENTITY_CERTIFICATE = 2,
+};
+
+struct azure_identity {
+	unsigned refs;
+	struct object_meta meta;
+	int64_t type; /* enum azure_identity_type, or a number that we do not know */
+	char *client_id, *resource_id, *tenant_id, *ad_endpoint;
+	char *secret_name, *secret_namespace; /* clientPassword */
+	bool namespaced; /* annotation aadpodidentity.k8s.io/Behavior: namespaced */
+};
+
+struct azure_binding {
+	unsigned refs;
+	struct object_meta meta;
+	char *azure_identity; /* name */
+	char *selector;
+	int64_t weight;
+};
+
+struct label {
+	char *key, *value;
+};
+
+struct azure_exception {
+	unsigned refs;
+	struct object_meta meta;
+	struct label *labels;
+	size_t n_labels;
+};
+
+/* NULL with err set (ERR_INPUT) when the object is malformed; absent strings become "". */
+struct azure_identity *azure_identity_parse(const struct jval *obj, struct err *err);
+struct azure_identity *azure_identity_ref(const struct azure_identity *i);
+struct azure_identity *azure_identity_unref(struct azure_identity *i);
+DEFINE_CLEANUP(struct azure_identity, azure_identity_unref);
+
+struct azure_binding *azure_binding_parse(const struct jval *obj, struct err *err);
+struct azure_binding *azure_binding_unref(struct azure_binding *b);
+DEFINE_CLEANUP(struct azure_binding, azure_binding_unref);
+
+struct azure_exception *azure_exception_parse(const struct jval *obj, struct err *err);
+struct azure_exception *azure_exception_unref(struct azure_exception *e);
+DEFINE_CLEANUP(struct azure_exception, azure_exception_unref);
+
+/* "namespace/name" of any object, for messages about one that could not be parsed; never NULL. */
+void object_name_print(const struct jval *obj, char *buf, size_t size);
+/* Only what identifies an object; out is zeroed first. */
+int object_meta_parse(const struct jval *obj, struct object_meta *out, struct err *err);
+void object_meta_deinit(struct object_meta *m);
+/* metadata.labels or any object of strings, as an array on the heap. */
+int labels_parse(const struct jval *map, struct label **out, size_t *out_n, struct err *err);
+void labels_free(struct label *labels, size_t n);
+const char *labels_find(const struct label *labels, size_t n, const char *key);

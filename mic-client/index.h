@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/cleanup.h"
+#include "mic-client/crd.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * The identity objects of a cluster, indexed for the questions that match.c asks. Pure: no loop, no
+ * I/O. Lookups do not depend on how many objects there are.
+ */
+struct identity_index;
+
+struct identity_index *identity_index_new(void);
+struct identity_index *identity_index_free(struct identity_index *x);
+DEFINE_CLEANUP(struct identity_index, identity_index_free);
+
+/* feeding: an object is replaced by its namespace and name; the index takes the reference */
+void identity_index_put_identity_take(struct identity_index *x, struct azure_identity *i);
+void identity_index_put_binding_take(struct identity_index *x, struct azure_binding *b);
+void identity_index_put_exception_take(struct identity_index *x, struct azure_exception *e);
+
+enum identity_kind { KIND_IDENTITY, KIND_BINDING, KIND_EXCEPTION, IDENTITY_KINDS };
+void identity_index_remove(struct identity_index *x, enum identity_kind kind, const char *namespace,
+			   const char *name);
+/* A resync is a diff: what is not put between begin and end is dropped at end. */
+void identity_index_resync_begin(struct identity_index *x, enum identity_kind kind);
+void identity_index_resync_end(struct identity_index *x, enum identity_kind kind);
+size_t identity_index_count(const struct identity_index *x, enum identity_kind kind);
+
+/* asking: results are borrowed until the next change */
+const struct azure_identity *identity_index_identity(const struct identity_index *x,
+						     const char *namespace, const char *name);
+/* Calls fn for each binding of the namespace with exactly this selector, any order. */
+typedef void binding_fn(void *ctx, const struct azure_binding *b);
+void identity_index_bindings(const struct identity_index *x, const char *namespace,
+			     const char *selector, binding_fn *fn, void *ctx);
+/* True from fn ends the walk; the exception that ended it, or NULL. */
+typedef bool exception_fn(void *ctx, const struct azure_exception *e);
+const struct azure_exception *identity_index_exceptions(const struct identity_index *x,
+							const char *namespace, exception_fn *fn,
+							void *ctx);

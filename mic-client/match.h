@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "mic-client/crd.h"
+
+#include <stddef.h>
+
+struct identity_index;
+
+/*
+ * Who may have which identity: the policy, and nothing else. Pure functions over the index; shared
+ * by the agent, the controller and the kubectl plugin. Rules: aad-pod-identity's managed mode, with
+ * the differences of docs/differences.md.
+ */
+#define LABEL_BINDING "aadpodidbinding"
+
+/* Which of its identities a caller asks for; at most one kind in a request. */
+enum selector_kind {
+	SELECTOR_NONE,
+	SELECTOR_CLIENT_ID,
+	SELECTOR_RESOURCE_ID, /* msi_res_id, mi_res_id */
+	SELECTOR_OBJECT_ID,
+};
+
+struct selector {
+	enum selector_kind kind;
+	const char *value; /* "" for SELECTOR_NONE */
+};
+
+/* Of the pod, just what the rules read. */
+struct match_pod {
+	const char *namespace, *name;
+	const struct label *labels;
+	size_t n_labels;
+};
+
+enum match_result {
+	MATCH_GRANTED,
+	MATCH_EXCEPTED,		  /* an AzurePodIdentityException covers the pod: node's own identity */
+	MATCH_NO_LABEL,		  /* the pod has no label aadpodidbinding, or an empty one */
+	MATCH_NO_BINDING,	  /* no AzureIdentityBinding of the namespace selects the label */
+	MATCH_IDENTITY_NOT_FOUND, /* the bindings name AzureIdentity objects that do not exist */
+	MATCH_SELECTOR_NOT_BOUND, /* bound, but not to the identity that was asked for */
+	MATCH_SELECTOR_UNSUPPORTED, /* object_id: AzureIdentity does not hold it */
+	MATCH_RESULTS,
+};
+
+struct match_answer {
+	enum match_result result;
+	const struct azure_identity *identity;	 /* GRANTED; borrowed from the index */
+	const struct azure_binding *binding;	 /* GRANTED, or the first that failed; may be NULL */
+	const struct azure_exception *exception; /* EXCEPTED */
+	size_t candidates;			 /* identities that the pod is bound to */
+};
+
+/*
+ * Exceptions first, then managed mode: label = binding selector, binding and identity in the pod's
+ * namespace. Ids compare without case. Several candidates and no selector: highest binding weight,
+ * then identity name, then binding name.
+ */
+void match_managed(const struct identity_index *x, const struct match_pod *pod,
+		   const struct selector *sel, struct match_answer *out);
+/* One sentence for a person: what is missing, on which object, and what to do. */
+void match_explain(const struct match_pod *pod, const struct selector *sel,
+		   const struct match_answer *a, char *buf, size_t size);

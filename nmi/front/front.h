@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/base/inet.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct health;
+struct issuer;
+struct loop;
+struct metrics;
+struct proxy;
+
+/*
+ * The HTTP surface: three listeners (pods, probes, metrics) on the loop, the routes of routes.c, and
+ * the only place that knows libmicrohttpd.
+ */
+struct front;
+
+struct front_spec {
+	struct inet_ip address; /* of the pods' listener; unspecified: all */
+	uint16_t port;
+	uint16_t probe_port;   /* 0: no such listener */
+	uint16_t metrics_port; /* 0: no such listener */
+	bool metadata_header_required;
+	bool block_instance_metadata;
+	struct issuer *issuer;
+	struct proxy *proxy;
+	const struct health *health;
+	struct metrics *metrics;
+	void (*before_metrics)(void *ctx); /* refresh gauges before they are read; may be NULL */
+	void *before_metrics_ctx;
+};
+
+struct front *front_new(struct loop *l, const struct front_spec *spec, struct err *err);
+/* Takes no new connections; those with a request under way are finished. */
+void front_drain(struct front *f);
+size_t front_connections(const struct front *f);
+struct front *front_free(struct front *f); /* ends what is under way */
+DEFINE_CLEANUP(struct front, front_free);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/base/inet.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct jval;
+struct label;
+
+/*
+ * A pod, reduced to what is used. Immutable and reference-counted: a request under way keeps the
+ * snapshot that it was decided on.
+ */
+enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOWN_PHASE };
+
+struct pod {
+	unsigned refs;
+	char *uid, *namespace, *name, *service_account, *resource_version;
+	struct label *labels;
+	size_t n_labels;
+	struct inet_ip *ips; /* status.podIPs, or status.podIP where that is all there is */
+	size_t n_ips;
+	enum pod_phase phase;
+	bool host_network;
+	bool terminated; /* every container has ended: its IP is no longer its own */
+	bool deleting;	 /* metadata.deletionTimestamp is set */
+};
+
+/* NULL with ERR_INPUT naming the field; an IP that cannot be parsed is such an error. */
+struct pod *pod_parse(const struct jval *obj, struct err *err);
+struct pod *pod_ref(const struct pod *p);
+struct pod *pod_unref(struct pod *p);
+DEFINE_CLEANUP(struct pod, pod_unref);
+
+/* May it claim its IPs: Pending or Running, not all containers ended, not on the host's network. */
+bool pod_is_active(const struct pod *p);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/inet.h"
+
+#include <stddef.h>
+
+struct kube_client;
+struct loop;
+struct pod;
+struct pod_store;
+
+/*
+ * Which pod has this IP? Known ones are answered at once by resolver_peek(); an unknown one waits for
+ * the pod's event, then one GET at the API server (status.podIP on this node), then it is unknown.
+ * No polling. `done` exactly once, from the loop, unless cancelled.
+ */
+struct resolver;
+struct resolver_wait;
+
+enum resolve_result { RESOLVE_FOUND, RESOLVE_UNKNOWN, RESOLVE_AMBIGUOUS, RESOLVE_OVERLOADED };
+
+/* `pod` is borrowed for the call; set only with RESOLVE_FOUND. */
+typedef void resolve_done_fn(void *ctx, enum resolve_result result, const struct pod *pod);
+
+/* `client` NULL: no GET at the end of a wait. */
+struct resolver *resolver_new(struct loop *l, struct pod_store *store, struct kube_client *client,
+			      const char *node, unsigned wait_msec);
+struct resolver *resolver_free(struct resolver *r); /* silently cancels all waits */
+DEFINE_CLEANUP(struct resolver, resolver_free);
+
+enum resolve_result resolver_peek(const struct resolver *r, const struct inet_ip *ip,
+				  const struct pod **out);
+/* NULL when LIMIT_WAITING are waiting already. */
+struct resolver_wait *resolver_wait(struct resolver *r, const struct inet_ip *ip,
+				    resolve_done_fn *done, void *ctx);
+void resolver_cancel(struct resolver_wait *w);
+size_t resolver_waiting(const struct resolver *r);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "nmi/token/source.h"
+#include "nmi/token/token.h"
+
+#include <stddef.h>
+
+struct loop;
+struct metrics;
+
+/*
+ * Tokens by identity and resource, fetched at most once at a time and renewed before they run out.
+ * Owned by the agent; callbacks come from the loop, never from inside the call that asked. Who may
+ * have a token is decided before, for every request; the cache only saves the fetching.
+ *
+ * A flight is detached from its callers: when all have left, its answer still fills the cache. A
+ * failed renewal keeps the token that is still valid. Failures are remembered briefly, by class.
+ */
+struct token_cache;
+struct token_wait;
+
+struct token_cache_spec {
+	const struct token_source *const *by_type; /* by azure_identity_type; NULL: unsupported */
+	size_t n_types;
+	const struct token_source *node; /* for excepted pods */
+	size_t max_tokens, max_in_flight, max_waiting;
+};
+
+struct token_cache_stats {
+	unsigned long hits, misses, flights, stale, failures;
+	size_t tokens, in_flight, waiting;
+};
+
+struct token_cache *token_cache_new(struct loop *l, const struct token_cache_spec *spec,
+				    struct metrics *metrics);
+struct token_cache *token_cache_free(struct token_cache *c); /* silently cancels all */
+DEFINE_CLEANUP(struct token_cache, token_cache_free);
+
+/* A token that is good to hand out now, or NULL; borrowed until the loop runs again. */
+const struct token *token_cache_peek(struct token_cache *c, const struct token_ask *ask);
+/*
+ * `done` is given a token (borrowed for the call; token_ref() keeps it) or a failure. At the deadline
+ * the caller is told TOKEN_FAULT_DOWN while the flight goes on. Never NULL: what cannot be started is
+ * reported through `done` too.
+ */
+struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask *ask,
+				   struct mono deadline, token_done_fn *done, void *ctx);
+void token_cache_cancel(struct token_wait *w);
+const struct token_cache_stats *token_cache_stats(const struct token_cache *c);

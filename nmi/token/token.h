@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/clock.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/base/secret.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * An access token as IMDS describes it, ready to be answered. Reference-counted, immutable but for
+ * the count; the text is wiped when the last reference goes.
+ */
+struct token {
+	unsigned refs;
+	uint64_t id; /* unique in this process: front caches the finished answer by it */
+	struct wall expires_on;
+	struct wall not_before;
+	struct secret access_token;
+	char *client_id;
+	char *resource; /* as the client asked for it, byte for byte */
+};
+
+struct token_fields {
+	const char *access_token;
+	const char *client_id;
+	const char *resource;
+	int64_t expires_on, not_before;
+};
+struct token *token_new(const struct token_fields *f);
+struct token *token_ref(const struct token *t);
+struct token *token_unref(struct token *t);
+DEFINE_CLEANUP(struct token, token_unref);
+
+/*
+ * The answer of imds-compatible endpoints: an object of nine strings, in the order access_token,
+ * refresh_token (""), client_id, expires_in, expires_on, ext_expires_in, not_before, resource,
+ * token_type. expires_in counts from `now`. Into a heap buffer that the caller frees with
+ * token_body_free(), which wipes it.
+ */
+char *token_body(const struct token *t, struct wall now, size_t *out_len);
+void token_body_free(char *body, size_t len);
