@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "lib/base/clock.h"
 #include "nmi/token/source.h"
 
 #include <stddef.h>
