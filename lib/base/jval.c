@@ -55,8 +55,7 @@ static const json_t *member(const json_t *obj, const char *key, size_t n, enum j
 	v = json_object_getn(obj, key, n);
 	if (v)
 		return v;
-	json_object_foreach((json_t *)(uintptr_t)obj, k, v)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)obj, k, v) {
 		if (strlen(k) == n && strncasecmp(k, key, n) == 0)
 			return v;
 	}
@@ -208,8 +207,7 @@ int jval_each(const struct jval *obj, jval_pair_fn *fn, void *ctx)
 	json_t *v;
 	int r;
 
-	json_object_foreach((json_t *)(uintptr_t)in(obj), k, v)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)in(obj), k, v) {
 		r = fn(ctx, k, out(v));
 		if (r)
 			return r;
@@ -222,7 +220,8 @@ static char *dump(const json_t *j, size_t *out_len)
 	char *text = json_dumps(j, JSON_COMPACT);
 
 	if (!text)
-		text = xstrdup("{}"); /* only memory or invalid UTF-8, which jval_string() prevents */
+		text = xstrdup(
+			"{}"); /* only memory or invalid UTF-8, which jval_string() prevents */
 	if (out_len)
 		*out_len = strlen(text);
 	return text;

@@ -94,7 +94,8 @@ struct line {
 
 static void line_add(struct line *l, const char *s)
 {
-	size_t k = strlen(s), room = sizeof(l->p) - 2 - l->n; /* a newline and a NUL still to come */
+	size_t k = strlen(s),
+	       room = sizeof(l->p) - 2 - l->n; /* a newline and a NUL still to come */
 
 	if (k > room)
 		k = room;
@@ -208,8 +209,8 @@ static void emit(enum log_level level, const char *msg, const struct log_field *
 	{
 		char text[96];
 
-		snprintf(text, sizeof(text), "%lu log lines were dropped so far: stderr was not read",
-			 logger.dropped);
+		snprintf(text, sizeof(text),
+			 "%lu log lines were dropped so far: stderr was not read", logger.dropped);
 		emit(LOG_LEVEL_WARN, text, NULL, 0);
 	}
 }

@@ -19,7 +19,7 @@ struct metric_desc {
 	enum metric_type type;
 	const char *help;
 	const char *labels[METRIC_LABELS_MAX]; /* names; NULL past the last */
-	const double *buckets;		       /* histograms: upper bounds, ascending, without +Inf */
+	const double *buckets; /* histograms: upper bounds, ascending, without +Inf */
 	size_t n_buckets;
 };
 

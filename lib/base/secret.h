@@ -13,4 +13,4 @@ struct secret {
 };
 
 void secret_set(struct secret *s, const void *p, size_t n); /* copies; wipes what was there */
-void secret_deinit(struct secret *s);			     /* wipes and frees; again is fine */
+void secret_deinit(struct secret *s);			    /* wipes and frees; again is fine */

@@ -29,9 +29,8 @@ bool str_istarts(struct str s, struct str prefix)
 
 static size_t escape_byte(char out[STR_ESCAPE_MAX + 1], unsigned char c)
 {
-	static const char named[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n',
-				      ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"',
-				      ['\\'] = '\\' };
+	static const char named[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
+				      ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\' };
 
 	if (c < sizeof(named) && named[c]) {
 		out[0] = '\\';

@@ -40,7 +40,7 @@ struct reflector_spec {
 };
 
 enum reflector_state {
-	REFLECTOR_STARTING,	 /* no whole yet; left by a complete initial list or by a 404 if optional */
+	REFLECTOR_STARTING, /* no whole yet; left by a complete initial list or by a 404 if optional */
 	REFLECTOR_SYNCED,	 /* a whole was seen and a watch is open */
 	REFLECTOR_DISCONNECTED,	 /* a whole was seen; the watch is down and being retried */
 	REFLECTOR_NOT_INSTALLED, /* optional only: the server does not know the resource */

@@ -95,7 +95,8 @@ struct wall loop_wall(const struct loop *l)
 {
 	if (l->fake)
 		return (struct wall){ FAKE_WALL_START +
-				      (int64_t)((l->fake_now.ns - FAKE_MONO_START) / NSEC_PER_SEC) };
+				      (int64_t)((l->fake_now.ns - FAKE_MONO_START) /
+						NSEC_PER_SEC) };
 	return (struct wall){ time(NULL) };
 }
 

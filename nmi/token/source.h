@@ -26,11 +26,11 @@ struct token_ask {
 
 /* An upstream's refusal or failure, kept with what it said. err.http_status is the upstream's. */
 enum token_fault {
-	TOKEN_FAULT_REFUSED,   /* permanent: 400, 401, 403: asking again will not help */
-	TOKEN_FAULT_THROTTLED, /* 429 */
-	TOKEN_FAULT_UPDATING,  /* IMDS 410, 404: back within 70 s */
-	TOKEN_FAULT_DOWN,      /* unreachable, timeout, 5xx */
-	TOKEN_FAULT_GARBLED,   /* an answer that cannot be read */
+	TOKEN_FAULT_REFUSED,	 /* permanent: 400, 401, 403: asking again will not help */
+	TOKEN_FAULT_THROTTLED,	 /* 429 */
+	TOKEN_FAULT_UPDATING,	 /* IMDS 410, 404: back within 70 s */
+	TOKEN_FAULT_DOWN,	 /* unreachable, timeout, 5xx */
+	TOKEN_FAULT_GARBLED,	 /* an answer that cannot be read */
 	TOKEN_FAULT_UNSUPPORTED, /* no source for this type of identity */
 	TOKEN_FAULT_OVERLOADED,	 /* too many are waiting */
 };

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Metrics: see metric.h.
+ *
+ * A series is found by its label values joined with 0x1f, which no label value may contain (it is
+ * replaced). The page is written as Prometheus' text format 0.0.4 asks.
+ */
+
+#include "lib/base/metric.h"
+
+#include "lib/base/hmap.h"
+#include "lib/base/mem.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KEY_MAX	  640
+#define VALUE_MAX 255 /* the old agent's library dropped samples with longer label values */
+#define SEPARATOR '\x1f'
+
+struct series {
+	struct hmap_node node;
+	char *key;	  /* label values, each followed by SEPARATOR */
+	double value;	  /* counter, gauge; a histogram's sum */
+	uint64_t *counts; /* histogram: by bucket, +Inf last; not cumulated */
+};
+
+struct family {
+	const struct metric_desc *desc;
+	size_t n_labels;
+	struct hmap series;
+};
+
+struct metrics {
+	struct family *families;
+	size_t n, max_series;
+};
+
+struct metrics *metrics_new(const struct metric_desc *descs, size_t n, size_t max_series)
+{
+	struct metrics *m = xnew(struct metrics);
+
+	m->families = xcalloc(n, sizeof(struct family));
+	m->n = n;
+	m->max_series = max_series;
+	for (size_t i = 0; i < n; i++) {
+		m->families[i].desc = &descs[i];
+		while (m->families[i].n_labels < METRIC_LABELS_MAX &&
+		       descs[i].labels[m->families[i].n_labels])
+			m->families[i].n_labels++;
+	}
+	return m;
+}
+
+struct metrics *metrics_free(struct metrics *m)
+{
+	if (!m)
+		return NULL;
+	for (size_t i = 0; i < m->n; i++) {
+		hmap_for_each_safe(node, next, &m->families[i].series)
+		{
+			struct series *s = container_of(node, struct series, node);
+
+			hmap_del(&m->families[i].series, node);
+			free(s->counts);
+			free(s->key);
+			free(s);
+		}
+	}
+	free(m->families);
+	free(m);
+	return NULL;
+}
+
+/* Values are cut and made printable here, once, so that printing only has to quote. */
+static size_t make_key(char key[static KEY_MAX], size_t n_labels, const char *const *values)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_labels; i++) {
+		const char *v = values ? values[i] : "other";
+
+		for (size_t k = 0; v[k] && k < VALUE_MAX && n < KEY_MAX - METRIC_LABELS_MAX - 1;
+		     k++)
+			key[n++] = (char)(v[k] >= ' ' && v[k] < 0x7f ? v[k] : '?');
+		key[n++] = SEPARATOR;
+	}
+	key[n] = '\0';
+	return n;
+}
+
+static struct series *find(struct metrics *m, size_t id, const char *const *values, bool create)
+{
+	struct family *f = &m->families[id];
+	char key[KEY_MAX];
+	size_t n = make_key(key, f->n_labels, values);
+	struct hmap_node *node = hmap_find(&f->series, key, n);
+	struct series *s;
+
+	if (!node && create && hmap_count(&f->series) >= m->max_series && values) {
+		n = make_key(key, f->n_labels, NULL);
+		node = hmap_find(&f->series, key, n);
+	}
+	if (node)
+		return container_of(node, struct series, node);
+	if (!create)
+		return NULL;
+	s = xnew(struct series);
+	s->key = xstrdup(key);
+	if (f->desc->type == METRIC_HISTOGRAM)
+		s->counts = xcalloc(f->desc->n_buckets + 1, sizeof(uint64_t));
+	hmap_add(&f->series, &s->node, s->key, n);
+	return s;
+}
+
+void metric_add(struct metrics *m, size_t id, const char *const *values, double v)
+{
+	if (m)
+		find(m, id, values, true)->value += v;
+}
+
+void metric_set(struct metrics *m, size_t id, const char *const *values, double v)
+{
+	if (m)
+		find(m, id, values, true)->value = v;
+}
+
+void metric_observe(struct metrics *m, size_t id, const char *const *values, double v)
+{
+	const struct metric_desc *d;
+	struct series *s;
+	size_t i = 0;
+
+	if (!m)
+		return;
+	d = m->families[id].desc;
+	s = find(m, id, values, true);
+	while (i < d->n_buckets && v > d->buckets[i])
+		i++;
+	s->counts[i]++;
+	s->value += v;
+}
+
+double metric_get(const struct metrics *m, size_t id, const char *const *values)
+{
+	const struct series *s = m ? find((struct metrics *)(uintptr_t)m, id, values, false) : NULL;
+	double count = 0;
+
+	if (!s)
+		return 0;
+	if (!s->counts)
+		return s->value;
+	for (size_t i = 0; i <= m->families[id].desc->n_buckets; i++)
+		count += (double)s->counts[i];
+	return count;
+}
+
+static void print_labels(FILE *f, const struct family *fam, const char *key, const char *le)
+{
+	const char *p = key;
+
+	if (!fam->n_labels && !le)
+		return;
+	fputc('{', f);
+	for (size_t i = 0; i < fam->n_labels; i++) {
+		fprintf(f, "%s%s=\"", i ? "," : "", fam->desc->labels[i]);
+		for (; *p != SEPARATOR; p++) {
+			if (*p == '"' || *p == '\\')
+				fputc('\\', f);
+			fputc(*p, f);
+		}
+		p++;
+		fputc('"', f);
+	}
+	if (le)
+		fprintf(f, "%sle=\"%s\"", fam->n_labels ? "," : "", le);
+	fputc('}', f);
+}
+
+static void print_histogram(FILE *f, const struct family *fam, const struct series *s)
+{
+	const struct metric_desc *d = fam->desc;
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i <= d->n_buckets; i++) {
+		char le[32] = "+Inf";
+
+		if (i < d->n_buckets)
+			snprintf(le, sizeof(le), "%g", d->buckets[i]);
+		sum += s->counts[i];
+		fprintf(f, "%s_bucket", d->name);
+		print_labels(f, fam, s->key, le);
+		fprintf(f, " %" PRIu64 "\n", sum);
+	}
+	fprintf(f, "%s_sum", d->name);
+	print_labels(f, fam, s->key, NULL);
+	fprintf(f, " %.9g\n%s_count", s->value, d->name);
+	print_labels(f, fam, s->key, NULL);
+	fprintf(f, " %" PRIu64 "\n", sum);
+}
+
+char *metrics_print(const struct metrics *m, size_t *out_len)
+{
+	static const char *const type_name[] = { [METRIC_COUNTER] = "counter",
+						 [METRIC_GAUGE] = "gauge",
+						 [METRIC_HISTOGRAM] = "histogram" };
+	char *text = NULL;
+	FILE *f = open_memstream(&text, out_len);
+
+	if (!f)
+		return xstrdup("");
+	for (size_t i = 0; i < m->n; i++) {
+		const struct family *fam = &m->families[i];
+
+		if (!hmap_count(&fam->series))
+			continue;
+		fprintf(f, "# HELP %s %s\n# TYPE %s %s\n", fam->desc->name, fam->desc->help,
+			fam->desc->name, type_name[fam->desc->type]);
+		hmap_for_each_safe(node, next, &fam->series)
+		{
+			const struct series *s = container_of(node, struct series, node);
+
+			if (s->counts) {
+				print_histogram(f, fam, s);
+				continue;
+			}
+			fputs(fam->desc->name, f);
+			print_labels(f, fam, s->key, NULL);
+			fprintf(f, " %.15g\n", s->value);
+		}
+	}
+	fclose(f);
+	return text;
+}
