@@ -27,8 +27,10 @@ START_TEST(the_source_of_the_route_wins)
 	struct inet_ip peer = imds(), ip;
 	char text[INET_IP_TEXT_MAX];
 
-	lay_out("ip link add d0 type dummy && ip addr add 10.9.0.1/24 dev d0 && ip link set d0 up &&"
-		"ip link add d1 type dummy && ip addr add 10.8.0.1/24 dev d1 && ip link set d1 up &&"
+	lay_out("ip link add d0 type veth peer name p0 && ip link set p0 up && ip addr add "
+		"10.9.0.1/24 dev d0 && ip link set d0 up &&"
+		"ip link add d1 type veth peer name p1 && ip link set p1 up && ip addr add "
+		"10.8.0.1/24 dev d1 && ip link set d1 up &&"
 		"ip route add 169.254.169.254 dev d1");
 	ck_assert_int_eq(node_address_find(&peer, &ip, NULL), 0);
 	ck_assert_str_eq(inet_ip_print(&ip, text), "10.8.0.1");
@@ -40,7 +42,8 @@ START_TEST(without_a_route_an_address_of_the_node_is_taken)
 	struct inet_ip peer = imds(), ip;
 	char text[INET_IP_TEXT_MAX];
 
-	lay_out("ip link set lo up; ip link add d0 type dummy && ip addr add 10.9.0.1/24 dev d0 &&"
+	lay_out("ip link set lo up; ip link add d0 type veth peer name p0 && ip link set p0 up && "
+		"ip addr add 10.9.0.1/24 dev d0 &&"
 		"ip link set d0 up");
 	ck_assert_int_eq(node_address_find(&peer, &ip, NULL), 0);
 	ck_assert_str_eq(inet_ip_print(&ip, text), "10.9.0.1");
@@ -52,7 +55,8 @@ START_TEST(loopback_and_link_local_do_not_count)
 	struct inet_ip peer = imds(), ip;
 	struct err err = { 0 };
 
-	lay_out("ip link set lo up; ip link add d0 type dummy && ip addr add 169.254.7.7/16 dev d0 &&"
+	lay_out("ip link set lo up; ip link add d0 type veth peer name p0 && ip link set p0 up && "
+		"ip addr add 169.254.7.7/16 dev d0 &&"
 		"ip link set d0 up");
 	ck_assert_int_eq(node_address_find(&peer, &ip, &err), -ERR_UNAVAILABLE);
 	ck_assert_ptr_nonnull(strstr(err.msg, "--nmi-listen-address"));
