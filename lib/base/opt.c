@@ -212,7 +212,7 @@ static int take(const struct opt_table *t, void *config, const char *arg, const 
 	int used = 1;
 
 	if (!o)
-		return err_set(err, ERR_INPUT, "'%.80s': no such setting; see %s --help", arg,
+		return err_set(err, ERR_INPUT, "%.80s: no such setting; see %s --help", arg,
 			       t->prog);
 	if (arg[n] == '=')
 		value = arg + n + 1;
