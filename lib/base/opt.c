@@ -285,7 +285,7 @@ static void print_help_row(const struct opt *o, FILE *f)
 	char left[96], right[256];
 	int n;
 
-	n = snprintf(left, sizeof(left), "  %s%c%c --%s%s%s", o->letter ? "-" : "",
+	n = snprintf(left, sizeof(left), "  %s%c%c --%s%s%s", o->letter ? "-" : " ",
 		     o->letter ? o->letter : ' ', o->letter ? ',' : ' ', o->name,
 		     o->metavar ? "=" : "", o->metavar ? o->metavar : "");
 	snprintf(right, sizeof(right), "%s%s%s%s", o->help, *o->dflt ? " [" : "", o->dflt,
@@ -315,10 +315,10 @@ void opt_print_help(const struct opt_table *t, FILE *f)
 	env_name(env, t->prog, "");
 	fprintf(f,
 		"\nOther:\n"
-		"  -h,  --help                     Show this help\n"
-		"       --version                  Show the version\n"
-		"       --print-config             Show the effective settings and exit\n"
-		"       --print-options-rst        Show the settings as reStructuredText\n\n"
+		"  -h, --help                      Show this help\n"
+		"      --version                   Show the version\n"
+		"      --print-config              Show the effective settings and exit\n"
+		"      --print-options-rst         Show the settings as reStructuredText\n\n"
 		"Each setting can also come from the environment, as %s and its name in\n"
 		"capitals, '-' written '_'. The command line wins.\n",
 		env);
