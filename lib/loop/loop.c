@@ -313,6 +313,8 @@ int loop_turn(struct loop *l, int max_msec, struct err *err)
 	struct epoll_event events[BATCH];
 	int n;
 
+	if (l->deferred)
+		max_msec = 0; /* then something has happened already */
 	run_deferred(l);
 	n = wait_for_events(l, max_msec, events);
 	if (n < 0 && errno != EINTR)
