@@ -122,6 +122,10 @@ static int set_field(const struct opt *o, void *config, const char *value, struc
 	return err_set(err, ERR_INPUT, "no such type");
 }
 
+/*
+ * The prefix stands also before a name that begins with it: NMI_PORT, say, is set by Kubernetes to
+ * "tcp://..." in every pod beside a Service of the name nmi; NMI_NMI_PORT is not.
+ */
 static void env_name(char buf[static ENV_NAME_MAX], const char *prog, const char *name)
 {
 	snprintf(buf, ENV_NAME_MAX, "%s_%s", prog, name);
