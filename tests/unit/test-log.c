@@ -151,17 +151,26 @@ START_TEST(a_level_that_is_off_writes_nothing)
 }
 END_TEST
 
-START_TEST(errno_survives_logging)
+START_TEST(a_write_that_fails_is_counted_and_leaves_errno_and_the_process_alone)
 {
 	unsigned long before = log_dropped();
 	struct log_pipe p;
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
 
-	start(&p, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
-	close(p.out);
+	ck_assert_int_ge(full, 0);
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_set_fd(full);
 	errno = EXDEV;
-	log_err("into a pipe that nobody reads");
+	log_err("to where every write fails");
 	ck_assert_int_eq(errno, EXDEV);
 	ck_assert_uint_eq(log_dropped(), before + 1);
+	close(full);
+
+	/* nor is SIGPIPE raised where nobody reads any more */
+	start(&p, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	close(p.out);
+	log_err("into a pipe that nobody reads");
+	ck_assert_uint_eq(log_dropped(), before + 2);
 	close(p.in);
 	/* the next record tells of it, which must not be another test's */
 	start(&p, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
@@ -244,7 +253,7 @@ START_TEST(a_field_for_which_no_room_is_left_is_left_out_whole)
 	for (int i = 0; i < 2; i++) {
 		struct log_pipe p;
 		const char *line;
-		size_t whole = 0;
+		size_t whole = 0, keys = 0;
 
 		start(&p, formats[i], LOG_LEVEL_INFO);
 		log_write(LOG_LEVEL_INFO, fields, 10, "m");
@@ -254,7 +263,10 @@ START_TEST(a_field_for_which_no_room_is_left_is_left_out_whole)
 			whole++;
 			ck_assert_uint_eq(strspn(at, "v"), sizeof(value) - 1);
 		}
+		for (const char *at = line; (at = strstr(at, "key")); at++)
+			keys++;
 		ck_assert_uint_eq(whole, 6);
+		ck_assert_uint_eq(keys, whole);
 		ck_assert(strstr(line, "last") && strstr(line, "short"));
 		stop(&p);
 	}
@@ -334,7 +346,7 @@ END_TEST
 UNIT_MAIN("log", UNIT(a_text_record_is_time_level_message_and_fields),
 	  UNIT(a_json_record_is_one_object_with_the_same),
 	  UNIT(hostile_text_stays_inside_its_record), UNIT(a_level_that_is_off_writes_nothing),
-	  UNIT(errno_survives_logging),
+	  UNIT(a_write_that_fails_is_counted_and_leaves_errno_and_the_process_alone),
 	  UNIT_LOOP(a_long_field_is_cut_and_says_so_and_the_line_stays_whole, lengths),
 	  UNIT_LOOP(a_long_message_is_cut_and_the_fields_still_fit, lengths),
 	  UNIT(a_field_for_which_no_room_is_left_is_left_out_whole),

@@ -24,6 +24,8 @@ static const struct {
 	{ S("a\0b"), S("a\0c"), false, false, false, false },
 	{ S("a\0b"), S("A\0B"), false, true, false, true },
 	{ S("a\0"), S("a"), false, false, true, true },
+	{ S("a\0b"), S("axb"), false, false, false, false },
+	{ S("axb"), S("a\0b"), false, false, false, false },
 	{ S("[{"), S("{["), false, false, false, false },
 	{ S("@"), S("`"), false, false, false, false },
 	{ S("["), S("{"), false, false, false, false },
