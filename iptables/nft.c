@@ -50,6 +50,7 @@ struct nft {
 	struct redirect_spec spec;
 	struct nft_ctx *writer, *reader;
 	char *standard[RULESET_TABLES]; /* NULL until taken */
+	unsigned altered; /* what the last verify() found so; all that the next apply() writes */
 	bool owned;
 	bool no_ownership; /* the kernel cannot: not asked again */
 	bool old_chain;
@@ -214,6 +215,12 @@ static int nft_apply(void *state, struct backend_report *report, struct err *err
 	struct nft *n = state;
 	int r = -(int)ERR_REFUSED;
 
+	/* The quick way of a repair: what is right stays, its counters too. */
+	if (n->altered && write_tables(n, n->altered, NULL) == 0) {
+		n->altered = 0;
+		report_on(n, report);
+		return 0;
+	}
 	n->old_chain = run(n->reader, OLD_CHAIN, NULL, NULL) == 0;
 	if (!n->no_ownership)
 		r = write_tables(n, KEPT | LIVE, err);
@@ -225,26 +232,27 @@ static int nft_apply(void *state, struct backend_report *report, struct err *err
 	}
 	if (r < 0)
 		return err_wrap(err, "writing the packet rules");
+	n->altered = 0;
 	report_on(n, report);
 	return 0;
 }
 
+/* Adds the table to n->altered if it is; `why` then says how. */
 static int verify_table(struct nft *n, enum ruleset_table t, char why[static RULESET_WHY_MAX],
-			bool *out_same, struct err *err)
+			struct err *err)
 {
 	_cleanup_free_ char *listing = NULL;
-	int r;
+	int r = list(n, t, &listing, err);
 
-	if (!n->standard[t]) {
+	if (r < 0)
+		return r;
+	if (n->standard[t] && ruleset_same(t, n->standard[t], listing, why))
+		return 0;
+	n->altered |= 1U << t;
+	if (!n->standard[t])
 		snprintf(why, RULESET_WHY_MAX, "table %s was never read back undisturbed",
 			 ruleset_table_name(t));
-		*out_same = false;
-		return 0;
-	}
-	r = list(n, t, &listing, err);
-	if (r == 0)
-		*out_same = ruleset_same(t, n->standard[t], listing, why);
-	return r;
+	return 0;
 }
 
 static int nft_verify(void *state, enum backend_verdict *out, struct backend_report *report,
@@ -252,19 +260,20 @@ static int nft_verify(void *state, enum backend_verdict *out, struct backend_rep
 {
 	struct nft *n = state;
 	char why[RULESET_WHY_MAX];
-	bool same = false;
-	int r = verify_table(n, RULESET_KEPT, why, &same, err);
+	int r;
 
-	if (r == 0 && same && n->owned)
-		r = verify_table(n, RULESET_LIVE, why, &same, err);
+	n->altered = 0;
+	r = verify_table(n, RULESET_KEPT, why, err);
+	if (r == 0 && n->owned && !n->altered)
+		r = verify_table(n, RULESET_LIVE, why, err);
 	if (r < 0)
 		return r;
-	if (same && !n->owned)
+	if (!n->altered && !n->owned)
 		try_live(n);
 	report_on(n, report);
-	if (!same)
+	if (n->altered)
 		snprintf(report->text, sizeof(report->text), "%s", why);
-	*out = same ? BACKEND_SAME : BACKEND_ALTERED;
+	*out = n->altered ? BACKEND_ALTERED : BACKEND_SAME;
 	return 0;
 }
 

@@ -132,7 +132,8 @@ start_agent() {
 get() { # get NAMESPACE [ADDRESS PORT [FROM]]: what a client there is told
 	local ns=$1
 	shift
-	on "$ns" "$TOOL" get "${@:-$IMDS}" ${2:-80}
+	[ $# -gt 0 ] || set -- $IMDS 80
+	on "$ns" "$TOOL" get "$@"
 }
 
 rules() { # rules: nftables text on stdin, into the node
