@@ -122,10 +122,10 @@ static void answer_init(struct issue_answer *a)
 /* looking */
 
 enum look {
-	LOOK_REFUSED, /* the answer says why */
-	LOOK_UNKNOWN, /* nobody is known to have the address */
+	LOOK_REFUSED,  /* the answer says why */
+	LOOK_UNKNOWN,  /* nobody is known to have the address */
 	LOOK_UNSYNCED, /* the pod is known, the identity objects have not been seen */
-	LOOK_GRANTED, /* `ask` is what to fetch */
+	LOOK_GRANTED,  /* `ask` is what to fetch */
 };
 
 struct sight {
@@ -142,7 +142,8 @@ static void note_choice(const struct issue_request *req, const struct pod *pod,
 	    !log_enabled(LOG_LEVEL_DEBUG))
 		return;
 	log_write(LOG_LEVEL_DEBUG, fields, ARRAY_SIZE(fields),
-		  "pod %s/%s names none of its %zu identities: AzureIdentity %s, chosen by weight, then name",
+		  "pod %s/%s names none of its %zu identities: AzureIdentity %s, chosen by weight, "
+		  "then name",
 		  pod->namespace, pod->name, m->candidates, m->identity->meta.name);
 }
 
@@ -199,7 +200,8 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 		return LOOK_GRANTED;
 	if (lacks_client_id(m.identity)) {
 		refuse(a, REASON_IDENTITY_INVALID,
-		       "pod %s/%s: AzureIdentity %s/%s has no spec.clientID; set it to the client id of the managed identity",
+		       "pod %s/%s: AzureIdentity %s/%s has no spec.clientID; set it to the client "
+		       "id of the managed identity",
 		       pod->namespace, pod->name, m.identity->meta.namespace,
 		       m.identity->meta.name);
 		return LOOK_REFUSED;
@@ -218,7 +220,8 @@ static enum look look(const struct issuer *i, const struct issue_request *req, s
 		return LOOK_UNKNOWN;
 	case RESOLVE_AMBIGUOUS:
 		refuse(a, REASON_AMBIGUOUS_IP,
-		       "more than one running pod of this node has the address %s, so none of them is served; ask again when the older one has ended",
+		       "more than one running pod of this node has the address %s, so none of them "
+		       "is served; ask again when the older one has ended",
 		       inet_ip_print(&req->peer, ip));
 		return LOOK_REFUSED;
 	case RESOLVE_OVERLOADED:
@@ -240,7 +243,8 @@ static void refuse_unknown(struct issue_answer *a, const struct inet_ip *peer)
 	char ip[INET_IP_TEXT_MAX];
 
 	refuse(a, REASON_POD_UNKNOWN,
-	       "no running pod of this node is known to have the address %s; ask again if it has just started (pods on the host's network have no address of their own)",
+	       "no running pod of this node is known to have the address %s; ask again if it has "
+	       "just started (pods on the host's network have no address of their own)",
 	       inet_ip_print(peer, ip));
 }
 
@@ -250,14 +254,16 @@ static void refuse_moved(struct issue_answer *a, const struct issue *q)
 	char ip[INET_IP_TEXT_MAX];
 
 	refuse(a, REASON_POD_UNKNOWN,
-	       "the address %s left pod %s/%s while its request was under way, so nothing is handed out; ask again",
+	       "the address %s left pod %s/%s while its request was under way, so nothing is "
+	       "handed out; ask again",
 	       inet_ip_print(&q->req.peer, ip), q->pod->namespace, q->pod->name);
 }
 
 static void refuse_unsynced(struct issue_answer *a, const struct pod *pod)
 {
 	refuse(a, REASON_NOT_SYNCED,
-	       "pod %s/%s: the identity objects have not been read from the API server yet; ask again, and if that does not help look at the agent's readiness",
+	       "pod %s/%s: the identity objects have not been read from the API server yet; ask "
+	       "again, and if that does not help look at the agent's readiness",
 	       pod->namespace, pod->name);
 }
 
@@ -286,7 +292,8 @@ static void advise(char *buf, size_t size, const struct token_failure *fail,
 		   const struct azure_identity *identity)
 {
 	static const char *const advice[] = {
-		[TOKEN_FAULT_REFUSED] = "asking again will not help: check the identity and the resource",
+		[TOKEN_FAULT_REFUSED] =
+			"asking again will not help: check the identity and the resource",
 		[TOKEN_FAULT_THROTTLED] = "this VM asks for too many tokens; ask again later",
 		[TOKEN_FAULT_UPDATING] = "it is back within 70 s; ask again",
 		[TOKEN_FAULT_DOWN] = "ask again",
@@ -294,12 +301,13 @@ static void advise(char *buf, size_t size, const struct token_failure *fail,
 		[TOKEN_FAULT_UNSUPPORTED] = "use a managed identity (spec.type 0)",
 		[TOKEN_FAULT_OVERLOADED] = "ask again",
 	};
-	const char *id = identity && identity->resource_id[0] ? identity->resource_id :
-								"<its resource id>";
+	const char *id = identity && identity->resource_id[0] ? identity->resource_id
+							      : "<its resource id>";
 
 	if (fail->not_assigned)
 		(void)snprintf(buf, size,
-			       "the managed identity is not assigned to this node's VM: az vmss identity assign -g <group> -n <scale set> --identities %s",
+			       "the managed identity is not assigned to this node's VM: az vmss "
+			       "identity assign -g <group> -n <scale set> --identities %s",
 			       id);
 	else
 		(void)snprintf(buf, size, "%s", advice[fail->fault]);
@@ -431,7 +439,8 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 			return;
 		}
 		refuse(&a, REASON_NOT_SYNCED,
-		       "pod %s/%s: its identity was changed twice while a token was fetched; ask again",
+		       "pod %s/%s: its identity was changed twice while a token was fetched; ask "
+		       "again",
 		       q->pod->namespace, q->pod->name);
 	} else if (seen == LOOK_GRANTED && tok) {
 		grant(&a, tok);

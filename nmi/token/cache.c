@@ -168,8 +168,9 @@ static struct token_failure failure_after(const struct token_failure *said, stru
 	uint64_t gone = (now.ns - since.ns) / NSEC_PER_SEC;
 
 	if (fail.retry_after_sec > 1)
-		fail.retry_after_sec =
-			fail.retry_after_sec > gone + 1 ? fail.retry_after_sec - (unsigned)gone : 1;
+		fail.retry_after_sec = fail.retry_after_sec > gone + 1
+					       ? fail.retry_after_sec - (unsigned)gone
+					       : 1;
 	return fail;
 }
 
@@ -513,8 +514,8 @@ static void flight_send(struct flight *f)
 static void pump(struct token_cache *c)
 {
 	while (c->stats.in_flight < c->spec.max_in_flight) {
-		struct flight *f = c->queues[QUEUE_WAITED] ? c->queues[QUEUE_WAITED] :
-							     c->queues[QUEUE_RENEWAL];
+		struct flight *f = c->queues[QUEUE_WAITED] ? c->queues[QUEUE_WAITED]
+							   : c->queues[QUEUE_RENEWAL];
 
 		if (!f)
 			return;
@@ -704,11 +705,10 @@ static void on_deadline(struct loop_timer *t)
 {
 	struct token_wait *w = container_of(t, struct token_wait, deadline);
 	struct flight *f = w->flight;
-	const struct token_failure fail =
-		make_failure(TOKEN_FAULT_DOWN, ERR_TIMEOUT,
-			     f->state == FLIGHT_SENT ?
-				     "no answer yet; when it comes it will be kept" :
-				     "too many other tokens are being fetched, try again");
+	const struct token_failure fail = make_failure(
+		TOKEN_FAULT_DOWN, ERR_TIMEOUT,
+		f->state == FLIGHT_SENT ? "no answer yet; when it comes it will be kept"
+					: "too many other tokens are being fetched, try again");
 	struct outcome o = { .fail = fail };
 
 	wait_leave_flight(w);

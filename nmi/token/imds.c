@@ -19,6 +19,7 @@
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
 #include "nmi/token/policy.h"
+#include "nmi/token/token.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -38,11 +39,12 @@
 
 /* failures */
 
-static struct token *failed(struct token_failure *fail, enum token_fault fault, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+static struct token *failed(struct token_failure *fail, enum token_fault fault, const char *fmt,
+			    ...) __attribute__((format(printf, 3, 4)));
 
 /* Always NULL, so that a parser can return it. */
-static struct token *failed(struct token_failure *fail, enum token_fault fault, const char *fmt, ...)
+static struct token *failed(struct token_failure *fail, enum token_fault fault, const char *fmt,
+			    ...)
 {
 	static const enum err_kind kinds[] = {
 		[TOKEN_FAULT_REFUSED] = ERR_REFUSED,	  [TOKEN_FAULT_THROTTLED] = ERR_UNAVAILABLE,
@@ -231,8 +233,8 @@ static struct token *parse_success(const char *body, size_t n, const struct toke
 	if (!doc || read_answer(doc, &a, &err) < 0) {
 		/* the parser's words may quote the text, so they stay here */
 		(void)failed(fail, TOKEN_FAULT_GARBLED, "IMDS sent an answer that %s",
-			     doc ? "lacks fields of a token or has them in another type" :
-				   "is not JSON");
+			     doc ? "lacks fields of a token or has them in another type"
+				 : "is not JSON");
 	} else if ((fault = fault_in(&a, ask, now))) {
 		(void)failed(fail, TOKEN_FAULT_GARBLED, "IMDS sent a token that is not used: %s",
 			     fault);
@@ -257,8 +259,8 @@ struct token *imds_answer_parse(long status, const char *body, size_t n, const c
 				struct token_failure *out_fail)
 {
 	struct token_failure fail = { 0 };
-	struct token *tok = status == 200 ? parse_success(body, n, ask, now, &fail) :
-					    parse_error(status, body, n, retry_after, &fail);
+	struct token *tok = status == 200 ? parse_success(body, n, ask, now, &fail)
+					  : parse_error(status, body, n, retry_after, &fail);
 
 	if (!tok)
 		*out_fail = fail;
@@ -377,8 +379,8 @@ struct imds_source *imds_source_free(struct imds_source *s)
 /* The names are aad-pod-identity's, which its dashboards select by. */
 static const char *operation_of(const struct imds_fetch *f)
 {
-	return f->identity || f->selector.kind != SELECTOR_NONE ? "adal_token_msi_userassignedid" :
-								  "adal_token_msi";
+	return f->identity || f->selector.kind != SELECTOR_NONE ? "adal_token_msi_userassignedid"
+								: "adal_token_msi";
 }
 
 static struct token *read_reply(const struct imds_fetch *f, const struct http_reply *reply,
@@ -433,8 +435,9 @@ static bool is_askable(const struct token_ask *ask, struct token_failure *fail)
 		return false;
 	}
 	if (i->client_id[strspn(i->client_id, " \t\r\n")] == '\0') {
-		(void)failed(fail, TOKEN_FAULT_REFUSED, "AzureIdentity %s/%s: spec.clientID is empty",
-			     i->meta.namespace, i->meta.name);
+		(void)failed(fail, TOKEN_FAULT_REFUSED,
+			     "AzureIdentity %s/%s: spec.clientID is empty", i->meta.namespace,
+			     i->meta.name);
 		return false;
 	}
 	if (strlen(i->client_id) > LIMIT_PARAM_BYTES) {
@@ -464,8 +467,8 @@ static struct http_call *send_request(struct imds_fetch *f, const struct token_a
 	return http_send(f->source->http, &req, err);
 }
 
-static void *fetch_start(void *ctx, const struct token_ask *ask, token_done_fn *done, void *done_ctx,
-			 struct token_failure *out_fail)
+static void *fetch_start(void *ctx, const struct token_ask *ask, token_done_fn *done,
+			 void *done_ctx, struct token_failure *out_fail)
 {
 	struct imds_source *s = ctx;
 	struct err err = { 0 };

@@ -118,8 +118,7 @@ static size_t put_string(char *to, size_t at, struct str s)
 		if (n == 1 && ((unsigned char)s.p[i] < 0x20 || s.p[i] == '"' || s.p[i] == '\\')) {
 			char escaped[STR_ESCAPE_MAX + 1];
 
-			one = (struct str){ escaped,
-					    str_escape(escaped, sizeof(escaped), one) };
+			one = (struct str){ escaped, str_escape(escaped, sizeof(escaped), one) };
 			at = put(to, at, one);
 			continue;
 		}
