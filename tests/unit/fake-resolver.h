@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "nmi/pods/resolver.h"
+
+/*
+ * Stands in for nmi/pods at link time: one address, which belongs to whom the test says. Pods are the
+ * test's own; their references are counted and nothing is freed.
+ */
+struct resolver {
+	enum resolve_result result;
+	const struct pod *pod;
+	struct resolver_wait *waits;
+	size_t n_waits;
+	bool full; /* resolver_wait() gives NULL */
+};
+
+/* All who wait are told what the resolver says now. */
+void fake_resolver_tell(struct resolver *r);
