@@ -144,11 +144,8 @@ sb_net_up() {
 		link add eth0 netns $SB_NODE type veth peer name eth0 netns $SB_API
 		link add imds0 netns $SB_NODE type veth peer name eth0 netns $SB_IMDS
 	END
-	sb_in "$SB_NODE" sh -ec 'cd /proc/sys/net/ipv4
-		echo 1 >ip_forward
-		for c in all default eth0 imds0; do
-			echo 2 >conf/$c/rp_filter; echo 0 >conf/$c/route_localnet; echo 0 >conf/$c/send_redirects
-		done' || return
+	sb_in "$SB_NODE" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward' || return
+	sb_link_settings "$SB_NODE" all default eth0 imds0 || return
 	ip -n "$SB_NODE" -batch - <<-END || return
 		link set lo up
 		addr add $SB_NODE_IP/24 dev eth0
@@ -173,6 +170,17 @@ sb_net_up() {
 	END
 }
 
+sb_link_settings() { # NAMESPACE LINK...: what kube-proxy in nftables mode and the CNI leave them at
+	local ns=$1 link text=
+	shift
+	for link in "$@"; do
+		text+="cd /proc/sys/net/ipv4/conf/$link
+			echo 2 >rp_filter; echo 0 >route_localnet; echo 0 >send_redirects
+		"
+	done
+	sb_in "$ns" sh -ec "$text"
+}
+
 sb_pod_ns() { printf 'nmi-%s-pod-%s\n' "$SB_NAME" "$1"; }
 
 sb_pod_net() { # POD IP: what the CNI does
@@ -183,8 +191,7 @@ sb_pod_net() { # POD IP: what the CNI does
 	link=azv$((n + 1))
 	ip netns add "$ns" || return
 	ip link add "$link" netns "$SB_NODE" type veth peer name eth0 netns "$ns" || return
-	sb_in "$SB_NODE" sh -ec "cd /proc/sys/net/ipv4/conf/$link
-		echo 1 >proxy_arp; echo 2 >rp_filter; echo 0 >route_localnet" || return
+	sb_link_settings "$SB_NODE" "$link" || return
 	ip -n "$SB_NODE" -batch - <<-END || return
 		link set $link address $SB_GATEWAY_MAC
 		link set $link up
@@ -243,7 +250,7 @@ sb_imds_start() {
 
 sb_up_parts() {
 	mkdir -p "$SB_DIR/pods" && chmod 700 "$SB_DIR" && sb_net_up && sb_credentials && sb_api_start &&
-		sb_imds_start
+		sb_imds_start && sb_cluster_objects
 }
 
 sb_up() {
@@ -304,12 +311,13 @@ sb_meta() { # NAMESPACE NAME [LABELS (JSON)]
 }
 
 sb_labels() { # key=value,... as JSON
-	local pair out= IFS=,
+	local pair out='' IFS=,
 	for pair in $1; do out+="${out:+,}\"${pair%%=*}\":\"${pair#*=}\""; done
 	printf '{%s}' "$out"
 }
 
 sb_identity() { # NAMESPACE NAME CLIENT-ID [RESOURCE-ID [TYPE]]
+	sb_namespace "$1" || return
 	sb_apply "$SB_GROUP/namespaces/$1/azureidentities" "$2" "{\"apiVersion\":\"${SB_GROUP#apis/}\",
 		\"kind\":\"AzureIdentity\",$(sb_meta "$1" "$2"),
 		\"spec\":{\"type\":${5:-0},\"clientID\":\"$3\",\"resourceID\":\"${4:-}\"}}"
@@ -322,6 +330,7 @@ sb_binding() { # NAMESPACE NAME IDENTITY SELECTOR [WEIGHT]
 }
 
 sb_exception() { # NAMESPACE NAME key=value,...
+	sb_namespace "$1" || return
 	sb_apply "$SB_GROUP/namespaces/$1/azurepodidentityexceptions" "$2" "{\"apiVersion\":\"${SB_GROUP#apis/}\",
 		\"kind\":\"AzurePodIdentityException\",$(sb_meta "$1" "$2"),
 		\"spec\":{\"podLabels\":$(sb_labels "$3")}}"
@@ -329,6 +338,7 @@ sb_exception() { # NAMESPACE NAME key=value,...
 
 sb_pod_object() { # POD NAMESPACE IP [key=value,...]
 	local status
+	sb_namespace "$2" || return
 	status="\"status\":{\"phase\":\"Running\",\"hostIP\":\"$SB_NODE_IP\",\"podIP\":\"$3\",
 		\"podIPs\":[{\"ip\":\"$3\"}],\"containerStatuses\":[{\"name\":\"main\",\"image\":\"sandbox\",
 		\"imageID\":\"\",\"ready\":true,\"restartCount\":0,\"state\":{\"running\":{}}}]}"
@@ -346,8 +356,8 @@ sb_add_pod() { # POD NAMESPACE IP [key=value,...]
 }
 
 sb_del_pod() { # POD: in the order of a real node: the network first, the object after
-	local ns ip
-	read -r ns ip <"$SB_DIR/pods/$1" || return
+	local ns
+	read -r ns _ <"$SB_DIR/pods/$1" || return
 	sb_del_pod_net "$1"
 	rm -f "$SB_DIR/pods/$1"
 	sb_api DELETE "api/v1/namespaces/$ns/pods/$1?gracePeriodSeconds=0" >/dev/null
@@ -370,10 +380,28 @@ sb_kubectl() {
 	sb_in "$SB_NODE" env HOME="$SB_DIR" kubectl --kubeconfig "$SB_KUBECONFIG" "$@"
 }
 
+sb_namespace() { # NAMESPACE, with the account that the controller manager would make; again is fine
+	[[ ! -e $SB_DIR/namespaces/$1 ]] || return 0
+	sb_apply api/v1/namespaces "$1" "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",
+		\"metadata\":{\"name\":\"$1\"}}" || return
+	sb_apply "api/v1/namespaces/$1/serviceaccounts" default "{\"apiVersion\":\"v1\",
+		\"kind\":\"ServiceAccount\",$(sb_meta "$1" default)}" || return
+	: >"$SB_DIR/namespaces/$1"
+}
+
+sb_cluster_objects() {
+	mkdir -p "$SB_DIR/namespaces"
+	sb_kubectl create --validate=false -f "$sb_root/deploy/crds" >>"$SB_DIR/crds.log" 2>&1 ||
+		{ sb_say "the definitions of deploy/crds were not taken: $(tail -n 3 "$SB_DIR/crds.log")"; return 1; }
+	sb_wait 5 'custom resources' sb_api GET "$SB_GROUP/azureidentities" || return
+	sb_apply api/v1/nodes "$SB_NODE_NAME" "{\"apiVersion\":\"v1\",\"kind\":\"Node\",
+		\"metadata\":{\"name\":\"$SB_NODE_NAME\"}}"
+}
+
 # ---- IMDS ----
 
 sb_imds() { # stats | jwks | reset | clear | forget | fault k=v... | latency k=v... | limits k=v... | ...
-	local method=POST what=$1 query= arg=()
+	local method=POST what=$1 query='' arg=()
 	shift
 	case $what in
 	stats | jwks) method=GET ;;
@@ -423,7 +451,7 @@ sb_status() {
 			printf '%-10s ended, see %s\n' "$name" "$SB_DIR/$name.log"
 	done
 	for f in "$SB_DIR"/pods/*.link; do
-		[[ ! -e $f ]] || printf 'pod %-20s %s\n' "$(basename "$f" .link)" "$(<"${f%.link}") $(<"$f")"
+		[[ ! -e $f ]] || printf 'pod %-16s %s\n' "$(basename "$f" .link)" "$(<"${f%.link}") $(<"$f")"
 	done
 }
 
