@@ -442,6 +442,65 @@ sb_nmi_ready() {
 sb_stop_nmi() { sb_stop nmi TERM; }
 sb_kill_nmi() { sb_stop nmi KILL; }
 
+# ---- asking ----
+
+SB_TOKEN=/metadata/identity/oauth2/token
+SB_ARM=https://management.azure.com/
+SB_ASK="$SB_TOKEN?api-version=2018-02-01&resource=$SB_ARM"
+
+# One request from a pod, with the header Metadata unless CURL-ARGUMENTs say otherwise. Sets
+# SB_STATUS (000: no answer), SB_BODY, SB_HEAD and SB_MSEC.
+sb_ask() { # POD TARGET [CURL-ARGUMENT...]
+	local ns
+	ns=$(sb_pod_ns "$1")
+	sb_ask_from "$ns" "$2" -H 'Metadata: true' "${@:3}"
+}
+
+sb_ask_from() { # NAMESPACE TARGET [CURL-ARGUMENT...]
+	local out head=$SB_DIR/head.$BASHPID
+	: >"$head"
+	out=$(sb_in "$1" curl -s -m 30 --path-as-is -D "$head" -w '\n%{http_code} %{time_total}' "${@:3}" \
+		"http://169.254.169.254$2" 2>/dev/null) || true
+	SB_HEAD=$(tr -d '\r' <"$head")
+	rm -f "$head"
+	SB_BODY=${out%$'\n'*}
+	read -r SB_STATUS SB_MSEC <<<"${out##*$'\n'}"
+	SB_MSEC=$(awk -v s="$SB_MSEC" 'BEGIN { printf "%.1f", s * 1000 }')
+}
+
+sb_field() { # NAME: of the last answer, a string
+	[[ $SB_BODY =~ \"$1\":\ *\"([^\"]*)\" ]] && printf '%s\n' "${BASH_REMATCH[1]}"
+}
+
+sb_claims() { # the claims of the last answer's token, its signature checked; or why not
+	sb_field access_token | "$(sb_program nmi-sandbox-imds)" --verify "$SB_DIR/jwks" 2>&1
+}
+
+sb_claim() { # NAME
+	[[ $(sb_claims) =~ \"$1\":\"?([^\",}]*) ]] && printf '%s\n' "${BASH_REMATCH[1]}"
+}
+
+# ---- an example to work on ----
+
+SB_SHOP=11111111-aaaa-4000-8000-000000000001
+SB_BILLING=22222222-aaaa-4000-8000-000000000002
+SB_KUBELET=33333333-aaaa-4000-8000-000000000003
+SB_SYSTEM=00000000-aaaa-4000-8000-000000000001
+SB_IDS=/subscriptions/11111111-2222-4333-8444-555555555555/resourcegroups/ids/providers
+SB_IDS+=/Microsoft.ManagedIdentity/userAssignedIdentities
+
+# Two applications of one namespace with an identity each, a pod that has none, an add-on that is excepted.
+sb_example() {
+	sb_identity shop shop "$SB_SHOP" "$SB_IDS/shop" && sb_binding shop shop shop shop &&
+		sb_identity shop billing "$SB_BILLING" "$SB_IDS/billing" &&
+		sb_binding shop billing billing billing &&
+		sb_exception kube-system aks-addon-exception kubernetes.azure.com/managedby=aks &&
+		sb_add_pod web shop 10.244.0.11 app=web,aadpodidbinding=shop &&
+		sb_add_pod billing shop 10.244.0.12 app=billing,aadpodidbinding=billing &&
+		sb_add_pod plain shop 10.244.0.13 app=plain &&
+		sb_add_pod addon kube-system 10.244.0.14 kubernetes.azure.com/managedby=aks
+}
+
 sb_status() {
 	local f name pid
 	for f in "$SB_DIR"/*.pid; do
@@ -460,6 +519,7 @@ sb_usage() {
 		Usage: cluster.sh [--name NAME] COMMAND
 		  up | down | status
 		  add-pod POD NAMESPACE IP [key=value,...] | del-pod POD | exec POD COMMAND...
+		  example       (two applications with an identity each, one without, an add-on)
 		  start-nmi [ARGUMENT...] | stop-nmi | kill-nmi
 		  identity NAMESPACE NAME CLIENT-ID [RESOURCE-ID [TYPE]]
 		  binding NAMESPACE NAME IDENTITY SELECTOR [WEIGHT]
@@ -478,7 +538,7 @@ sb_main() {
 	local command=${1:-help}
 	shift || true
 	case $command in
-	up | down | status | api | kubectl | identity | binding | exception | exec) sb_"$command" "$@" ;;
+	up | down | status | example | api | kubectl | identity | binding | exception | exec) sb_"$command" "$@" ;;
 	add-pod | del-pod | start-nmi | stop-nmi | kill-nmi) sb_"${command//-/_}" "$@" ;;
 	imds-ctl) sb_imds "$@" && echo ;;
 	help | --help) sb_usage ;;
