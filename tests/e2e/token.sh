@@ -30,7 +30,7 @@ done <<-END
 	msi_res_id=$SB_IDS/shop
 	msi_res_id=${SB_IDS^^}/SHOP
 	mi_res_id=$SB_IDS/shop
-	msi_res_id=$(sed 's,/,%2F,g' <<<"$SB_IDS/shop")
+	msi_res_id=${SB_IDS//\//%2F}%2Fshop
 END
 gives 'a trailing slash in the path is let pass' "$SB_SHOP" web "${SB_ASK/token?/token/?}"
 gives 'metadata in another case as well' "$SB_SHOP" web "${SB_ASK/metadata/METADATA}"

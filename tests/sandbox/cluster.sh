@@ -215,6 +215,7 @@ sb_credentials() {
 	"$sb_here/certs.sh" "$SB_DIR/pki" "$SB_API_IP" >>"$SB_DIR/certs.log" 2>&1 ||
 		{ sb_say "no certificates: $(tail -n 3 "$SB_DIR/certs.log")"; return 1; }
 	openssl rand -hex 24 >"$SB_DIR/token" || return
+	printf '%s nmi system:masters\n' "$(<"$SB_DIR/token")" >"$SB_DIR/tokens"
 	cat >"$SB_KUBECONFIG" <<-END
 		apiVersion: v1
 		kind: Config
@@ -235,7 +236,7 @@ sb_api_start() {
 	local prog
 	prog=$(sb_program nmi-sandbox-apiserver) || return
 	sb_start apiserver "$SB_API" "$prog" --listen "$SB_API_IP:6443" --cert "$SB_DIR/pki/server.crt" \
-		--key "$SB_DIR/pki/server.key" --token-file "$SB_DIR/token"
+		--key "$SB_DIR/pki/server.key" --token-file "$SB_DIR/tokens"
 	sb_wait 10 "API server ($SB_DIR/apiserver.log)" sb_api GET readyz
 }
 
@@ -288,10 +289,11 @@ sb_down() {
 
 # ---- the API server ----
 
-sb_api() { # METHOD PATH [JSON [CONTENT-TYPE]]: the answer; fails when the status is not 2xx
+# The answer; fails when the status is not 2xx. SB_FROM: the namespace to ask from, else the node.
+sb_api() { # METHOD PATH [JSON [CONTENT-TYPE]]
 	local body=()
 	[[ -z ${3:-} ]] || body=(-H "Content-Type: ${4:-application/json}" --data-binary "$3")
-	sb_in "$SB_NODE" curl -sS --fail-with-body -m 20 --cacert "$SB_DIR/pki/ca.crt" -X "$1" \
+	sb_in "${SB_FROM:-$SB_NODE}" curl -sS --fail-with-body -m 20 --cacert "$SB_DIR/pki/ca.crt" -X "$1" \
 		-H "Authorization: Bearer $(<"$SB_DIR/token")" ${body[@]+"${body[@]}"} "$SB_API_URL/$2"
 }
 
