@@ -56,8 +56,8 @@ static int none_apply(void *state, struct backend_report *report, struct err *er
 	return 0;
 }
 
-static int none_verify(void *state, enum backend_verdict *out, struct backend_report *report,
-		       struct err *err)
+static int none_verify(void *state, bool deleted, enum backend_verdict *out,
+		       struct backend_report *report, struct err *err)
 {
 	*out = BACKEND_SAME;
 	return none_apply(state, report, err);

@@ -26,9 +26,12 @@ struct backend {
 	int (*probe)(struct err *err);
 	void *(*open)(const struct redirect_spec *spec, struct err *err);
 	void (*close)(void *state);
-	/* Are the rules those of the last apply()? */
-	int (*verify)(void *state, enum backend_verdict *out, struct backend_report *report,
-		      struct err *err);
+	/*
+	 * Are the rules those of the last apply()? `deleted`: they are known to be gone, so that there
+	 * is no need to look before the next apply().
+	 */
+	int (*verify)(void *state, bool deleted, enum backend_verdict *out,
+		      struct backend_report *report, struct err *err);
 	/* Put all rules in place, whatever is there now. */
 	int (*apply)(void *state, struct backend_report *report, struct err *err);
 	/* Take all rules away, those of earlier runs too. None there is success. */

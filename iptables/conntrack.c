@@ -14,14 +14,13 @@
 
 #include "iptables/conntrack.h"
 
+#include "iptables/nlsock.h"
 #include "lib/base/mem.h"
 
 #include <netinet/in.h>
 #include <netlink/addr.h>
 #include <netlink/errno.h>
 #include <netlink/netfilter/ct.h>
-#include <netlink/netfilter/nfnl.h>
-#include <netlink/netlink.h>
 #include <netlink/socket.h>
 #include <string.h>
 
@@ -45,13 +44,6 @@ static struct sweep *sweep_free(struct sweep *s)
 	return NULL;
 }
 DEFINE_CLEANUP(struct sweep, sweep_free);
-
-static struct nl_sock *socket_free(struct nl_sock *sk)
-{
-	nl_socket_free(sk);
-	return NULL;
-}
-DEFINE_CLEANUP(struct nl_sock, socket_free);
 
 static bool is_addr(struct nl_addr *addr, const struct inet_ip *ip)
 {
@@ -84,26 +76,9 @@ static int on_flow(struct nl_msg *msg, void *arg)
 	return NL_OK;
 }
 
-static struct nl_sock *connected(struct err *err)
-{
-	_cleanup_(socket_freep) struct nl_sock *sk = nl_socket_alloc();
-	int r;
-
-	if (!sk) {
-		(void)err_set(err, ERR_OS, "netlink: out of memory");
-		return NULL;
-	}
-	r = nfnl_connect(sk);
-	if (r < 0) {
-		(void)err_set(err, ERR_OS, "connecting to conntrack: %s", nl_geterror(r));
-		return NULL;
-	}
-	return steal_ptr(sk);
-}
-
 int conntrack_delete_stale(const struct redirect_spec *spec, unsigned *out_deleted, struct err *err)
 {
-	_cleanup_(socket_freep) struct nl_sock *sk = connected(err);
+	_cleanup_(nlsock_freep) struct nl_sock *sk = nlsock_new(err);
 	_cleanup_(sweep_freep) struct sweep *s = xnew(struct sweep);
 	unsigned deleted = 0;
 	int r;
@@ -116,13 +91,13 @@ int conntrack_delete_stale(const struct redirect_spec *spec, unsigned *out_delet
 	if (r >= 0)
 		r = nl_recvmsgs_default(sk);
 	if (r < 0)
-		return err_set(err, ERR_OS, "listing connections: %s", nl_geterror(r));
+		return nlsock_error(err, r, "listing connections");
 	for (size_t i = 0; i < s->n; i++) {
 		r = nfnl_ct_del(sk, s->flows[i], 0);
 		if (r >= 0)
 			deleted++;
 		else if (r != -NLE_OBJ_NOTFOUND) /* ended by itself meanwhile */
-			return err_set(err, ERR_OS, "deleting a connection: %s", nl_geterror(r));
+			return nlsock_error(err, r, "deleting a connection");
 	}
 	*out_deleted = deleted;
 	return 0;

@@ -4,22 +4,14 @@
 
 #include "iptables/generation.h"
 
-#include "lib/base/cleanup.h"
+#include "iptables/nlsock.h"
 
 #include <arpa/inet.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <netlink/attr.h>
-#include <netlink/errno.h>
 #include <netlink/msg.h>
 #include <netlink/socket.h>
-
-static struct nl_sock *socket_free(struct nl_sock *sk)
-{
-	nl_socket_free(sk);
-	return NULL;
-}
-DEFINE_CLEANUP(struct nl_sock, socket_free);
 
 struct answer {
 	uint32_t id;
@@ -38,40 +30,24 @@ static int on_answer(struct nl_msg *msg, void *arg)
 	return NL_OK;
 }
 
-/* libnl folds errno into codes of its own; these two are the ones an operator can act on. */
-static int explain(int code, struct err *err)
-{
-	if (code == -NLE_PERM)
-		return err_set(err, ERR_REFUSED,
-			       "the kernel refuses nftables to us: CAP_NET_ADMIN is missing");
-	if (code == -NLE_INVAL || code == -NLE_OPNOTSUPP || code == -NLE_PROTO_MISMATCH)
-		return err_set(err, ERR_UNAVAILABLE,
-			       "this kernel has no nftables: load the module nf_tables");
-	return err_set(err, ERR_OS, "asking the kernel about nftables: %s", nl_geterror(code));
-}
-
 int generation_read(uint32_t *out, struct err *err)
 {
-	_cleanup_(socket_freep) struct nl_sock *sk = nl_socket_alloc();
+	_cleanup_(nlsock_freep) struct nl_sock *sk = nlsock_new(err);
 	struct nfgenmsg head = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0 };
 	struct answer a = { 0 };
 	int r;
 
 	if (!sk)
-		return err_set(err, ERR_OS, "netlink: out of memory");
-	r = nl_connect(sk, NETLINK_NETFILTER);
-	if (r < 0)
-		return explain(r, err);
+		return -(int)ERR_OS;
 	nl_socket_modify_cb(sk, NL_CB_VALID, NL_CB_CUSTOM, on_answer, &a);
 	r = nl_send_simple(sk, (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETGEN, 0, &head,
 			   sizeof(head));
-	if (r < 0)
-		return explain(r, err);
-	r = nl_recvmsgs_default(sk); /* the answer */
+	if (r >= 0)
+		r = nl_recvmsgs_default(sk); /* the answer */
 	if (r >= 0)
 		r = nl_recvmsgs_default(sk); /* the acknowledgement */
 	if (r < 0)
-		return explain(r, err);
+		return nlsock_error(err, r, "asking the kernel for nftables");
 	if (!a.found)
 		return err_set(err, ERR_OS, "the kernel's answer has no nftables generation");
 	*out = a.id;

@@ -9,6 +9,7 @@
 
 #include "iptables/monitor.h"
 
+#include "iptables/nlsock.h"
 #include "iptables/ruleset.h"
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
@@ -19,7 +20,6 @@
 #include <netlink/attr.h>
 #include <netlink/errno.h>
 #include <netlink/msg.h>
-#include <netlink/netlink.h>
 #include <netlink/socket.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -36,6 +36,7 @@ struct monitor {
 	struct nl_sock *sk;
 	struct loop_fd source;
 	bool ours;
+	bool deleted;
 	monitor_fn *fn;
 	void *ctx;
 };
@@ -46,14 +47,21 @@ static int on_message(struct nl_msg *msg, void *arg)
 	struct nlmsghdr *h = nlmsg_hdr(msg);
 	const struct nfgenmsg *g = nlmsg_data(h);
 	struct nlattr *table;
+	const char *name;
+	int type = h->nlmsg_type & 0xff;
 
-	if (m->ours || h->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES ||
-	    (h->nlmsg_type & 0xff) == NFT_MSG_NEWGEN || !nlmsg_valid_hdr(h, sizeof(*g)) ||
-	    g->nfgen_family != AF_INET)
+	if (h->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || type == NFT_MSG_NEWGEN ||
+	    !nlmsg_valid_hdr(h, sizeof(*g)) || g->nfgen_family != AF_INET)
 		return NL_OK;
 	table = nlmsg_find_attr(h, sizeof(*g), NFTA_TABLE_NAME);
-	if (table && nla_len(table) > 0 && memchr(nla_data(table), '\0', (size_t)nla_len(table)))
-		m->ours = ruleset_is_ours(nla_get_string(table));
+	if (!table || nla_len(table) <= 0 || !memchr(nla_data(table), '\0', (size_t)nla_len(table)))
+		return NL_OK;
+	name = nla_get_string(table);
+	m->ours = m->ours || ruleset_is_ours(name);
+	/* Replacing it is news of a deletion as well, followed by those of a new one. */
+	if ((type == NFT_MSG_NEWTABLE || type == NFT_MSG_DELTABLE) &&
+	    strcmp(name, ruleset_table_name(RULESET_KEPT)) == 0)
+		m->deleted = type == NFT_MSG_DELTABLE;
 	return NL_OK;
 }
 
@@ -61,17 +69,18 @@ static void on_readable(struct loop_fd *f, uint32_t events)
 {
 	struct monitor *m = container_of(f, struct monitor, source);
 	struct mono since = loop_mono(f->loop);
-	bool tell = false;
+	bool lost = false;
 	int r;
+
+	m->ours = m->deleted = false;
 
 	/* -NLE_NOMEM is ENOBUFS: news were dropped, so anything may have happened. */
 	do {
-		m->ours = false;
 		r = nl_recvmsgs_default(m->sk);
-		tell = tell || m->ours || (r < 0 && r != -NLE_AGAIN);
+		lost = lost || (r < 0 && r != -NLE_AGAIN);
 	} while (r >= 0 || r == -NLE_NOMEM);
-	if (tell)
-		m->fn(m->ctx, since);
+	if (m->ours || lost)
+		m->fn(m->ctx, since, m->deleted && !lost);
 }
 
 struct monitor *monitor_new(struct loop *l, monitor_fn *fn, void *ctx, struct err *err)
@@ -81,20 +90,16 @@ struct monitor *monitor_new(struct loop *l, monitor_fn *fn, void *ctx, struct er
 
 	m->fn = fn;
 	m->ctx = ctx;
-	m->sk = nl_socket_alloc();
-	if (!m->sk) {
-		(void)err_set(err, ERR_OS, "netlink: out of memory");
+	m->sk = nlsock_new(err);
+	if (!m->sk)
 		return NULL;
-	}
 	nl_socket_disable_seq_check(m->sk);
 	nl_socket_modify_cb(m->sk, NL_CB_VALID, NL_CB_CUSTOM, on_message, m);
-	r = nl_connect(m->sk, NETLINK_NETFILTER);
-	if (r >= 0)
-		r = nl_socket_add_membership(m->sk, NFNLGRP_NFTABLES);
+	r = nl_socket_add_membership(m->sk, NFNLGRP_NFTABLES);
 	if (r >= 0)
 		r = nl_socket_set_nonblocking(m->sk);
 	if (r < 0) {
-		(void)err_set(err, ERR_OS, "subscribing to nftables changes: %s", nl_geterror(r));
+		(void)nlsock_error(err, r, "subscribing to nftables changes");
 		return NULL;
 	}
 	(void)nl_socket_set_buffer_size(m->sk, RECEIVE_BYTES, 0); /* the default works too */
@@ -108,7 +113,7 @@ struct monitor *monitor_free(struct monitor *m)
 	if (!m)
 		return NULL;
 	loop_fd_del(&m->source);
-	nl_socket_free(m->sk);
+	m->sk = nlsock_free(m->sk);
 	free(m);
 	return NULL;
 }

@@ -5,15 +5,17 @@
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 
+#include <stdbool.h>
+
 struct loop;
 
 /*
  * Tells when someone, ourselves included, changed a table of ours, or when the kernel had to drop
  * news and so may have changed it. One call for all the news that were waiting; `since` is when the
- * loop woke up for them.
+ * loop woke up for them. `deleted`: the last that was heard of the table that is kept is its end.
  */
 struct monitor;
-typedef void monitor_fn(void *ctx, struct mono since);
+typedef void monitor_fn(void *ctx, struct mono since, bool deleted);
 
 struct monitor *monitor_new(struct loop *l, monitor_fn *fn, void *ctx, struct err *err);
 struct monitor *monitor_free(struct monitor *m);

@@ -26,6 +26,7 @@
 #include "iptables/backend.h"
 #include "iptables/generation.h"
 #include "iptables/ruleset.h"
+#include "iptables/snapshot.h"
 #include "lib/base/mem.h"
 
 #include <nftables/libnftables.h>
@@ -50,6 +51,7 @@ struct nft {
 	struct redirect_spec spec;
 	struct nft_ctx *writer, *reader;
 	char *standard[RULESET_TABLES]; /* NULL until taken */
+	struct snapshot *kept;		/* table nmi, to be put back fast; NULL until taken */
 	unsigned altered; /* what the last verify() found so; all that the next apply() writes */
 	bool owned;
 	bool no_ownership; /* the kernel cannot: not asked again */
@@ -139,6 +141,9 @@ static int take_standards(struct nft *n, unsigned set, uint32_t before, struct e
 		if (list(n, (enum ruleset_table)t, &n->standard[t], err) < 0)
 			return -(int)ERR_REFUSED;
 	}
+	/* Without a snapshot a repair is slower, no more. */
+	if (set & KEPT && !n->kept)
+		n->kept = snapshot_take(ruleset_table_name(RULESET_KEPT), NULL);
 	if (generation_read(&after, err) == 0 && after == before + 1)
 		return 0;
 	for (unsigned t = 0; t < RULESET_TABLES; t++) {
@@ -147,6 +152,8 @@ static int take_standards(struct nft *n, unsigned set, uint32_t before, struct e
 		free(n->standard[t]);
 		n->standard[t] = NULL;
 	}
+	if (set & KEPT)
+		n->kept = snapshot_free(n->kept);
 	return 0;
 }
 
@@ -215,8 +222,9 @@ static int nft_apply(void *state, struct backend_report *report, struct err *err
 	struct nft *n = state;
 	int r = -(int)ERR_REFUSED;
 
-	/* The quick way of a repair: what is right stays, its counters too. */
-	if (n->altered && write_tables(n, n->altered, NULL) == 0) {
+	/* The quick ways of a repair: what is right stays, its counters too. */
+	if ((n->altered == KEPT && n->kept && snapshot_restore(n->kept, NULL) == 0) ||
+	    (n->altered && write_tables(n, n->altered, NULL) == 0)) {
 		n->altered = 0;
 		report_on(n, report);
 		return 0;
@@ -255,15 +263,18 @@ static int verify_table(struct nft *n, enum ruleset_table t, char why[static RUL
 	return 0;
 }
 
-static int nft_verify(void *state, enum backend_verdict *out, struct backend_report *report,
-		      struct err *err)
+static int nft_verify(void *state, bool deleted, enum backend_verdict *out,
+		      struct backend_report *report, struct err *err)
 {
 	struct nft *n = state;
 	char why[RULESET_WHY_MAX];
-	int r;
+	int r = 0;
 
-	n->altered = 0;
-	r = verify_table(n, RULESET_KEPT, why, err);
+	n->altered = deleted ? KEPT : 0;
+	if (deleted)
+		(void)ruleset_same(RULESET_KEPT, "", NULL, why);
+	else
+		r = verify_table(n, RULESET_KEPT, why, err);
 	if (r == 0 && n->owned && !n->altered)
 		r = verify_table(n, RULESET_LIVE, why, err);
 	if (r < 0)
@@ -290,6 +301,7 @@ static void nft_close(void *state)
 
 	for (unsigned t = 0; t < RULESET_TABLES; t++)
 		free(n->standard[t]);
+	n->kept = snapshot_free(n->kept);
 	(void)ctx_free(n->reader);
 	(void)ctx_free(n->writer); /* nmi-live ends here */
 	free(n);

@@ -210,13 +210,13 @@ static unsigned repair(struct redirector *r, const char *what)
 	return 0;
 }
 
-static unsigned verify(struct redirector *r, struct mono since)
+static unsigned verify(struct redirector *r, struct mono since, bool deleted)
 {
 	struct backend_report report;
 	enum backend_verdict verdict;
 	struct err err = { 0 };
 
-	if (r->backend->verify(r->state, &verdict, &report, &err) < 0)
+	if (r->backend->verify(r->state, deleted, &verdict, &report, &err) < 0)
 		return later(r, &err);
 	if (verdict == BACKEND_SAME) {
 		set_active(r, &report);
@@ -229,7 +229,7 @@ static unsigned verify(struct redirector *r, struct mono since)
 }
 
 /* Puts the rules in place or back; while a retry is due anyway, news do not hasten it. */
-static unsigned advance(struct redirector *r, struct mono since)
+static unsigned advance(struct redirector *r, struct mono since, bool deleted)
 {
 	struct err err = { 0 };
 
@@ -241,26 +241,26 @@ static unsigned advance(struct redirector *r, struct mono since)
 			return later(r, &err);
 		r->backend = b;
 	}
-	return r->installed ? verify(r, since) : install(r);
+	return r->installed ? verify(r, since, deleted) : install(r);
 }
 
 static void on_retry(struct loop_timer *t)
 {
 	struct redirector *r = container_of(t, struct redirector, retry);
-	unsigned wait = advance(r, loop_mono(r->loop));
+	unsigned wait = advance(r, loop_mono(r->loop), false);
 
 	if (wait)
 		loop_timer_set_msec(r->loop, t, wait, on_retry);
 }
 
-static void on_news(void *ctx, struct mono since)
+static void on_news(void *ctx, struct mono since, bool deleted)
 {
 	struct redirector *r = ctx;
 	unsigned wait;
 
 	if (r->retry.loop || !r->installed)
 		return;
-	wait = advance(r, since);
+	wait = advance(r, since, deleted);
 	if (wait)
 		loop_timer_set_msec(r->loop, &r->retry, wait, on_retry);
 }
@@ -269,7 +269,7 @@ static void on_sweep(struct loop_timer *t)
 {
 	struct redirector *r = container_of(t, struct redirector, sweep);
 
-	on_news(r, loop_mono(r->loop));
+	on_news(r, loop_mono(r->loop), false);
 	loop_timer_set_msec(r->loop, t, r->spec.sweep_msec, on_sweep);
 }
 

@@ -19,15 +19,41 @@ start_driver() { # start_driver [PORT [BACKEND]]
 	child=${child// /}
 }
 
-stop_driver() { # stop_driver SIGNAL
+is_alive() { # a zombie is not: who reaps it is not our business
+	grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null
+}
+
+stop_driver() { # stop_driver SIGNAL: does the redirector end within a second?
 	kill "-$1" "$driver"
 	wait "$driver" 2>/dev/null
 	local i
 	for ((i = 0; i < 100; i++)); do
-		[ -e "/proc/$child" ] || return 0
+		is_alive "$child" || return 0
 		sleep 0.01
 	done
 	return 1
+}
+
+# A hundred times over: the command is run, the repair awaited; a pod asks all the while. In `counts`
+# what it was told, in `p99` the repairs' time as the redirector has it, in `repairs` their number.
+storm() { # storm COMMAND...
+	local before i hammer
+	before=$(tail -1 "$tmp/driver" | sed 's/.*repairs=\([0-9]*\).*/\1/')
+	mkfifo "$tmp/stop"
+	ip netns exec "$a" "$TOOL" hammer $IMDS 80 <"$tmp/stop" >"$tmp/hammer" &
+	hammer=$!
+	pids+=("$hammer")
+	exec 9>"$tmp/stop"
+	for ((i = 1; i <= 100; i++)); do
+		"$@"
+		wait_for "$tmp/driver" "repairs=$((before + i)) " || break
+	done
+	exec 9>&-
+	wait "$hammer"
+	rm "$tmp/stop"
+	counts=$(cat "$tmp/hammer")
+	repairs=$(($(tail -1 "$tmp/driver" | sed 's/.*repairs=\([0-9]*\).*/\1/') - before))
+	p99=$(tail -"$repairs" "$tmp/driver" | sed 's/.*usec=\([0-9]*\).*/\1/' | sort -n | tail -2 | head -1)
 }
 
 make_node
@@ -47,7 +73,7 @@ kill -TERM "$child"
 kill -INT "$child"
 kill -HUP "$child"
 sleep 0.1
-[ -e "/proc/$child" ]
+is_alive "$child"
 ok $? "signals that go to a whole process group do not end it"
 
 # what the rules do
@@ -87,24 +113,28 @@ on "$node" nft delete table ip other
 sleep 0.2
 is "$(tail -1 "$tmp/driver")" "active owned=1 repairs=5 *" "other tables are none of our business"
 
-# a hundred flushes while a client asks without pause
-mkfifo "$tmp/stop"
-ip netns exec "$a" "$TOOL" hammer $IMDS 80 <"$tmp/stop" >"$tmp/hammer" &
-hammer=$!
-exec 9>"$tmp/stop"
-for ((i = 1; i <= 100; i++)); do
+# A hundred flushes by a program that lives on. "flush ruleset" twice would be one change.
+coproc NFT { on "$node" nft -i >/dev/null 2>&1; }
+pids+=("$NFT_PID")
+flush_by_service() {
+	echo "flush ruleset" >&"${NFT[1]}"
+}
+storm flush_by_service
+is "$repairs" 100 "100 flushes are 100 repairs"
+is "$counts" "agent=[1-9]* imds=0 none=0" "meanwhile every request reached the agent: $counts"
+[ "${p99:-99999}" -le 10000 ]
+ok $? "repaired within 10 ms (p99 ${p99:-?} us)"
+
+# By a command that ends: as it closes its socket the kernel may hold the lock of all nftables commits
+# for an RCU grace period (see snapshot.c); nothing is open meanwhile, since the owned table stands.
+flush_by_command() {
 	on "$node" nft flush ruleset
-	wait_for "$tmp/driver" "repairs=$((5 + i)) " || break
-done
-exec 9>&-
-sleep 0.01
-kill -0 "$hammer" 2>/dev/null && wait "$hammer"
-is "$(tail -1 "$tmp/driver")" "active owned=1 repairs=105 *" "100 flushes are 100 repairs"
-is "$(cat "$tmp/hammer")" "agent=[1-9]* imds=0 none=0" "meanwhile every request reached the agent: $(cat "$tmp/hammer")"
-cp "$tmp/driver" /tmp/driver.log
-p99=$(sed -n 's/.*repairs=[1-9][0-9]* usec=\([0-9]*\).*/\1/p' "$tmp/driver" | sort -n | tail -2 | head -1)
-[ -n "$p99" ] && [ "$p99" -le 10000 ]
-ok $? "repaired within 10 ms (p99 of 105: ${p99:-?} us)"
+}
+storm flush_by_command
+is "$repairs" 100 "100 flushes by a command that ends are 100 repairs"
+is "$counts" "agent=[1-9]* imds=0 none=0" "and every request reached the agent: $counts"
+[ "${p99:-999999}" -le 250000 ]
+ok $? "repaired as soon as the kernel lets anybody commit (p99 ${p99:-?} us)"
 
 # death and return
 stop_driver KILL
