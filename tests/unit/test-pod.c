@@ -169,7 +169,7 @@ END_TEST
 static const struct {
 	const char *text, *why;
 } malformed[] = {
-	{ "7", "expected an object" },
+	{ "[]", "expected an object" },
 	{ "{}", "metadata.uid is missing" },
 	{ "{\"metadata\":{\"uid\":\"u\",\"name\":\"x\"}}", "metadata.namespace is missing" },
 	{ "{\"metadata\":{\"uid\":\"\",\"namespace\":\"n\",\"name\":\"x\"}}",
