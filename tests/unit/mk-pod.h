@@ -17,15 +17,16 @@ struct pod_args {
 static inline char *pod_json_from(const struct pod_args *a)
 {
 	_cleanup_free_ char *second = a->ip2 ? xasprintf(",{\"ip\":\"%s\"}", a->ip2) : xstrdup("");
-	_cleanup_free_ char *ips =
-		a->ip ? xasprintf("{\"ip\":\"%s\"}%s", a->ip, second) : xstrdup("");
+	_cleanup_free_ char *ips = a->ip ? xasprintf("{\"ip\":\"%s\"}%s", a->ip, second)
+					 : xstrdup("");
 
-	return xasprintf("{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"my-app\",\"name\":\"pod-%s\","
-			 "\"resourceVersion\":\"1\",\"labels\":{\"aadpodidbinding\":\"web\"}},"
-			 "\"spec\":{\"nodeName\":\"%s\",\"hostNetwork\":%s},"
-			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]}}",
-			 a->uid, a->uid, a->node ? a->node : "node-1",
-			 a->host_network ? "true" : "false", a->phase ? a->phase : "Running", ips);
+	return xasprintf(
+		"{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"my-app\",\"name\":\"pod-%s\","
+		"\"resourceVersion\":\"1\",\"labels\":{\"aadpodidbinding\":\"web\"}},"
+		"\"spec\":{\"nodeName\":\"%s\",\"hostNetwork\":%s},"
+		"\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]}}",
+		a->uid, a->uid, a->node ? a->node : "node-1", a->host_network ? "true" : "false",
+		a->phase ? a->phase : "Running", ips);
 }
 
 static inline struct pod *pod_from(const struct pod_args *a)

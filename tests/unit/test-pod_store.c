@@ -222,8 +222,8 @@ static void model_put(struct model *m, struct pod_store *s, unsigned *state)
 	if (a < IPS && active)
 		m->claims[i][a] = m->claims[i][b] = true;
 	/* a == IPS: it has none yet */
-	pod_store_put_take(s, pod(.uid = uid, .ip = a < IPS ? ip : NULL, .ip2 = ip2,
-				  .phase = phase));
+	pod_store_put_take(s,
+			   pod(.uid = uid, .ip = a < IPS ? ip : NULL, .ip2 = ip2, .phase = phase));
 }
 
 static void model_step(struct model *m, struct pod_store *s, unsigned *state)
@@ -259,7 +259,8 @@ static void model_step(struct model *m, struct pod_store *s, unsigned *state)
 START_TEST(random_operations_agree_with_a_plain_model)
 {
 	const char *given = getenv("NMI_TEST_SEED");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL) + (unsigned)_i;
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10)
+			      : (unsigned)time(NULL) + (unsigned)_i;
 	unsigned state = seed;
 	_cleanup_(pod_store_freep) struct pod_store *s = pod_store_new();
 	struct model m = { 0 };
@@ -278,8 +279,10 @@ START_TEST(random_operations_agree_with_a_plain_model)
 			char text[16];
 
 			snprintf(text, sizeof(text), "10.0.0.%d", ip);
-			ck_assert_msg(strcmp(who(s, text), now) == 0, "seed %u step %d: %s is %s, "
-				      "want %s", seed, n, text, who(s, text), now);
+			ck_assert_msg(strcmp(who(s, text), now) == 0,
+				      "seed %u step %d: %s is %s, "
+				      "want %s",
+				      seed, n, text, who(s, text), now);
 			ck_assert_msg(strcmp(was[ip], now) == 0 || m.told[ip],
 				      "seed %u step %d: %s from %s to %s was not told", seed, n,
 				      text, was[ip], now);

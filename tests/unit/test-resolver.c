@@ -24,8 +24,8 @@ struct caller {
 	unsigned calls;
 	enum resolve_result result;
 	char uid[16];
-	struct resolver_wait *cancel;	/* another's wait, cancelled from the callback */
-	struct caller *wait_again;	/* a wait for the same IP, added from the callback */
+	struct resolver_wait *cancel; /* another's wait, cancelled from the callback */
+	struct caller *wait_again;    /* a wait for the same IP, added from the callback */
 	struct resolver_wait *again;
 	bool free_all;
 };
@@ -269,7 +269,8 @@ START_TEST(what_the_store_says_meanwhile_wins_over_the_answer)
 	wait_for(&b, &c);
 	loop_fake_advance(b.loop, WAIT_MSEC);
 	answer_with(0, pod_json(.uid = "a", .ip = "10.0.0.1"), NULL);
-	pod_store_put_take(b.store, pod(.uid = "b", .ip = "10.0.0.1")); /* before the deferred call */
+	pod_store_put_take(b.store,
+			   pod(.uid = "b", .ip = "10.0.0.1")); /* before the deferred call */
 	loop_fake_advance(b.loop, 0);
 	ck_answer(c, 1, RESOLVE_FOUND, "b");
 	bench_end(&b);
@@ -296,7 +297,10 @@ static const struct {
 	const char *uid; /* "" for unknown */
 } answers[] = {
 	{ "one that fits", { .uid = "a", .ip = "10.0.0.1" }, { 0 }, "a" },
-	{ "its second address fits", { .uid = "a", .ip = "fd00::1", .ip2 = "10.0.0.1" }, { 0 }, "a" },
+	{ "its second address fits",
+	  { .uid = "a", .ip = "fd00::1", .ip2 = "10.0.0.1" },
+	  { 0 },
+	  "a" },
 	{ "one that has ended and one that fits",
 	  { .uid = "a", .ip = "10.0.0.1", .phase = "Succeeded" },
 	  { .uid = "b", .ip = "10.0.0.1" },
@@ -350,7 +354,9 @@ static const struct {
 	enum resolve_result result;
 } contradictions[] = {
 	{ "known, without an address yet", { .uid = "a", .phase = "Pending" }, RESOLVE_FOUND },
-	{ "known to have ended", { .uid = "a", .ip = "10.0.0.1", .phase = "Failed" }, RESOLVE_UNKNOWN },
+	{ "known to have ended",
+	  { .uid = "a", .ip = "10.0.0.1", .phase = "Failed" },
+	  RESOLVE_UNKNOWN },
 	{ "known at another address", { .uid = "a", .ip = "10.0.0.9" }, RESOLVE_UNKNOWN },
 	{ "known on the host's network", { .uid = "a", .host_network = true }, RESOLVE_UNKNOWN },
 };
