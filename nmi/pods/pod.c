@@ -19,7 +19,8 @@
 #define IPS_MAX 8
 
 struct pod_view {
-	const char *uid, *namespace, *name, *service_account, *resource_version, *deleted, *phase, *ip;
+	const char *uid, *namespace, *name, *service_account, *resource_version, *deleted, *phase,
+		*ip;
 	const struct jval *labels, *ips, *containers, *statuses, *inits, *ephemerals;
 	bool host_network;
 };

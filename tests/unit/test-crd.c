@@ -41,8 +41,8 @@ static struct azure_exception *exception(const char *text, struct err *err)
 
 START_TEST(a_recorded_identity_is_read)
 {
-	_cleanup_(azure_identity_unrefp) struct azure_identity *i =
-		identity(recorded_identity, NULL);
+	_cleanup_(azure_identity_unrefp) struct azure_identity *i = identity(recorded_identity,
+									     NULL);
 
 	ck_assert_ptr_nonnull(i);
 	ck_assert_str_eq(i->meta.namespace, "my-app");
@@ -89,8 +89,8 @@ END_TEST
 
 START_TEST(a_recorded_exception_is_read)
 {
-	_cleanup_(azure_exception_unrefp) struct azure_exception *e =
-		exception(recorded_exception, NULL);
+	_cleanup_(azure_exception_unrefp) struct azure_exception *e = exception(recorded_exception,
+										NULL);
 
 	ck_assert_ptr_nonnull(e);
 	ck_assert_str_eq(e->meta.namespace, "kube-system");
@@ -109,15 +109,16 @@ static const char *const old_spellings[] = {
 	"{" META ",\"spec\":{\"type\":2,\"clientid\":\"c\",\"resourceid\":\"r\",\"tenantid\":\"t\","
 	"\"adendpoint\":\"e\",\"clientpassword\":{\"NAME\":\"s\",\"nameSpace\":\"n\"}}}",
 	/* the exact spelling wins */
-	"{" META ",\"spec\":{\"type\":2,\"ClientID\":\"no\",\"clientID\":\"c\",\"resourceID\":\"r\","
+	"{" META
+	",\"spec\":{\"type\":2,\"ClientID\":\"no\",\"clientID\":\"c\",\"resourceID\":\"r\","
 	"\"tenantID\":\"t\",\"adEndpoint\":\"e\","
 	"\"clientPassword\":{\"Name\":\"no\",\"name\":\"s\",\"namespace\":\"n\"}}}",
 };
 
 START_TEST(field_names_of_an_identity_are_read_in_any_case)
 {
-	_cleanup_(azure_identity_unrefp) struct azure_identity *i =
-		identity(old_spellings[_i], NULL);
+	_cleanup_(azure_identity_unrefp) struct azure_identity *i = identity(old_spellings[_i],
+									     NULL);
 
 	ck_assert_ptr_nonnull(i);
 	ck_assert_int_eq(i->type, 2);
@@ -160,11 +161,11 @@ START_TEST(absent_and_null_fields_are_empty)
 	};
 
 	for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++) {
-		_cleanup_(azure_identity_unrefp) struct azure_identity *i =
-			identity(texts[k], NULL);
+		_cleanup_(azure_identity_unrefp) struct azure_identity *i = identity(texts[k],
+										     NULL);
 		_cleanup_(azure_binding_unrefp) struct azure_binding *b = binding(texts[k], NULL);
-		_cleanup_(azure_exception_unrefp) struct azure_exception *e =
-			exception(texts[k], NULL);
+		_cleanup_(azure_exception_unrefp) struct azure_exception *e = exception(texts[k],
+											NULL);
 
 		ck_assert(i && b && e);
 		ck_assert_int_eq(i->type, 0);
@@ -189,7 +190,8 @@ static const struct {
 	{ ALL, "{\"metadata\":{\"namespace\":\"n\"}}", "metadata.name is missing" },
 	{ ALL, "{\"metadata\":{\"namespace\":\"n\",\"name\":null}}", "metadata.name is missing" },
 	{ ALL, "{\"metadata\":{\"namespace\":\"n\",\"name\":\"\"}}", "metadata.name is empty" },
-	{ ALL, "{\"metadata\":{\"namespace\":\"\",\"name\":\"x\"}}", "metadata.namespace is empty" },
+	{ ALL, "{\"metadata\":{\"namespace\":\"\",\"name\":\"x\"}}",
+	  "metadata.namespace is empty" },
 	{ ALL, "{\"metadata\":{\"Namespace\":\"n\",\"Name\":\"x\"}}",
 	  "metadata.namespace is missing" },
 	{ ALL, "{\"metadata\":{\"namespace\":1,\"name\":\"x\"}}",

@@ -19,9 +19,10 @@ static struct jval *json(const char *text)
 static void put_identity(struct identity_index *x, const char *ns, const char *name,
 			 const char *client_id)
 {
-	_cleanup_free_ char *text = xasprintf("{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\"},"
-					      "\"spec\":{\"clientID\":\"%s\"}}",
-					      ns, name, client_id);
+	_cleanup_free_ char *text =
+		xasprintf("{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\"},"
+			  "\"spec\":{\"clientID\":\"%s\"}}",
+			  ns, name, client_id);
 	_cleanup_(jval_freep) struct jval *doc = json(text);
 
 	identity_index_put_identity_take(x, azure_identity_parse(doc, NULL));
@@ -104,7 +105,8 @@ START_TEST(a_new_version_replaces_the_old_one)
 	kept = azure_identity_ref(identity_index_identity(x, "a", "i"));
 	put_identity(x, "a", "i", "two");
 	ck_assert_str_eq(identity_index_identity(x, "a", "i")->client_id, "two");
-	ck_assert_str_eq(kept->client_id, "one"); /* who holds a reference keeps what was decided on */
+	ck_assert_str_eq(kept->client_id,
+			 "one"); /* who holds a reference keeps what was decided on */
 	ck_assert_uint_eq(identity_index_count(x, KIND_IDENTITY), 1);
 	azure_identity_unref(kept);
 }
@@ -177,7 +179,8 @@ START_TEST(a_resync_drops_only_what_it_did_not_bring_and_only_at_its_end)
 	put_binding(x, "a", "b", "web", "i");
 	identity_index_resync_begin(x, KIND_IDENTITY);
 	put_identity(x, "a", "i", "one");
-	ck_assert_ptr_nonnull(identity_index_identity(x, "a", "j")); /* still: not known to be gone */
+	ck_assert_ptr_nonnull(
+		identity_index_identity(x, "a", "j")); /* still: not known to be gone */
 	identity_index_resync_end(x, KIND_IDENTITY);
 	ck_assert_ptr_nonnull(identity_index_identity(x, "a", "i"));
 	ck_assert_ptr_null(identity_index_identity(x, "a", "j"));
@@ -241,8 +244,8 @@ static const char *model_bindings(const struct model *m, int ns, int sel, struct
 	for (int id = 0; id < MODEL_IDS; id++) {
 		for (int k = 0; k < MODEL_NAMES; k++) {
 			if (m->sel[ns][k] == sel && m->id[ns][k] == id)
-				n += (size_t)snprintf(s->text + n, sizeof(s->text) - n,
-						      "b%d>i%d ", k, id);
+				n += (size_t)snprintf(s->text + n, sizeof(s->text) - n, "b%d>i%d ",
+						      k, id);
 		}
 	}
 	return s->text;
@@ -320,7 +323,8 @@ static void step(struct identity_index *x, struct model *m, unsigned *state)
 START_TEST(random_operations_agree_with_a_plain_model)
 {
 	const char *given = getenv("NMI_TEST_SEED");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL) + (unsigned)_i;
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10)
+			      : (unsigned)time(NULL) + (unsigned)_i;
 	unsigned state = seed;
 	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
 	struct model m = { 0 };

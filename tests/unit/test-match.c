@@ -40,10 +40,22 @@ struct object {
 		EXCEPTION, name, labels, NULL, 0                                                   \
 	}
 
-#define NO_ID	      { SELECTOR_NONE, "" }
-#define CLIENT_ID(s)  { SELECTOR_CLIENT_ID, s }
-#define RESOURCE(s)   { SELECTOR_RESOURCE_ID, s }
-#define OBJECT_ID(s)  { SELECTOR_OBJECT_ID, s }
+#define NO_ID                                                                                      \
+	{                                                                                          \
+		SELECTOR_NONE, ""                                                                  \
+	}
+#define CLIENT_ID(s)                                                                               \
+	{                                                                                          \
+		SELECTOR_CLIENT_ID, s                                                              \
+	}
+#define RESOURCE(s)                                                                                \
+	{                                                                                          \
+		SELECTOR_RESOURCE_ID, s                                                            \
+	}
+#define OBJECT_ID(s)                                                                               \
+	{                                                                                          \
+		SELECTOR_OBJECT_ID, s                                                              \
+	}
 
 #define LABELLED "{\"aadpodidbinding\":\"web\",\"app\":\"demo\"}"
 #define BARE	 "{\"app\":\"demo\"}"

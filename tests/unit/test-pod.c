@@ -22,8 +22,7 @@ static struct pod *parse(const char *text, struct err *err)
 /* A pod with this spec and status, as JSON. */
 static struct pod *pod_with(const char *spec, const char *status)
 {
-	_cleanup_free_ char *text =
-		xasprintf("{" META ",\"spec\":%s,\"status\":%s}", spec, status);
+	_cleanup_free_ char *text = xasprintf("{" META ",\"spec\":%s,\"status\":%s}", spec, status);
 	struct err err = { 0 };
 	struct pod *p = parse(text, &err);
 
@@ -49,8 +48,7 @@ START_TEST(a_recorded_pod_is_read)
 	ck_assert_str_eq(p->service_account, "demo-sa");
 	ck_assert_str_eq(p->resource_version, "227");
 	ck_assert_uint_eq(p->n_labels, 2);
-	ck_assert_str_eq(labels_find(p->labels, p->n_labels, "aadpodidbinding"),
-			 "my-pod-identity");
+	ck_assert_str_eq(labels_find(p->labels, p->n_labels, "aadpodidbinding"), "my-pod-identity");
 	ck_assert_uint_eq(p->n_ips, 1);
 	ck_assert_str_eq(ip_of(p, 0), "10.244.0.5");
 	ck_assert_int_eq(p->phase, POD_RUNNING);
@@ -101,8 +99,10 @@ START_TEST(addresses_are_read_each_once)
 }
 END_TEST
 
-#define RUNNING	   "{\"state\":{\"running\":{\"startedAt\":\"2026-01-01T00:00:00Z\"}}}"
-#define WAITING	   "{\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}},\"lastState\":{\"terminated\":{}}}"
+#define RUNNING "{\"state\":{\"running\":{\"startedAt\":\"2026-01-01T00:00:00Z\"}}}"
+#define WAITING                                                                                    \
+	"{\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}},\"lastState\":{"               \
+	"\"terminated\":{}}}"
 #define ENDED	   "{\"state\":{\"terminated\":{\"exitCode\":0}}}"
 #define STATELESS  "{\"name\":\"main\"}"
 #define ONE	   "{\"containers\":[{\"name\":\"a\"}]}"
@@ -134,8 +134,8 @@ static const struct {
 	{ "both have ended", TWO, RUN(MAIN(ENDED "," ENDED)), false },
 	{ "one has ended, the other has no status yet", TWO, RUN(MAIN(ENDED)), true },
 	{ "no statuses", TWO, RUN(MAIN("")), true },
-	{ "an init container runs", ONE,
-	  "{\"phase\":\"Pending\"" INIT(RUNNING) MAIN(WAITING) "}", true },
+	{ "an init container runs", ONE, "{\"phase\":\"Pending\"" INIT(RUNNING) MAIN(WAITING) "}",
+	  true },
 	{ "an init container has ended, the others wait", ONE,
 	  "{\"phase\":\"Pending\"" INIT(ENDED) MAIN(WAITING) "}", true },
 	{ "all have ended", ONE, RUN(INIT(ENDED) MAIN(ENDED)), false },
@@ -169,7 +169,7 @@ END_TEST
 static const struct {
 	const char *text, *why;
 } malformed[] = {
-	{ "7", "expected an object" },
+	{ "[]", "expected an object" },
 	{ "{}", "metadata.uid is missing" },
 	{ "{\"metadata\":{\"uid\":\"u\",\"name\":\"x\"}}", "metadata.namespace is missing" },
 	{ "{\"metadata\":{\"uid\":\"\",\"namespace\":\"n\",\"name\":\"x\"}}",
