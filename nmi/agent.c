@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The agent: what exists, in start order. See agent.h.
+ *
+ * Start: listeners are opened before the first object is known, so that a pod which asks early waits
+ * instead of being refused; the rules are installed only when there is a listener to send pods to.
+ * Readiness says the rest. Stop: no new connections, those under way are finished within a grace
+ * period, and the rules stay: pods get a refused connection until the next agent is up, never IMDS.
+ */
+
+#include "nmi/agent.h"
+
+#include "iptables/redirect.h"
+#include "lib/base/inet.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/http/client.h"
+#include "lib/kube/client.h"
+#include "lib/kube/config.h"
+#include "lib/kube/reflector.h"
+#include "lib/loop/loop.h"
+#include "mic-client/index.h"
+#include "mic-client/store.h"
+#include "nmi/config.h"
+#include "nmi/front/front.h"
+#include "nmi/health.h"
+#include "nmi/identity/decide.h"
+#include "nmi/isolate.h"
+#include "nmi/issue.h"
+#include "nmi/limits.h"
+#include "nmi/metrics.h"
+#include "nmi/node_address.h"
+#include "nmi/pods/resolver.h"
+#include "nmi/pods/store.h"
+#include "nmi/pods/watch.h"
+#include "nmi/proxy.h"
+#include "nmi/token/cache.h"
+#include "nmi/token/imds.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define STOP_GRACE_MSEC	  5000
+#define STOP_POLL_MSEC	  20
+#define IMDS_TIMEOUT_MSEC 15000
+#define DEAD_PEER_MSEC	  5000
+#define SYNC_WAIT_MSEC	  10000
+#define REFLECTORS_MAX	  8
+
+struct agent {
+	const struct nmi_config *config;
+	struct inet_ip metadata_ip, listen_ip, redirect_ip;
+	char *user_agent;
+	char *imds_url;
+
+	struct loop *loop;
+	struct loop_signals *signals;
+	struct metrics *metrics;
+	struct health health;
+
+	struct kube_client *kube;
+	struct pod_store *pods;
+	struct pod_watch *pod_watch;
+	struct resolver *resolver;
+	struct identity_store *identities;
+	struct decider decider;
+
+	struct http_client *imds_http;
+	struct imds_source *imds;
+	struct token_source imds_vtable;
+	const struct token_source *sources[1]; /* by enum azure_identity_type */
+	struct token_cache *tokens;
+
+	struct issuer *issuer;
+	struct proxy *proxy;
+	struct front *front;
+	struct redirect *redirect;
+
+	struct loop_timer stop_timer;
+	struct mono stop_by;
+	bool stopping;
+	enum redirect_state redirect_was;
+	uint32_t repairs_told;
+};
+
+/* health */
+
+static bool check_redirect(void *ctx, char *why, size_t size)
+{
+	const struct agent *a = ctx;
+	const struct redirect_status *s = redirect_status(a->redirect);
+
+	if (s->state == REDIRECT_ACTIVE)
+		return true;
+	snprintf(why, size, "%s", *s->why ? s->why : "the packet rules are not in place yet");
+	return false;
+}
+
+static bool check_reflector(const struct reflector *r, char *why, size_t size)
+{
+	const struct reflector_status *s = reflector_status(r);
+
+	if (s->has_synced)
+		return true;
+	snprintf(why, size, "%s not listed yet%s%s", reflector_name(r),
+		 s->last_err.kind ? ": " : "", s->last_err.kind ? s->last_err.msg : "");
+	return false;
+}
+
+static bool check_pods(void *ctx, char *why, size_t size)
+{
+	const struct agent *a = ctx;
+
+	return check_reflector(pod_watch_reflector(a->pod_watch), why, size);
+}
+
+static bool check_identities(void *ctx, char *why, size_t size)
+{
+	const struct agent *a = ctx;
+	const struct reflector *r;
+
+	for (size_t i = 0; (r = identity_store_reflector(a->identities, i)); i++) {
+		if (!check_reflector(r, why, size))
+			return false;
+	}
+	return true;
+}
+
+/* metrics */
+
+static void set_gauge(struct agent *a, enum nmi_metric id, double v)
+{
+	metric_set(a->metrics, id, NULL, v);
+}
+
+static void measure_reflector(struct agent *a, const struct reflector *r)
+{
+	const struct reflector_status *s = reflector_status(r);
+	const char *labels[] = { reflector_name(r) };
+
+	metric_set(a->metrics, NMI_METRIC_WATCH_UP, labels,
+		   s->state == REFLECTOR_SYNCED || s->state == REFLECTOR_NOT_INSTALLED);
+	metric_set(a->metrics, NMI_METRIC_WATCH_RESTARTS, labels, (double)s->restarts);
+}
+
+static void before_metrics(void *ctx)
+{
+	struct agent *a = ctx;
+	const struct redirect_status *s = redirect_status(a->redirect);
+	const struct token_cache_stats *t = token_cache_stats(a->tokens);
+	const struct reflector *r;
+
+	set_gauge(a, NMI_METRIC_PODS, (double)pod_store_count(a->pods));
+	set_gauge(a, NMI_METRIC_CACHE_TOKENS, (double)t->tokens);
+	set_gauge(a, NMI_METRIC_WAITING, (double)(t->waiting + resolver_waiting(a->resolver)));
+	set_gauge(a, NMI_METRIC_CONNECTIONS, (double)front_connections(a->front));
+	set_gauge(a, NMI_METRIC_REDIRECT_ACTIVE, s->state == REDIRECT_ACTIVE);
+	set_gauge(a, NMI_METRIC_REDIRECT_REPAIRS, s->repairs);
+	set_gauge(a, NMI_METRIC_LOG_DROPPED, (double)log_dropped());
+	measure_reflector(a, pod_watch_reflector(a->pod_watch));
+	for (size_t i = 0; (r = identity_store_reflector(a->identities, i)); i++)
+		measure_reflector(a, r);
+}
+
+/* events */
+
+static void on_redirect_status(void *ctx, const struct redirect_status *s)
+{
+	struct agent *a = ctx;
+
+	if (s->repairs != a->repairs_told) {
+		a->repairs_told = s->repairs;
+		log_warn("the packet rules were altered by someone else and put back in %u us "
+			 "(%u times so far)",
+			 s->last_repair_usec, s->repairs);
+	}
+	if (s->state == a->redirect_was)
+		return;
+	a->redirect_was = s->state;
+	switch (s->state) {
+	case REDIRECT_ACTIVE:
+		a->health.active = true;
+		log_info("packet rules in place%s", s->owned ? ", owned by the redirector" : "");
+		break;
+	case REDIRECT_FAILING:
+		log_err("packet rules cannot be written, trying again: %s", s->why);
+		break;
+	case REDIRECT_GONE:
+		/* this process has no capability left to start another one: the kubelet does */
+		if (a->stopping)
+			break;
+		log_err("the redirector ended: stopping, so that both are started again; "
+			"the rules stay in place");
+		loop_quit(a->loop, EXIT_FAILURE);
+		break;
+	case REDIRECT_STARTING:
+		break;
+	}
+}
+
+static void on_identities_changed(void *ctx)
+{
+	struct agent *a = ctx;
+
+	issuer_identities_changed(a->issuer);
+}
+
+static void on_pods_synced(void *ctx)
+{
+	struct agent *a = ctx;
+
+	log_info("pods of node %s listed: %zu", a->config->node, pod_store_count(a->pods));
+}
+
+static void stop_when_idle(struct loop_timer *t)
+{
+	struct agent *a = container_of(t, struct agent, stop_timer);
+	size_t open = front_connections(a->front);
+
+	if (open && mono_before(loop_mono(a->loop), a->stop_by)) {
+		loop_timer_set_msec(a->loop, t, STOP_POLL_MSEC, stop_when_idle);
+		return;
+	}
+	log_info("stopped%s", open ? "; requests under way were cut" : "");
+	loop_quit(a->loop, EXIT_SUCCESS);
+}
+
+static void on_signal(void *ctx, int signo)
+{
+	struct agent *a = ctx;
+
+	if (signo == SIGHUP) {
+		log_info(
+			"received SIGHUP: settings are read at start only, restart to change them");
+		return;
+	}
+	if (a->stopping)
+		return;
+	log_info("received SIG%s, shutting down; the packet rules stay", sigabbrev_np(signo));
+	a->stopping = true;
+	a->stop_by = mono_add_msec(loop_mono(a->loop), STOP_GRACE_MSEC);
+	front_drain(a->front);
+	loop_timer_set_msec(a->loop, &a->stop_timer, 0, stop_when_idle);
+}
+
+/* start, in order */
+
+static int choose_addresses(struct agent *a, struct err *err)
+{
+	const char *listen = a->config->listen_address;
+
+	if (inet_ip_parse(a->config->metadata_ip, &a->metadata_ip, err) < 0)
+		return err_wrap(err, "--metadata-ip");
+	if (strcasecmp(listen, "auto") == 0) {
+		if (node_address_find(&a->metadata_ip, &a->redirect_ip, err) < 0)
+			return err_wrap(err, "--nmi-listen-address=auto");
+		a->listen_ip = a->redirect_ip;
+		return 0;
+	}
+	if (inet_ip_parse(listen, &a->listen_ip, err) < 0)
+		return err_wrap(err, "--nmi-listen-address");
+	a->redirect_ip = a->listen_ip;
+	if (inet_ip_is_unspecified(&a->listen_ip))
+		return node_address_find(&a->metadata_ip, &a->redirect_ip, err);
+	if (inet_ip_is_loopback(&a->listen_ip))
+		log_warn("--nmi-listen-address=%s: pods reach it only where route_localnet is set; "
+			 "auto works everywhere",
+			 listen);
+	return 0;
+}
+
+static int make_kube(struct agent *a, struct err *err)
+{
+	struct kube_config kc = { 0 };
+	int r = kube_config_load(&kc, a->config->kubeconfig, err);
+
+	if (r == 0) {
+		log_info("API server %s", kc.server);
+		a->kube = kube_client_new(a->loop, &kc, a->user_agent, err);
+		r = a->kube ? 0 : -(int)err->kind;
+	}
+	kube_config_deinit(&kc);
+	return r;
+}
+
+static void make_who(struct agent *a)
+{
+	a->pods = pod_store_new();
+	a->pod_watch = pod_watch_new(a->loop, a->kube, a->config->node, a->pods);
+	pod_watch_on_synced(a->pod_watch, on_pods_synced, a);
+	a->resolver = resolver_new(a->loop, a->pods, a->kube, a->config->node,
+				   a->config->pod_wait_msec);
+	a->identities = identity_store_new(a->loop, a->kube);
+	identity_store_on_change(a->identities, on_identities_changed, a);
+	a->decider = decider_managed(a->identities);
+}
+
+static int make_tokens(struct agent *a, struct err *err)
+{
+	const struct http_client_spec http = { .user_agent = a->user_agent };
+
+	a->imds_url = xasprintf("http://%s:%u", a->config->metadata_ip, a->config->metadata_port);
+	a->imds_http = http_client_new(a->loop, &http, err);
+	if (!a->imds_http)
+		return err_wrap(err, "client of the metadata service");
+	a->imds = imds_source_new(a->loop, a->imds_http, a->imds_url, IMDS_TIMEOUT_MSEC,
+				  a->metrics);
+	a->imds_vtable = imds_source_vtable(a->imds);
+	a->sources[AZURE_IDENTITY_USER_ASSIGNED] = &a->imds_vtable;
+	a->tokens = token_cache_new(a->loop,
+				    &(struct token_cache_spec){
+					    .by_type = a->sources,
+					    .n_types = ARRAY_SIZE(a->sources),
+					    .node = &a->imds_vtable,
+					    .max_tokens = LIMIT_TOKENS,
+					    .max_in_flight = LIMIT_IMDS_IN_FLIGHT,
+					    .max_waiting = LIMIT_WAITING,
+				    },
+				    a->metrics);
+	return 0;
+}
+
+static int make_front(struct agent *a, struct err *err)
+{
+	a->issuer = issuer_new(a->loop, &(struct issuer_spec){
+						.resolver = a->resolver,
+						.decider = &a->decider,
+						.tokens = a->tokens,
+						.sync_wait_msec = SYNC_WAIT_MSEC,
+						.token_wait_msec = a->config->token_wait_msec,
+					});
+	a->proxy = proxy_new(a->loop, a->imds_http, a->imds_url);
+	health_add(&a->health, "redirect", check_redirect, a);
+	health_add(&a->health, "pods", check_pods, a);
+	health_add(&a->health, "identities", check_identities, a);
+	a->front =
+		front_new(a->loop,
+			  &(struct front_spec){
+				  .address = a->listen_ip,
+				  .port = a->config->port,
+				  .probe_port = a->config->probe_port,
+				  .metrics_port = a->config->prometheus_port,
+				  .metadata_header_required = a->config->metadata_header_required,
+				  .block_instance_metadata = a->config->block_instance_metadata,
+				  .issuer = a->issuer,
+				  .proxy = a->proxy,
+				  .health = &a->health,
+				  .metrics = a->metrics,
+				  .before_metrics = before_metrics,
+				  .before_metrics_ctx = a,
+			  },
+			  err);
+	return a->front ? 0 : -(int)err->kind;
+}
+
+static int make_redirect(struct agent *a, struct err *err)
+{
+	struct redirect_spec spec = {
+		.metadata_ip = a->metadata_ip,
+		.metadata_port = a->config->metadata_port,
+		.agent_ip = a->redirect_ip,
+		.agent_port = a->config->port,
+		.sweep_msec = a->config->sweep_sec * 1000,
+		.delete_conntrack = a->config->delete_conntrack,
+	};
+
+	if (redirect_backend_parse(a->config->redirect_backend, &spec.backend, err) < 0)
+		return err_wrap(err, "--redirect-backend");
+	return redirect_start(a->redirect, a->loop, &spec, on_redirect_status, a, err);
+}
+
+static int agent_init(struct agent *a, struct err *err)
+{
+	static const int signos[] = { SIGTERM, SIGINT, SIGHUP };
+
+	a->loop = loop_new(err);
+	if (!a->loop)
+		return -(int)err->kind;
+	a->signals = loop_signals_new(a->loop, signos, ARRAY_SIZE(signos), on_signal, a, err);
+	if (!a->signals)
+		return -(int)err->kind;
+	a->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, LIMIT_METRIC_SERIES);
+	if (choose_addresses(a, err) < 0 || make_kube(a, err) < 0)
+		return -(int)err->kind;
+	make_who(a);
+	if (make_tokens(a, err) < 0 || make_front(a, err) < 0)
+		return -(int)err->kind;
+	return isolate_late(a->config->user, err);
+}
+
+struct agent *agent_new_take(const struct nmi_config *config, struct redirect *redirect,
+			     struct err *err)
+{
+	struct agent *a = xnew(struct agent);
+
+	a->config = config;
+	a->redirect = redirect;
+	a->user_agent = xasprintf("nmi/%s%s%s", NMI_VERSION, *config->custom_user_agent ? " " : "",
+				  config->custom_user_agent);
+	if (agent_init(a, err) < 0)
+		return agent_free(a);
+	return a;
+}
+
+int agent_run(struct agent *a, struct err *err)
+{
+	char listen[INET_IP_TEXT_MAX], target[INET_IP_TEXT_MAX];
+
+	pod_watch_start(a->pod_watch);
+	identity_store_start(a->identities);
+	if (make_redirect(a, err) < 0)
+		return err_wrap(err, "redirector");
+	log_info("listening on %s:%u, redirecting %s:%u to %s:%u, in %s mode for node %s",
+		 inet_ip_print(&a->listen_ip, listen), a->config->port, a->config->metadata_ip,
+		 a->config->metadata_port, inet_ip_print(&a->redirect_ip, target), a->config->port,
+		 a->config->operation_mode, a->config->node);
+	return loop_run(a->loop, err);
+}
+
+struct agent *agent_free(struct agent *a)
+{
+	if (!a)
+		return NULL;
+	loop_timer_del(&a->stop_timer);
+	a->redirect = redirect_free(a->redirect);
+	a->front = front_free(a->front);
+	a->proxy = proxy_free(a->proxy);
+	a->issuer = issuer_free(a->issuer);
+	a->tokens = token_cache_free(a->tokens);
+	a->imds = imds_source_free(a->imds);
+	a->imds_http = http_client_free(a->imds_http);
+	a->resolver = resolver_free(a->resolver);
+	a->identities = identity_store_free(a->identities);
+	a->pod_watch = pod_watch_free(a->pod_watch);
+	a->pods = pod_store_free(a->pods);
+	a->kube = kube_client_free(a->kube);
+	a->metrics = metrics_free(a->metrics);
+	a->signals = loop_signals_free(a->signals);
+	a->loop = loop_free(a->loop);
+	free(a->imds_url);
+	free(a->user_agent);
+	free(a);
+	return NULL;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The node agent's settings, and what must hold between them. */
+
+#include "nmi/config.h"
+
+#include "lib/base/inet.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const struct opt opts[] = {
+#define X(type, ctype, name, field, letter, metavar, dflt, variable, group, help)                  \
+	{ name,	    letter, type, offsetof(struct nmi_config, field), metavar, dflt,               \
+	  variable, group,  help },
+#include "nmi/options.def"
+#undef X
+};
+
+const struct opt_table nmi_options = {
+	.opts = opts,
+	.n = sizeof(opts) / sizeof(opts[0]),
+	.prog = "nmi",
+	.usage = "nmi [SETTING]...\n       nmi uninstall",
+	.intro = "Gives pods on this node tokens of their own Entra identities, in place of the\n"
+		 "instance metadata service. `nmi uninstall` removes every packet rule of ours.",
+};
+
+static int check_ip(const char *setting, const char *text, struct err *err)
+{
+	struct inet_ip ip;
+
+	if (inet_ip_parse(text, &ip, err) < 0)
+		return err_wrap(err, "--%s", setting);
+	if (!inet_ip_is_v4(&ip))
+		return err_set(err, ERR_INPUT, "--%s: '%s' is not an IPv4 address", setting, text);
+	return 0;
+}
+
+static int check_ports(const struct nmi_config *c, struct err *err)
+{
+	if (c->port == 0 || c->metadata_port == 0)
+		return err_set(err, ERR_INPUT, "--%s must not be 0",
+			       c->port ? "metadata-port" : "nmi-port");
+	if (c->probe_port && (c->probe_port == c->port || c->probe_port == c->prometheus_port))
+		return err_set(err, ERR_INPUT, "--http-probe-port: %u is also --%s's",
+			       c->probe_port,
+			       c->probe_port == c->port ? "nmi-port" : "prometheus-port");
+	if (c->prometheus_port && c->prometheus_port == c->port)
+		return err_set(err, ERR_INPUT, "--prometheus-port: %u is also --nmi-port's",
+			       c->port);
+	return 0;
+}
+
+int nmi_config_check(const struct nmi_config *c, struct err *err)
+{
+	if (!*c->node)
+		return err_set(err, ERR_INPUT,
+			       "--node is required: the name of this node, "
+			       "spec.nodeName of the agent's own pod");
+	if (strcasecmp(c->operation_mode, "managed") != 0)
+		return err_set(err, ERR_INPUT,
+			       "--operation-mode: only managed is supported by this version; "
+			       "pass --operation-mode=managed");
+	if (check_ip("metadata-ip", c->metadata_ip, err) < 0)
+		return -ERR_INPUT;
+	if (strcasecmp(c->listen_address, "auto") != 0 &&
+	    check_ip("nmi-listen-address", c->listen_address, err) < 0)
+		return -ERR_INPUT;
+	if (c->sweep_sec == 0)
+		return err_set(err, ERR_INPUT, "--ipt-update-interval-sec must not be 0");
+	return check_ports(c, err);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/opt.h"
+
+#include <stdint.h>
+
+/* Every setting of the node agent; fields, defaults and help come from options.def. */
+struct nmi_config {
+#define X(type, ctype, name, field, letter, metavar, dflt, variable, group, help) ctype field;
+#include "nmi/options.def"
+#undef X
+};
+
+extern const struct opt_table nmi_options;
+
+/* What must hold for a setting beyond its type, and between settings. ERR_INPUT names the setting. */
+int nmi_config_check(const struct nmi_config *c, struct err *err);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Kubenet is refused: see kubenet.h. */
+
+#include "nmi/kubenet.h"
+
+#include "lib/base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KUBELET_FILE_MAX (64 * 1024)
+
+int kubenet_check(const char *path, struct err *err)
+{
+	static char text[KUBELET_FILE_MAX + 1];
+	FILE *f = fopen(path, "re");
+	size_t n;
+
+	if (!f) {
+		if (errno != ENOENT)
+			log_warn("--kubelet-config=%s: %s; taken as not kubenet", path,
+				 strerror(errno));
+		return 0;
+	}
+	n = fread(text, 1, KUBELET_FILE_MAX, f);
+	(void)fclose(f); /* read only */
+	text[n] = '\0';
+	if (!strstr(text, "--network-plugin=kubenet"))
+		return 0;
+	return err_set(err, ERR_REFUSED,
+		       "AAD Pod Identity is not supported for Kubenet (%s says "
+		       "--network-plugin=kubenet): pods there can borrow each other's addresses; "
+		       "--allow-network-plugin-kubenet=true starts nevertheless",
+		       path);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+
+/* nmi: the node agent's entry point. Settings in, exit status out; nothing else happens here. */
+
+#include "iptables/redirect.h"
+#include "lib/base/log.h"
+#include "nmi/agent.h"
+#include "nmi/config.h"
+#include "nmi/isolate.h"
+#include "nmi/kubenet.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Settings that are wrong: the process was not even tried. */
+#define EXIT_USAGE 2
+/* From this verbosity on klog users expect every request in the log. */
+#define VERBOSITY_DEBUG 4
+
+static void tell_ignored(const struct opt *o, const char *value)
+{
+	log_info("--%s is accepted for old manifests and has no meaning here: %s", o->name,
+		 o->help);
+}
+
+static int run(const struct nmi_config *config, struct err *err)
+{
+	_cleanup_(redirect_freep) struct redirect *redirect = NULL;
+	_cleanup_(agent_freep) struct agent *agent = NULL;
+
+	log_setup(strcasecmp(config->log_format, "json") == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
+		  config->verbosity >= VERBOSITY_DEBUG ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	log_info("nmi %s starting", NMI_VERSION);
+	opt_each_ignored(&nmi_options, config, tell_ignored);
+	if (!config->metadata_header_required)
+		log_warn("--metadata-header-required=false: a pod that can be made to fetch a URL "
+			 "can be made to fetch a token");
+	if (!config->allow_kubenet && kubenet_check(config->kubelet_config, err) < 0)
+		return -(int)err->kind;
+	if (isolate_early(err) < 0)
+		return -(int)err->kind;
+	redirect = redirect_spawn(err);
+	if (!redirect)
+		return err_wrap(err, "starting the redirector");
+	agent = agent_new_take(config, steal_ptr(redirect), err);
+	return agent ? agent_run(agent, err) : -(int)err->kind;
+}
+
+static int settings(int argc, char **argv)
+{
+	struct nmi_config config = { 0 };
+	struct err err = { 0 };
+	enum opt_result what;
+	int r;
+
+	r = opt_parse(&nmi_options, &config, argc, argv, &what, &err);
+	if (r == 0 && (what == OPT_RUN || what == OPT_PRINT_CONFIG))
+		r = nmi_config_check(&config, &err);
+	if (r < 0) {
+		fprintf(stderr, "nmi: %s\n", err.msg);
+		return EXIT_USAGE;
+	}
+	switch (what) {
+	case OPT_HELP:
+		opt_print_help(&nmi_options, stdout);
+		return EXIT_SUCCESS;
+	case OPT_VERSION:
+		printf("NMI Version: %s\n", NMI_VERSION);
+		return EXIT_SUCCESS;
+	case OPT_PRINT_CONFIG:
+		opt_print_config(&nmi_options, &config, stdout);
+		return EXIT_SUCCESS;
+	case OPT_PRINT_RST:
+		opt_print_rst(&nmi_options, stdout);
+		return EXIT_SUCCESS;
+	case OPT_RUN:
+		break;
+	}
+	r = run(&config, &err);
+	if (r < 0)
+		log_err("%s", err.msg);
+	return r < 0 ? EXIT_FAILURE : r;
+}
+
+static int uninstall(int argc, char **argv)
+{
+	struct err err = { 0 };
+
+	if (argc > 2) {
+		fprintf(stderr, "nmi: uninstall takes no further argument, not '%s'\n", argv[2]);
+		return EXIT_USAGE;
+	}
+	if (redirect_uninstall(&err) < 0) {
+		fprintf(stderr, "nmi: uninstall: %s\n", err.msg);
+		return EXIT_FAILURE;
+	}
+	puts("nmi: every packet rule of ours is removed; pods reach the metadata service again");
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	/* a peer that hangs up is an error of one write, not of the process */
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (argc > 1 && strcmp(argv[1], "uninstall") == 0)
+		return uninstall(argc, argv);
+	return settings(argc, argv);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "lib/base/mem.h"
+#include "nmi/config.h"
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+#define ARGS_MAX 12
+
+/* Parse and check a command line; the variables that nmi reads are out of the way. */
+static int configure(const char *const *args, struct nmi_config *c, enum opt_result *what,
+		     struct err *err)
+{
+	char *argv[ARGS_MAX + 2] = { (char *)(uintptr_t) "nmi" };
+	int argc = 1, r;
+
+	clearenv();
+	for (; args[argc - 1]; argc++)
+		argv[argc] = (char *)(uintptr_t)args[argc - 1];
+	r = opt_parse(&nmi_options, c, argc, argv, what, err);
+	return r < 0 ? r : nmi_config_check(c, err);
+}
+
+#define MANAGED "--node=n", "--operation-mode=managed"
+
+static const struct {
+	const char *args[ARGS_MAX];
+	const char *says; /* NULL: accepted */
+} lines[] = {
+	{ { MANAGED }, NULL },
+	{ { "--node", "n", "--operation-mode", "Managed" }, NULL },
+	{ { "--operation-mode=managed" }, "--node is required" },
+	{ { "--node=n" }, "--operation-mode: only managed" },
+	{ { "--node=n", "--operation-mode=standard" }, "--operation-mode: only managed" },
+	{ { "--node=n", "--operation-mode=both" }, "--operation-mode: 'both' is not one of" },
+	{ { MANAGED, "--nmi-port=0" }, "--nmi-port must not be 0" },
+	{ { MANAGED, "--nmi-port=65536" }, "--nmi-port: '65536'" },
+	{ { MANAGED, "--nmi-port=http" }, "--nmi-port: 'http'" },
+	{ { MANAGED, "--nmi-port" }, "--nmi-port needs a value" },
+	{ { MANAGED, "--metadata-port=0" }, "--metadata-port must not be 0" },
+	{ { MANAGED, "--metadata-ip=imds" }, "--metadata-ip: 'imds'" },
+	{ { MANAGED, "--metadata-ip=fd00::1" }, "--metadata-ip: 'fd00::1' is not an IPv4" },
+	{ { MANAGED, "--nmi-listen-address=0.0.0.0" }, NULL },
+	{ { MANAGED, "--nmi-listen-address=eth0" }, "--nmi-listen-address: 'eth0'" },
+	{ { MANAGED, "--http-probe-port=9090" }, "--http-probe-port: 9090 is also --prometheus" },
+	{ { MANAGED, "--http-probe-port=2579" }, "--http-probe-port: 2579 is also --nmi-port's" },
+	{ { MANAGED, "--prometheus-port=2579" }, "--prometheus-port: 2579 is also --nmi-port's" },
+	{ { MANAGED, "--http-probe-port=0", "--prometheus-port=0" }, NULL },
+	{ { MANAGED, "--ipt-update-interval-sec=0" }, "--ipt-update-interval-sec must not be 0" },
+	{ { MANAGED, "--pod-wait=10" }, "--pod-wait: duration '10' needs a unit" },
+	{ { MANAGED, "--redirect-backend=ebpf" }, "--redirect-backend: 'ebpf' is not one of" },
+	{ { MANAGED, "--log-format=xml" }, "--log-format: 'xml' is not one of text|json" },
+	{ { MANAGED, "--no-such-flag" }, "--no-such-flag: no such setting" },
+	{ { MANAGED, "stray" }, "stray: no such setting" },
+	{ { MANAGED, "--metadata-header-required=maybe" }, "neither true nor false" },
+	/* as the old chart and manifests write it */
+	{ { MANAGED, "-v=4", "--logtostderr", "--enableScaleFeatures=true", "--forceNamespaced",
+	    "--set-retry-after-header=false", "--kubelet-config=/etc/default/kubelet" },
+	  NULL },
+};
+
+START_TEST(a_command_line_is_accepted_or_refused_by_name)
+{
+	struct nmi_config c = { 0 };
+	struct err err = { 0 };
+	enum opt_result what;
+	int r = configure(lines[_i].args, &c, &what, &err);
+
+	ck_assert_msg((r < 0) == (lines[_i].says != NULL), "%d: %s", r, err.msg);
+	if (lines[_i].says)
+		ck_assert_msg(strstr(err.msg, lines[_i].says), "said: %s", err.msg);
+}
+END_TEST
+
+START_TEST(defaults_are_the_old_agents)
+{
+	const char *const args[] = { MANAGED, NULL };
+	struct nmi_config c = { 0 };
+	struct err err = { 0 };
+	enum opt_result what;
+
+	ck_assert_int_eq(configure(args, &c, &what, &err), 0);
+	ck_assert_int_eq(what, OPT_RUN);
+	ck_assert_uint_eq(c.port, 2579);
+	ck_assert_uint_eq(c.probe_port, 8080);
+	ck_assert_uint_eq(c.prometheus_port, 9090);
+	ck_assert_uint_eq(c.metadata_port, 80);
+	ck_assert_str_eq(c.metadata_ip, "169.254.169.254");
+	ck_assert(c.metadata_header_required);
+	ck_assert(!c.block_instance_metadata);
+	ck_assert(c.delete_conntrack);
+	ck_assert_uint_eq(c.sweep_sec, 60);
+}
+END_TEST
+
+START_TEST(verbosity_is_read_as_the_chart_writes_it)
+{
+	static const char *const forms[][3] = {
+		{ "-v=5", NULL, NULL },
+		{ "-v5", NULL, NULL },
+		{ "-v", "5", NULL },
+		{ "--v=5" },
+	};
+	struct nmi_config c = { 0 };
+	struct err err = { 0 };
+	enum opt_result what;
+	const char *args[] = { MANAGED, forms[_i][0], forms[_i][1], NULL };
+
+	ck_assert_int_eq(configure(args, &c, &what, &err), 0);
+	ck_assert_uint_eq(c.verbosity, 5);
+}
+END_TEST
+
+UNIT_MAIN("config", UNIT_LOOP(a_command_line_is_accepted_or_refused_by_name, lines),
+	  UNIT(defaults_are_the_old_agents), { verbosity_is_read_as_the_chart_writes_it, 4 })

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "nmi/kubenet.h"
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+	const char *text;
+	int r;
+} files[] = {
+	{ "", 0 },
+	{ "KUBELET_FLAGS=--network-plugin=cni --node-ip=10.0.0.4\n", 0 },
+	{ "KUBELET_FLAGS=--v=2 --network-plugin=kubenet\n", -ERR_REFUSED },
+};
+
+START_TEST(kubenet_is_refused_and_nothing_else)
+{
+	char path[] = "/tmp/nmi-kubelet-XXXXXX";
+	int fd = mkstemp(path);
+	struct err err = { 0 };
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, files[_i].text, strlen(files[_i].text)),
+			 (ssize_t)strlen(files[_i].text));
+	close(fd);
+	ck_assert_int_eq(kubenet_check(path, &err), files[_i].r);
+	unlink(path);
+	if (files[_i].r < 0)
+		ck_assert_ptr_nonnull(strstr(err.msg, "--allow-network-plugin-kubenet"));
+}
+END_TEST
+
+START_TEST(a_missing_file_or_a_directory_is_no_kubenet)
+{
+	ck_assert_int_eq(kubenet_check("/nonexistent/kubelet", NULL), 0);
+	ck_assert_int_eq(kubenet_check("/tmp", NULL), 0);
+}
+END_TEST
+
+UNIT_MAIN("kubenet", UNIT_LOOP(kubenet_is_refused_and_nothing_else, files),
+	  UNIT(a_missing_file_or_a_directory_is_no_kubenet))
