@@ -90,8 +90,8 @@ static bool is_asked_for(const struct azure_identity *i, const struct selector *
 static void visit(void *ctx, const struct azure_binding *b)
 {
 	struct walk *w = ctx;
-	const struct azure_identity *i =
-		identity_index_identity(w->index, b->meta.namespace, b->azure_identity);
+	const struct azure_identity *i = identity_index_identity(w->index, b->meta.namespace,
+								 b->azure_identity);
 
 	w->bindings++;
 	if (!i) {
@@ -135,8 +135,8 @@ void match_managed(const struct identity_index *x, const struct match_pod *pod,
 	const char *label = labels_find(pod->labels, pod->n_labels, LABEL_BINDING);
 
 	*out = (struct match_answer){ 0 };
-	out->exception =
-		identity_index_exceptions(x, pod->namespace, covers, (void *)(uintptr_t)pod);
+	out->exception = identity_index_exceptions(x, pod->namespace, covers,
+						   (void *)(uintptr_t)pod);
 	if (out->exception)
 		out->result = MATCH_EXCEPTED;
 	else if (sel->kind == SELECTOR_OBJECT_ID)
@@ -171,13 +171,14 @@ static void explain_not_bound(const struct match_pod *pod, const struct selector
 	char also[2 * LOG_Q_MAX] = "";
 
 	if (missing)
-		snprintf(also, sizeof(also), " (AzureIdentity %s, which is bound too, does not exist)",
-			 LOG_Q(missing));
-	snprintf(buf, size,
-		 "none of the %zu AzureIdentity objects that pod %s/%s is bound to has %s %s%s: ask "
-		 "for one of those, or bind the one with that id in namespace %s",
-		 a->candidates, pod->namespace, pod->name, parameter_name(sel->kind),
-		 LOG_Q(sel->value), also, pod->namespace);
+		snprintf(also, sizeof(also),
+			 " (AzureIdentity %s, which is bound too, does not exist)", LOG_Q(missing));
+	snprintf(
+		buf, size,
+		"none of the %zu AzureIdentity objects that pod %s/%s is bound to has %s %s%s: ask "
+		"for one of those, or bind the one with that id in namespace %s",
+		a->candidates, pod->namespace, pod->name, parameter_name(sel->kind),
+		LOG_Q(sel->value), also, pod->namespace);
 }
 
 /* The words "Identity not found" are what tools around the old agent look for. */
@@ -190,7 +191,8 @@ void match_explain(const struct match_pod *pod, const struct selector *sel,
 	switch (a->result) {
 	case MATCH_GRANTED:
 		snprintf(buf, size,
-			 "pod %s/%s has AzureIdentity %s through AzureIdentityBinding %s, one of %zu",
+			 "pod %s/%s has AzureIdentity %s through AzureIdentityBinding %s, one of "
+			 "%zu",
 			 ns, name, a->identity->meta.name, a->binding->meta.name, a->candidates);
 		return;
 	case MATCH_EXCEPTED:

@@ -102,6 +102,5 @@ size_t rejects_count(const struct rejects *r)
 
 void rejects_deinit(struct rejects *r)
 {
-	hmap_for_each_safe(n, next, &r->seen)
-		drop(r, container_of(n, struct reject, node));
+	hmap_for_each_safe(n, next, &r->seen) drop(r, container_of(n, struct reject, node));
 }
