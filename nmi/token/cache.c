@@ -62,8 +62,7 @@ struct token_cache *token_cache_free(struct token_cache *c)
 
 	if (!c)
 		return NULL;
-	hmap_for_each_safe(node, next, &c->entries)
-	{
+	hmap_for_each_safe (node, next, &c->entries) {
 		struct cache_entry *e = container_of(node, struct cache_entry, node);
 
 		for (size_t k = 0; k < FLIGHT_KINDS; k++) {
@@ -72,12 +71,10 @@ struct token_cache *token_cache_free(struct token_cache *c)
 		}
 		cache_entry_free(e);
 	}
-	DL_FOREACH_SAFE(c->settled, w, next_w)
-	{
+	DL_FOREACH_SAFE (c->settled, w, next_w) {
 		cache_wait_free(w);
 	}
-	DL_FOREACH_SAFE(c->brakes, b, next_b)
-	{
+	DL_FOREACH_SAFE (c->brakes, b, next_b) {
 		free(b);
 	}
 	free(c);

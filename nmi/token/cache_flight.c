@@ -17,8 +17,7 @@ static struct cache_brake *brake_find(const struct token_cache *c,
 {
 	struct cache_brake *b;
 
-	DL_FOREACH(c->brakes, b)
-	{
+	DL_FOREACH (c->brakes, b) {
 		if (b->source_ctx == source->ctx)
 			return b;
 	}
@@ -72,8 +71,7 @@ static void flight_finish(struct cache_flight *f, struct token *tok,
 		(void)cache_outcome_unref(o);
 		o = cache_outcome_new(e->tok, NULL);
 	}
-	DL_FOREACH_SAFE(f->waiters, w, next)
-	{
+	DL_FOREACH_SAFE (f->waiters, w, next) {
 		cache_wait_settle(w, o);
 	}
 	free(f);
@@ -186,8 +184,7 @@ void cache_flight_abort(struct cache_flight *f)
 
 	if (f->state == FLIGHT_SENT)
 		e->source->cancel(e->source->ctx, f->handle);
-	DL_FOREACH_SAFE(f->waiters, w, next)
-	{
+	DL_FOREACH_SAFE (f->waiters, w, next) {
 		cache_wait_free(w);
 	}
 	e->flights[f->kind] = NULL;
