@@ -36,7 +36,8 @@
 #include <utlist.h>
 
 /*
- * RESOLVING  The address is not known. `resolving` is set, `pod` is not. Left by on_pod().
+ * RESOLVING  Nobody, or more than one, has the address. `resolving` is set, `pod` is not. Left by
+ *            on_pod().
  * SYNCING    The pod is known (`pod`), the identity objects are not. `timer` runs. Left by
  *            on_identities(), once the decider is ready, or on_sync_late().
  * FETCHING   Granted. `fetching` is set; `pod` and `identity` are what it is fetched for. Left by
@@ -56,6 +57,7 @@ struct issue {
 	struct loop_timer timer;
 	struct loop_defer wake;
 	struct pod *pod;		 /* the first that had the address; no other is served */
+	bool is_vouched;		 /* by the API server, while our watch is behind */
 	struct azure_identity *identity; /* NULL: the node's own */
 	bool is_again;			 /* fetched for another identity before */
 	struct mono token_deadline;
@@ -122,10 +124,11 @@ static void answer_init(struct issue_answer *a)
 /* looking */
 
 enum look {
-	LOOK_REFUSED,  /* the answer says why */
-	LOOK_UNKNOWN,  /* nobody is known to have the address */
-	LOOK_UNSYNCED, /* the pod is known, the identity objects have not been seen */
-	LOOK_GRANTED,  /* `ask` is what to fetch */
+	LOOK_REFUSED,	/* the answer says why */
+	LOOK_UNKNOWN,	/* nobody is known to have the address */
+	LOOK_AMBIGUOUS, /* several have it; the answer says so */
+	LOOK_UNSYNCED,	/* the pod is known, the identity objects have not been seen */
+	LOOK_GRANTED,	/* `ask` is what to fetch */
 };
 
 struct sight {
@@ -210,20 +213,27 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 	return LOOK_GRANTED;
 }
 
-static enum look look(const struct issuer *i, const struct issue_request *req, struct sight *out,
-		      struct issue_answer *a)
+/*
+ * `vouched` is a pod that the API server has named at the end of a wait, or NULL. It stands in as long
+ * as our own watch knows nobody at the address.
+ */
+static enum look look(const struct issuer *i, const struct issue_request *req,
+		      const struct pod *vouched, struct sight *out, struct issue_answer *a)
 {
 	char ip[INET_IP_TEXT_MAX];
 
 	switch (resolver_peek(i->spec.resolver, &req->peer, &out->pod)) {
 	case RESOLVE_UNKNOWN:
-		return LOOK_UNKNOWN;
+		if (!vouched)
+			return LOOK_UNKNOWN;
+		out->pod = vouched;
+		break;
 	case RESOLVE_AMBIGUOUS:
 		refuse(a, REASON_AMBIGUOUS_IP,
 		       "more than one running pod of this node has the address %s, so none of them "
 		       "is served; ask again when the older one has ended",
 		       inet_ip_print(&req->peer, ip));
-		return LOOK_REFUSED;
+		return LOOK_AMBIGUOUS;
 	case RESOLVE_OVERLOADED:
 		refuse(a, REASON_OVERLOADED, "too many requests wait for their pod; ask again");
 		return LOOK_REFUSED;
@@ -427,7 +437,7 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 
 	q->fetching = NULL;
 	answer_init(&a);
-	seen = look(q->issuer, &q->req, &s, &a);
+	seen = look(q->issuer, &q->req, q->is_vouched ? q->pod : NULL, &s, &a);
 	if (seen == LOOK_UNKNOWN || (s.pod && !is_same_pod(q, s.pod))) {
 		refuse_moved(&a, q);
 	} else if (seen == LOOK_UNSYNCED) {
@@ -489,6 +499,7 @@ static bool go_on(struct issue *q, enum look seen, const struct sight *s, struct
 	}
 	switch (seen) {
 	case LOOK_REFUSED:
+	case LOOK_AMBIGUOUS:
 		return false;
 	case LOOK_UNKNOWN:
 		if (q->pod)
@@ -518,17 +529,21 @@ static void look_and_go_on(struct issue *q)
 	enum look seen;
 
 	answer_init(&a);
-	seen = look(q->issuer, &q->req, &s, &a);
+	seen = look(q->issuer, &q->req, q->is_vouched ? q->pod : NULL, &s, &a);
 	if (!go_on(q, seen, &s, &a))
 		finish(q, &a);
 }
 
-/* Whatever the resolver found is in the store by now, where look() finds it. */
+/* It may be found by the resolver's own means only: look() asks the watch first all the same. */
 static void on_pod(void *ctx, enum resolve_result result, const struct pod *pod)
 {
 	struct issue *q = ctx;
 
 	q->resolving = NULL;
+	if (result == RESOLVE_FOUND) {
+		q->pod = pod_ref(pod);
+		q->is_vouched = true;
+	}
 	look_and_go_on(q);
 }
 
@@ -564,8 +579,7 @@ void issuer_identities_changed(struct issuer *i)
 
 	if (!i->n_syncing || !i->spec.decider->is_ready(i->spec.decider->ctx))
 		return;
-	DL_FOREACH(i->issues, q)
-	{
+	DL_FOREACH (i->issues, q) {
 		if (q->state == ISSUE_SYNCING)
 			loop_defer(i->loop, &q->wake, on_identities);
 	}
@@ -580,7 +594,7 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 	enum look seen;
 
 	answer_init(out);
-	seen = look(i, req, &s, out);
+	seen = look(i, req, NULL, &s, out);
 	if (seen == LOOK_REFUSED)
 		return NULL;
 	if (seen == LOOK_GRANTED && (tok = token_cache_peek(i->spec.tokens, &s.ask))) {
@@ -588,7 +602,7 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 		return NULL;
 	}
 	q = issue_new(i, req, done, ctx);
-	if (seen == LOOK_UNKNOWN) {
+	if (seen == LOOK_UNKNOWN || seen == LOOK_AMBIGUOUS) {
 		q->resolving = resolver_wait(i->spec.resolver, &req->peer, on_pod, q);
 		if (q->resolving)
 			return q;

@@ -231,10 +231,8 @@ static struct token *parse_success(const char *body, size_t n, const struct toke
 
 	fail->err.http_status = 200;
 	if (!doc || read_answer(doc, &a, &err) < 0) {
-		/* the parser's words may quote the text, so they stay here */
-		(void)failed(fail, TOKEN_FAULT_GARBLED, "IMDS sent an answer that %s",
-			     doc ? "lacks fields of a token or has them in another type"
-				 : "is not JSON");
+		(void)failed(fail, TOKEN_FAULT_GARBLED, "IMDS sent what is not a token: %s",
+			     err.msg);
 	} else if ((fault = fault_in(&a, ask, now))) {
 		(void)failed(fail, TOKEN_FAULT_GARBLED, "IMDS sent a token that is not used: %s",
 			     fault);
@@ -247,9 +245,6 @@ static struct token *parse_success(const char *body, size_t n, const struct toke
 							.expires_on = a.expires_on,
 							.not_before = a.not_before });
 	}
-	/* jansson frees without wiping; the string is its own allocation */
-	if (a.access_token)
-		explicit_bzero((char *)(uintptr_t)a.access_token, strlen(a.access_token));
 	(void)jval_free(doc);
 	return tok;
 }

@@ -71,6 +71,9 @@ void fake_resolver_tell(struct resolver *r)
 		void *ctx = w->ctx;
 
 		resolver_cancel(w);
-		done(ctx, r->result, r->result == RESOLVE_FOUND ? r->pod : NULL);
+		if (r->vouched)
+			done(ctx, RESOLVE_FOUND, r->vouched);
+		else
+			done(ctx, r->result, r->result == RESOLVE_FOUND ? r->pod : NULL);
 	}
 }

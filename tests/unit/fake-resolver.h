@@ -10,10 +10,11 @@
 struct resolver {
 	enum resolve_result result;
 	const struct pod *pod;
+	const struct pod *vouched; /* what a wait finds, whatever the result */
 	struct resolver_wait *waits;
 	size_t n_waits;
 	bool full; /* resolver_wait() gives NULL */
 };
 
-/* All who wait are told what the resolver says now. */
+/* All who wait are told what the resolver says now, or found by its own means. */
 void fake_resolver_tell(struct resolver *r);

@@ -54,8 +54,7 @@ static void cancel(void *ctx, void *handle)
 	struct fake_source *s = ctx;
 	struct fake_fetch *f;
 
-	DL_FOREACH(s->pending, f)
-	{
+	DL_FOREACH (s->pending, f) {
 		if (f == handle) {
 			s->cancelled++;
 			fetch_free(take(s, f));
