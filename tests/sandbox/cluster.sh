@@ -16,6 +16,8 @@
 #	cluster.sh [--name NAME] COMMAND [ARGUMENT...]
 # Each NAME is a box of its own; everything of it is called nmi-NAME-..., and `down` ends and removes
 # it all, whatever state it is in.
+#
+# shellcheck disable=SC2034 # variables that are for whoever sources this
 
 sb_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 sb_root=$(cd "$sb_here/../.." && pwd)
