@@ -44,6 +44,7 @@ is 'its namespace goes with it' "$(ip netns list | grep -c nmi-self-pod-plain)" 
 
 sb_exec web sleep 300 &
 stray=$!
+disown
 passes 'up again over what is there' sb_up
 is 'a stray process of a pod was ended' "$(sb_born $stray)" ''
 passes 'down' sb_down
