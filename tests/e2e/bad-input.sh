@@ -127,7 +127,7 @@ no_leak 'IMDS has seen no pod'
 nmi=$(sb_program nmi)
 while read -r name args; do
 	# shellcheck disable=SC2086 # arguments
-	out=$(sb_in "$SB_NODE" env KUBECONFIG="$SB_KUBECONFIG" timeout 10 "$nmi" $args 2>&1 >/dev/null)
+	out=$(sb_in "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" timeout 10 "$nmi" $args 2>&1 >/dev/null)
 	status=$?
 	is "settings: $args: exit status" "$status" 2
 	is "settings: $args: one line" "$(wc -l <<<"$out")" 1

@@ -44,7 +44,7 @@ unlike 'no token in the metrics' "$page" 'eyJ'
 
 # another box of the same node: what is set in the environment, and what is missing
 sb_stop_nmi
-sb_start nmi "$SB_NODE" env KUBECONFIG="$SB_KUBECONFIG" NODE_NAME="$SB_NODE_NAME" "$nmi" \
+sb_start nmi "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" NODE_NAME="$SB_NODE_NAME" "$nmi" \
 	--operation-mode=Managed --http-probe-port=8085
 passes 'the node by NODE_NAME, the mode in any case, no namespaced flag' eventually 10 sb_nmi_ready
 gives 'serves as well' "$SB_SHOP" web "$SB_ASK"

@@ -16,6 +16,8 @@
 #	cluster.sh [--name NAME] COMMAND [ARGUMENT...]
 # Each NAME is a box of its own; everything of it is called nmi-NAME-..., and `down` ends and removes
 # it all, whatever state it is in.
+#
+# shellcheck disable=SC2034 # variables that are for whoever sources this
 
 sb_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 sb_root=$(cd "$sb_here/../.." && pwd)
@@ -38,7 +40,8 @@ sb_use() { # NAME: which box the other functions are about
 	SB_NODE=nmi-$1-node
 	SB_IMDS=nmi-$1-imds
 	SB_API=nmi-$1-api
-	SB_KUBECONFIG=$SB_DIR/kubeconfig
+	SB_KUBECONFIG=$SB_DIR/pki/kubeconfig
+	SB_NMI_KUBECONFIG=$SB_DIR/pki/kubeconfig-nmi
 	SB_BUILD=${NMI_BUILD:-$sb_root/build}
 }
 
@@ -211,32 +214,17 @@ sb_pod_net() { # POD IP: what the CNI does
 # ---- up and down ----
 
 sb_credentials() {
-	# shellcheck source=/dev/null
-	"$sb_here/certs.sh" "$SB_DIR/pki" "$SB_API_IP" >>"$SB_DIR/certs.log" 2>&1 ||
+	"$sb_here/certs.sh" "$SB_DIR/pki" sandbox "$SB_API_IP" >>"$SB_DIR/certs.log" 2>&1 ||
 		{ sb_say "no certificates: $(tail -n 3 "$SB_DIR/certs.log")"; return 1; }
-	openssl rand -hex 24 >"$SB_DIR/token" || return
-	printf '%s nmi system:masters\n' "$(<"$SB_DIR/token")" >"$SB_DIR/tokens"
-	cat >"$SB_KUBECONFIG" <<-END
-		apiVersion: v1
-		kind: Config
-		clusters:
-		- name: sandbox
-		  cluster: {server: "$SB_API_URL", certificate-authority: "$SB_DIR/pki/ca.crt"}
-		users:
-		- name: nmi
-		  user: {tokenFile: "$SB_DIR/token"}
-		contexts:
-		- name: sandbox
-		  context: {cluster: sandbox, user: nmi}
-		current-context: sandbox
-	END
+	sed -n '1s/ .*//p' "$SB_DIR/pki/tokens" >"$SB_DIR/token" # of the admin
 }
 
 sb_api_start() {
 	local prog
 	prog=$(sb_program nmi-sandbox-apiserver) || return
 	sb_start apiserver "$SB_API" "$prog" --listen "$SB_API_IP:6443" --cert "$SB_DIR/pki/server.crt" \
-		--key "$SB_DIR/pki/server.key" --token-file "$SB_DIR/tokens"
+		--key "$SB_DIR/pki/server.key" --token-file "$SB_DIR/pki/tokens" \
+		--crds "$sb_root/deploy/crds" --node "$SB_NODE_NAME"
 	sb_wait 10 "API server ($SB_DIR/apiserver.log)" sb_api GET readyz
 }
 
@@ -250,8 +238,8 @@ sb_imds_start() {
 }
 
 sb_up_parts() {
-	mkdir -p "$SB_DIR/pods" && chmod 700 "$SB_DIR" && sb_net_up && sb_credentials && sb_api_start &&
-		sb_imds_start && sb_cluster_objects
+	mkdir -p "$SB_DIR/pods" "$SB_DIR/namespaces" && chmod 700 "$SB_DIR" && sb_net_up && sb_credentials && sb_api_start &&
+		sb_imds_start
 }
 
 sb_up() {
@@ -391,15 +379,6 @@ sb_namespace() { # NAMESPACE, with the account that the controller manager would
 	: >"$SB_DIR/namespaces/$1"
 }
 
-sb_cluster_objects() {
-	mkdir -p "$SB_DIR/namespaces"
-	sb_kubectl create --validate=false -f "$sb_root/deploy/crds" >>"$SB_DIR/crds.log" 2>&1 ||
-		{ sb_say "the definitions of deploy/crds were not taken: $(tail -n 3 "$SB_DIR/crds.log")"; return 1; }
-	sb_wait 5 'custom resources' sb_api GET "$SB_GROUP/azureidentities" || return
-	sb_apply api/v1/nodes "$SB_NODE_NAME" "{\"apiVersion\":\"v1\",\"kind\":\"Node\",
-		\"metadata\":{\"name\":\"$SB_NODE_NAME\"}}"
-}
-
 # ---- IMDS ----
 
 sb_imds() { # stats | jwks | reset | clear | forget | fault k=v... | latency k=v... | limits k=v... | ...
@@ -432,7 +411,7 @@ sb_start_nmi() { # [ARGUMENT...]: beside the usual ones; ready when it returns
 sb_launch_nmi() {
 	local prog
 	prog=$(sb_program nmi) || return
-	sb_start nmi "$SB_NODE" env KUBECONFIG="$SB_KUBECONFIG" FORCENAMESPACED=true "$prog" \
+	sb_start nmi "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$prog" \
 		--node "$SB_NODE_NAME" --operation-mode=managed --http-probe-port=8085 \
 		--prometheus-port=9090 "$@"
 }

@@ -85,8 +85,8 @@ static struct cached_token *token_free(struct imds *s, struct cached_token *t)
 
 void imds_forget_tokens(struct imds *s)
 {
-	hmap_for_each_safe(node, next, &s->tokens)(void)
-		token_free(s, container_of(node, struct cached_token, node));
+	hmap_for_each_safe (node, next, &s->tokens)
+		(void)token_free(s, container_of(node, struct cached_token, node));
 }
 
 static struct cached_token *mint(struct imds *s, const struct imds_identity *id,

@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define CONF_MAX (1024 * 1024)
+#define CONF_MAX ((size_t)1024 * 1024)
 
 static int read_identity(struct imds_identity *id, const struct jval *v, const char *tenant,
 			 struct err *err)

@@ -6,7 +6,8 @@
 
 #include <stddef.h>
 
-/* What the virtual machine is and which identities it has: a JSON file, see tests/sandbox/README.md. */
+/* What the virtual machine is and which identities it has: a JSON file such as
+ * tests/sandbox/identities.json. */
 struct imds_identity {
 	char *client_id;
 	char *object_id;

@@ -70,7 +70,7 @@ static void set_fault(struct service *s, struct request *rq, const struct query 
 	unsigned times = 0;
 	size_t from, to;
 
-	for (int k = 0; kind && k < FAULT_KINDS; k++) {
+	for (enum fault_kind k = FAULT_NONE; kind && k < FAULT_KINDS; k++) {
 		if (strcmp(kind, fault_kind_name(k)) == 0)
 			f.kind = k;
 	}
@@ -123,7 +123,7 @@ static void set_limits(struct service *s, struct request *rq, const struct query
 
 static void set_lifetime(struct service *s, struct request *rq, const struct query *q)
 {
-	if (!number(q, "seconds", 10 * 86400, &s->imds.lifetime_sec)) {
+	if (!number(q, "seconds", 10UL * 86400, &s->imds.lifetime_sec)) {
 		refuse(rq, "want seconds=N");
 		return;
 	}

@@ -18,7 +18,7 @@
 
 #define KEY_BITS    2048
 #define MODULUS_MAX 1024
-#define TOKEN_MAX   (64 * 1024)
+#define TOKEN_MAX   ((size_t)64 * 1024)
 
 struct jwt_key {
 	EVP_PKEY *pkey;

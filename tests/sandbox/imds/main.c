@@ -13,7 +13,7 @@
 
 #define SERVER_NAME  "IMDS/150.870.65.476" /* as seen in azure-sdk-for-js issue 11369 */
 #define LIFETIME_SEC 86399
-#define TOKEN_MAX    (64 * 1024)
+#define TOKEN_MAX    ((size_t)64 * 1024)
 
 static const char help[] =
 	"Usage: nmi-sandbox-imds --identities FILE [--listen IP:PORT] [--control IP:PORT] [--key "

@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
-#define BODY_MAX    (1024 * 1024)
+#define BODY_MAX    ((size_t)1024 * 1024)
 #define CONNECTIONS 4096U
 #define IDLE_SEC    120U
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define HUGE_BYTES (2 * 1024 * 1024)
+#define HUGE_BYTES ((size_t)2 * 1024 * 1024)
 
 /* Azure, "Rate limiting": 5 a second in general, 20 and 5 at once for identity requests of a VM. */
 #define RATE_TOKEN	 20
@@ -83,8 +83,7 @@ static uint64_t remember(struct service *s, const struct request *rq)
 
 void service_reset(struct service *s)
 {
-	hmap_for_each_safe(node, next, &s->sources)
-	{
+	hmap_for_each_safe (node, next, &s->sources) {
 		hmap_del(&s->sources, node);
 		free(container_of(node, struct source, node));
 	}
