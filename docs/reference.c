@@ -2,10 +2,11 @@
 
 /*
  * Prints one page of the reference in docs/ from the tables that the agent is made of, so that they
- * cannot disagree: `reference options|metrics|reasons`.
+ * cannot disagree: `reference options|metrics|reasons|routes`.
  */
 
 #include "nmi/config.h"
+#include "nmi/front/front.h"
 #include "nmi/metrics.h"
 #include "nmi/reason.h"
 
@@ -29,8 +30,7 @@ static void heading(const char *title, const char *intro)
 
 static void print_options(void)
 {
-	fputs(GENERATED, stdout);
-	opt_print_rst(&nmi_options, stdout);
+	opt_print_rst(&nmi_options, stdout); /* as `nmi --print-options-rst` does, to the byte */
 }
 
 /* metrics */
@@ -186,6 +186,38 @@ static void print_reasons(void)
 		print_reason(&rows[i], (enum reason)i);
 }
 
+/* routes */
+
+/* The front prints a line a route: listener, methods, path and what it is for, between tabs. */
+static void print_routes(void)
+{
+	char *text = NULL, *save = NULL;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	if (!f)
+		exit(EXIT_FAILURE);
+	front_print_routes(f);
+	fclose(f);
+	heading("Routes",
+		"What can be asked, on which listener: *pods* is where pods are redirected to\n"
+		"(``--nmi-port``), *probes* is ``--http-probe-port``, *metrics* is\n"
+		"``--prometheus-port``. The first row that fits decides. HEAD is answered as GET,\n"
+		"without a body.");
+	puts(".. list-table::\n   :header-rows: 1\n\n   * - Listener\n     - Methods\n     - Path\n"
+	     "     - What it does");
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *cell = NULL;
+		const char *listener = strtok_r(line, "\t", &cell);
+		const char *methods = strtok_r(NULL, "\t", &cell);
+		const char *path = strtok_r(NULL, "\t", &cell);
+
+		printf("   * - %s\n     - %s\n     - ``%s``\n     - %s.\n", listener, methods, path,
+		       cell);
+	}
+	free(text);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -193,7 +225,8 @@ int main(int argc, char **argv)
 		void (*print)(void);
 	} pages[] = { { "options", print_options },
 		      { "metrics", print_metrics },
-		      { "reasons", print_reasons } };
+		      { "reasons", print_reasons },
+		      { "routes", print_routes } };
 
 	for (size_t i = 0; argc == 2 && i < sizeof(pages) / sizeof(pages[0]); i++) {
 		if (strcmp(argv[1], pages[i].name) == 0) {
@@ -201,6 +234,6 @@ int main(int argc, char **argv)
 			return EXIT_SUCCESS;
 		}
 	}
-	fputs("Usage: reference options|metrics|reasons\n", stderr);
+	fputs("Usage: reference options|metrics|reasons|routes\n", stderr);
 	return EXIT_FAILURE;
 }
