@@ -5,6 +5,7 @@
 #include "nmi/metrics.h"
 #include "tests/unit/unit.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 /* What the text format demands of names; and what the metric's printer relies on: no quoting needed. */
