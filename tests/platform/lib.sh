@@ -136,6 +136,17 @@ get() { # get NAMESPACE [ADDRESS PORT [FROM]]: what a client there is told
 	on "$ns" "$TOOL" get "$@"
 }
 
+dnat_table() { # dnat_table NAME PRIORITY STATEMENT
+	rules <<END
+table ip $1 {
+	chain c {
+		type nat hook prerouting priority $2
+		ip daddr $IMDS tcp dport 80 $3
+	}
+}
+END
+}
+
 rules() { # rules: nftables text on stdin, into the node
 	on "$node" nft -f -
 }
