@@ -104,7 +104,7 @@ static int list(struct nft *n, enum ruleset_table t, char **out, struct err *err
 	const char *text;
 	struct err why;
 
-	snprintf(command, sizeof(command), "list table ip %s", ruleset_table_name(t));
+	(void)snprintf(command, sizeof(command), "list table ip %s", ruleset_table_name(t));
 	if (run(n->reader, command, &text, &why) == 0) {
 		*out = xstrdup(text);
 		ruleset_normalise(*out);
@@ -199,22 +199,24 @@ static void try_live(struct nft *n)
 		return;
 	n->no_ownership = failed_with(&err, EOPNOTSUPP);
 	if (n->no_ownership)
-		snprintf(n->unowned_why, sizeof(n->unowned_why),
-			 "this kernel has no owned tables (Linux 5.12 has)");
+		(void)snprintf(n->unowned_why, sizeof(n->unowned_why),
+			       "this kernel has no owned tables (Linux 5.12 has)");
 	else if (failed_with(&err, EPERM))
-		snprintf(n->unowned_why, sizeof(n->unowned_why),
-			 "another running nmi owns table nmi-live");
+		(void)snprintf(n->unowned_why, sizeof(n->unowned_why),
+			       "another running nmi owns table nmi-live");
 	else
-		snprintf(n->unowned_why, sizeof(n->unowned_why), "table nmi-live: %.60s", err.msg);
+		(void)snprintf(n->unowned_why, sizeof(n->unowned_why), "table nmi-live: %.60s",
+			       err.msg);
 }
 
 static void report_on(const struct nft *n, struct backend_report *report)
 {
 	*report = (struct backend_report){ .owned = n->owned };
-	snprintf(report->text, sizeof(report->text), "%s%s%s", n->owned ? "" : n->unowned_why,
-		 !n->owned && n->old_chain ? "; " : "",
-		 n->old_chain ? "aad-pod-identity's chain aad-metadata is still in the nat table"
-			      : "");
+	(void)snprintf(report->text, sizeof(report->text), "%s%s%s", n->owned ? "" : n->unowned_why,
+		       !n->owned && n->old_chain ? "; " : "",
+		       n->old_chain
+			       ? "aad-pod-identity's chain aad-metadata is still in the nat table"
+			       : "");
 }
 
 static int nft_apply(void *state, struct backend_report *report, struct err *err)
@@ -258,8 +260,8 @@ static int verify_table(struct nft *n, enum ruleset_table t, char why[static RUL
 		return 0;
 	n->altered |= 1U << t;
 	if (!n->standard[t])
-		snprintf(why, RULESET_WHY_MAX, "table %s was never read back undisturbed",
-			 ruleset_table_name(t));
+		(void)snprintf(why, RULESET_WHY_MAX, "table %s was never read back undisturbed",
+			       ruleset_table_name(t));
 	return 0;
 }
 
@@ -283,7 +285,7 @@ static int nft_verify(void *state, bool deleted, enum backend_verdict *out,
 		try_live(n);
 	report_on(n, report);
 	if (n->altered)
-		snprintf(report->text, sizeof(report->text), "%s", why);
+		(void)snprintf(report->text, sizeof(report->text), "%s", why);
 	*out = n->altered ? BACKEND_ALTERED : BACKEND_SAME;
 	return 0;
 }
@@ -339,7 +341,7 @@ static int nft_remove(struct err *err)
 		const char *name = ruleset_table_name(order[i]);
 		char command[64];
 
-		snprintf(command, sizeof(command), "delete table ip %s", name);
+		(void)snprintf(command, sizeof(command), "delete table ip %s", name);
 		if (run(ctx, command, NULL, &why) == 0 || failed_with(&why, ENOENT))
 			continue;
 		if (order[i] == RULESET_LIVE && failed_with(&why, EPERM))

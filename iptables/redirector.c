@@ -112,7 +112,8 @@ static void set_active(struct redirector *r, const struct backend_report *report
 	memcpy(s->why, report->text, sizeof(s->why));
 	n = strlen(s->why);
 	if (*r->conntrack_note)
-		snprintf(s->why + n, sizeof(s->why) - n, "%s%s", n ? "; " : "", r->conntrack_note);
+		(void)snprintf(s->why + n, sizeof(s->why) - n, "%s%s", n ? "; " : "",
+			       r->conntrack_note);
 	publish(r);
 }
 
@@ -123,7 +124,7 @@ static void set_failing(struct redirector *r, const char *why)
 	if (s->state != REDIRECT_FAILING || strcmp(s->why, why) != 0)
 		log_warn("packet rules are not as they should be, trying again: %s", why);
 	s->state = REDIRECT_FAILING;
-	snprintf(s->why, sizeof(s->why), "%s", why);
+	(void)snprintf(s->why, sizeof(s->why), "%s", why);
 	publish(r);
 }
 
@@ -146,8 +147,8 @@ static void on_conntrack(struct loop_timer *t)
 	}
 	if (!*r->conntrack_note)
 		log_info("connections older than the rules are not ended: %s", err.msg);
-	snprintf(r->conntrack_note, sizeof(r->conntrack_note), "older connections stay: %.60s",
-		 err.msg);
+	(void)snprintf(r->conntrack_note, sizeof(r->conntrack_note),
+		       "older connections stay: %.60s", err.msg);
 }
 
 static void plan_conntrack(struct redirector *r)

@@ -52,8 +52,8 @@ int main(int argc, char **argv)
 	struct redirect_spec spec = { .metadata_port = 80,
 				      .sweep_msec = 60000,
 				      .delete_conntrack = true };
+	_cleanup_(loop_freep) struct loop *l = NULL; /* the last to go */
 	_cleanup_(redirect_freep) struct redirect *r = NULL;
-	_cleanup_(loop_freep) struct loop *l = NULL;
 	struct err err = { 0 };
 
 	if (argc == 2 && strcmp(argv[1], "uninstall") == 0)

@@ -39,7 +39,7 @@ START_TEST(a_quiet_time_fills_it_up_and_not_over)
 	struct damper d = { .burst = 100, .per_sec = 20 };
 
 	(void)take_all(&d, t0);
-	ck_assert_uint_eq(take_all(&d, mono_add_msec(t0, 3600 * 1000)), 100);
+	ck_assert_uint_eq(take_all(&d, mono_add_msec(t0, UINT64_C(3600) * 1000)), 100);
 }
 END_TEST
 

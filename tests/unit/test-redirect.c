@@ -60,8 +60,8 @@ static pid_t only_child(void)
 
 START_TEST(without_rules_it_is_active_and_says_what_that_means)
 {
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 
@@ -78,8 +78,8 @@ END_TEST
 
 START_TEST(its_end_is_reported_once)
 {
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 
@@ -111,8 +111,8 @@ END_TEST
 START_TEST(a_signal_to_the_process_group_does_not_end_it)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 
@@ -128,8 +128,8 @@ END_TEST
 START_TEST(it_keeps_no_file_of_ours)
 {
 	_cleanup_close_ int secret = open("/proc/self/status", O_RDONLY);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 	char path[64], target[256];
@@ -147,8 +147,8 @@ END_TEST
 
 START_TEST(a_spec_that_cannot_work_is_refused_at_once)
 {
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
 	struct redirect_spec spec = mk_spec(REDIRECT_NFT);
 	struct seen seen = { .loop = l };
 	struct err err = { 0 };
