@@ -18,9 +18,9 @@ int main(int argc, char **argv)
 	if (inet_ip_parse("169.254.169.254", &spec.metadata_ip, &err) < 0 ||
 	    inet_ip_parse(argv[1], &spec.agent_ip, &err) < 0 ||
 	    conntrack_delete_stale(&spec, &deleted, &err) < 0) {
-		fprintf(stderr, "%s\n", err.msg);
+		(void)fprintf(stderr, "%s\n", err.msg);
 		return 1;
 	}
-	printf("%u\n", deleted);
+	(void)printf("%u\n", deleted);
 	return 0;
 }

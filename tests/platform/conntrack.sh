@@ -12,7 +12,7 @@ start_agent
 on "$node" nft "add table ip kube; add chain ip kube c { type nat hook postrouting priority 100; }"
 on "$node" nft "add chain ip kube f { type filter hook forward priority 0; }; add rule ip kube f ct state established accept"
 
-coproc HOLD { on "$a" "$TOOL" hold $IMDS 80; }
+coproc HOLD { exec ip netns exec "$a" "$TOOL" hold $IMDS 80; }
 pids+=("$HOLD_PID")
 ask() {
 	echo ask >&"${HOLD[1]}"

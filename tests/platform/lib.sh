@@ -86,7 +86,8 @@ wait_for() { # wait_for FILE PATTERN: up to 5 seconds
 		grep -q -- "$2" "$1" 2>/dev/null && return 0
 		sleep 0.01
 	done
-	echo "# no '$2' in: $(cat "$1" "$1.err" 2>/dev/null)"
+	echo "# no '$2' in:"
+	tail -n 5 "$1" "$1.err" 2>/dev/null | sed 's/^/# /'
 	return 1
 }
 

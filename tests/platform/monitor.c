@@ -11,6 +11,7 @@
 #include "iptables/generation.h"
 #include "iptables/ruleset.h"
 #include "iptables/snapshot.h"
+#include "lib/base/buf.h"
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 
@@ -21,6 +22,7 @@
 
 #define ROUNDS	       200
 #define P99_LIMIT_USEC 10000
+#define OTHER_RULE     "add rule ip other c ip saddr 192.0.2.1 tcp dport 1 counter accept\n"
 
 static struct nft_ctx *nft;
 static unsigned news, news_deleted;
@@ -29,8 +31,16 @@ static int tests, failed;
 
 static void ok(bool good, const char *sentence)
 {
-	printf("%sok %d - %s\n", good ? "" : "not ", ++tests, sentence);
+	(void)printf("%sok %d - %s\n", good ? "" : "not ", ++tests, sentence);
 	failed += !good;
+}
+
+/* Sanitizers and the like slow libnftables down, not the kernel. */
+static unsigned slowness(void)
+{
+	const char *text = getenv("NMI_SLOW");
+
+	return text ? (unsigned)strtoul(text, NULL, 10) : 1;
 }
 
 static const char *run(const char *commands)
@@ -38,7 +48,7 @@ static const char *run(const char *commands)
 	const char *out;
 
 	if (nft_run_cmd_from_buffer(nft, commands) != 0)
-		printf("# %s\n", nft_ctx_get_error_buffer(nft));
+		(void)printf("# %s\n", nft_ctx_get_error_buffer(nft));
 	out = nft_ctx_get_output_buffer(nft);
 	return out ? out : "";
 }
@@ -74,9 +84,10 @@ static void news_are_fast(struct loop *l)
 		usec[i] = (unsigned)((heard.ns - before.ns) / 1000);
 	}
 	qsort(usec, ROUNDS, sizeof(usec[0]), by_size);
-	printf("# from before the deletion to the news: median %u us, p99 %u us\n",
-	       usec[ROUNDS / 2], usec[ROUNDS * 99 / 100]);
-	ok(usec[ROUNDS * 99 / 100] <= P99_LIMIT_USEC, "news of a deletion come within 10 ms");
+	(void)printf("# from before the deletion to the news: median %u us, p99 %u us\n",
+		     usec[ROUNDS / 2], usec[ROUNDS * 99 / 100]);
+	ok(usec[ROUNDS * 99 / 100] <= P99_LIMIT_USEC * slowness(),
+	   "news of a deletion come within 10 ms");
 	ok(news_deleted == ROUNDS, "and say that it was one");
 }
 
@@ -96,6 +107,25 @@ static void only_ours_are_news(struct loop *l)
 	ok(news_deleted == before, "a replaced table is not a deleted one");
 	run("delete table ip nmi-live; delete table ip nmi");
 	(void)loop_turn(l, 50, NULL);
+}
+
+/* More than the socket can hold, all of it about others. */
+static void lost_news_are_news(struct loop *l)
+{
+	unsigned before = news;
+
+	run("add table ip other; add chain ip other c");
+	for (int i = 0; i < 40; i++) {
+		_cleanup_(buf_deinit) struct buf batch = { 0 };
+
+		for (int k = 0; k < 500; k++)
+			(void)buf_append(&batch, OTHER_RULE, strlen(OTHER_RULE), SIZE_MAX / 4,
+					 NULL);
+		run(batch.p);
+	}
+	run("delete table ip other");
+	(void)loop_turn(l, 50, NULL);
+	ok(news == before + 1, "when the kernel had to drop news, that is news");
 }
 
 static void generations_count_commits(void)
@@ -130,7 +160,7 @@ static void a_snapshot_brings_all_back(void)
 	s = snapshot_take("nmi", &err);
 	ok(s && strstr(was, "dnat to 10.0.0.1:2579"), "a snapshot of the real rules is taken");
 	if (!s) {
-		printf("# %s\n", err.msg);
+		(void)printf("# %s\n", err.msg);
 		return;
 	}
 	run("flush ruleset");
@@ -151,22 +181,23 @@ int main(void)
 	struct err err = { 0 };
 
 	if (unshare(CLONE_NEWNET) < 0) {
-		printf("Bail out! this test makes a network namespace: run it as root\n");
+		(void)printf("Bail out! this test makes a network namespace: run it as root\n");
 		return 1;
 	}
 	l = loop_new(&err);
 	m = l ? monitor_new(l, on_news, l, &err) : NULL;
 	nft = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (!m || !nft || nft_ctx_buffer_output(nft) || nft_ctx_buffer_error(nft)) {
-		printf("Bail out! %s\n", err.msg);
+		(void)printf("Bail out! %s\n", err.msg);
 		return 1;
 	}
 	nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_STATELESS);
 	news_are_fast(l);
 	only_ours_are_news(l);
+	lost_news_are_news(l);
 	generations_count_commits();
 	a_snapshot_brings_all_back();
 	nft_ctx_free(nft);
-	printf("1..%d\n", tests);
+	(void)printf("1..%d\n", tests);
 	return failed != 0;
 }

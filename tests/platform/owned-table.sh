@@ -8,8 +8,9 @@ TOOL=$1
 . "$(dirname "$0")/lib.sh"
 make_node
 
-coproc OWNER { on "$node" nft -i 2>&1; }
-pids+=("$OWNER_PID")
+coproc OWNER { exec ip netns exec "$node" nft -i 2>&1; }
+owner=$OWNER_PID
+pids+=("$owner")
 printf '%s\n' 'add table ip owned { flags owner; }' 'add chain ip owned c' >&"${OWNER[1]}"
 on "$node" nft add table ip plain
 for ((i = 0; i < 100; i++)); do
@@ -25,8 +26,8 @@ is "$(on "$node" nft 'add table ip owned { flags dormant; }' 2>&1)" "*Error*" "a
 on "$node" nft flush ruleset
 is "$(on "$node" nft list tables)" "table ip owned" "flush ruleset takes the other table only"
 
-kill -9 "$OWNER_PID"
-wait "$OWNER_PID" 2>/dev/null
+kill -9 "$owner"
+wait "$owner" 2>/dev/null
 for ((i = 0; i < 100; i++)); do
 	[ -z "$(on "$node" nft list tables)" ] && break
 	sleep 0.01

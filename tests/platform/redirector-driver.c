@@ -19,8 +19,8 @@ static void on_status(void *ctx, const struct redirect_status *s)
 {
 	static const char *const names[] = { "starting", "active", "failing", "gone" };
 
-	printf("%s owned=%d repairs=%u usec=%u why=%s\n", names[s->state], s->owned, s->repairs,
-	       s->last_repair_usec, s->why);
+	(void)printf("%s owned=%d repairs=%u usec=%u why=%s\n", names[s->state], s->owned,
+		     s->repairs, s->last_repair_usec, s->why);
 	fflush(stdout);
 }
 
@@ -43,7 +43,7 @@ static int run(struct redirect *r, struct loop *l, const struct redirect_spec *s
 
 static int fail(const struct err *err)
 {
-	fprintf(stderr, "redirector-driver: %s\n", err->msg);
+	(void)fprintf(stderr, "redirector-driver: %s\n", err->msg);
 	return 1;
 }
 

@@ -116,7 +116,7 @@ sleep 0.2
 is "$(tail -1 "$tmp/driver")" "active owned=1 repairs=5 *" "other tables are none of our business"
 
 # A hundred flushes by a program that lives on. "flush ruleset" twice would be one change.
-coproc NFT { on "$node" nft -i >/dev/null 2>&1; }
+coproc NFT { exec ip netns exec "$node" nft -i >/dev/null 2>&1; }
 pids+=("$NFT_PID")
 flush_by_service() {
 	echo "flush ruleset" >&"${NFT[1]}"
@@ -124,7 +124,7 @@ flush_by_service() {
 storm flush_by_service
 is "$repairs" 100 "100 flushes are 100 repairs"
 is "$counts" "agent=[1-9]* imds=0 none=0" "meanwhile every request reached the agent: $counts"
-[ "${p99:-99999}" -le 10000 ]
+[ "${p99:-99999}" -le $((10000 * ${NMI_SLOW:-1})) ]
 ok $? "repaired within 10 ms (p99 ${p99:-?} us)"
 
 # By a command that ends: as it closes its socket the kernel may hold the lock of all nftables commits
@@ -135,7 +135,7 @@ flush_by_command() {
 storm flush_by_command
 is "$repairs" 100 "100 flushes by a command that ends are 100 repairs"
 is "$counts" "agent=[1-9]* imds=0 none=0" "and every request reached the agent: $counts"
-[ "${median:-99999}" -le 10000 ]
+[ "${median:-99999}" -le $((10000 * ${NMI_SLOW:-1})) ]
 ok $? "half of them within 10 ms, the others once the kernel lets anybody commit (median ${median:-?} us, p99 ${p99:-?} us)"
 
 # death and return
@@ -157,6 +157,40 @@ is "$(on "$node" nft list ruleset | grep -c 2579)" 0 "nothing of the old port is
 stop_driver TERM
 ok $? "an orderly end takes less than a second"
 is "$(on "$node" nft list tables | tr -d '\n')" "table ip nmi" "it leaves the un-owned table too"
+
+# two at once, as in a rolling update
+start_driver 2580
+first=$driver first_child=$child
+cp "$tmp/driver" "$tmp/first"
+spawn "$tmp/second" ip netns exec "$node" "$DRIVER" run $NODE_IP 2580
+second=$last
+wait_for "$tmp/second" "^active owned=0 .*another running nmi owns table nmi-live"
+ok $? "a second nmi is active without the owned table, and says why"
+is "$(get "$a")" "agent *" "pods are served"
+stop_driver TERM
+wait_for "$tmp/second" "^active owned=1 "
+ok $? "when the first ends, the second takes it over"
+is "$(tables)" 2 "so both tables are there"
+is "$(grep -c 'repairs=[1-9]' "$tmp/first" "$tmp/second" | grep -vc ':0$')" 0 "and they did not fight over the other"
+kill -TERM "$second"
+wait "$second" 2>/dev/null
+
+# a program that never stops undoing
+start_driver 2580
+timeout 3 sh -c "yes 'flush ruleset' | ip netns exec $node nft -i >/dev/null 2>&1"
+wait_for "$tmp/driver" "^failing .*another program keeps undoing"
+ok $? "a program that undoes every repair is told of"
+for ((i = 0; i < 500; i++)); do
+	tail -1 "$tmp/driver" | grep -q "^active owned=1" && break
+	sleep 0.01
+done
+is "$(tail -1 "$tmp/driver")" "active owned=1 *" "when it stops all is as it should be"
+is "$(get "$a")" "agent *" "pods are served"
+repairs=$(tail -1 "$tmp/driver" | sed 's/.*repairs=\([0-9]*\).*/\1/')
+[ "$repairs" -le 400 ]
+ok $? "repairs were spaced out ($repairs in 3 seconds)"
+is "$(grep -c 'keeps undoing' "$tmp/driver.err")" 1 "with one warning"
+stop_driver TERM
 
 # uninstall
 start_driver 2580

@@ -50,7 +50,7 @@ static pid_t only_child(void)
 	char path[64], text[64] = "";
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", getpid(), getpid());
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", getpid(), getpid());
 	f = fopen(path, "re");
 	ck_assert_ptr_nonnull(f);
 	ck_assert_ptr_nonnull(fgets(text, sizeof(text), f));
@@ -138,7 +138,7 @@ START_TEST(it_keeps_no_file_of_ours)
 	ck_assert_int_ge(secret, 0);
 	ck_assert_int_eq(redirect_start(r, l, &spec, on_status, &seen, NULL), 0);
 	wait_for(&seen, REDIRECT_ACTIVE);
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", only_child(), secret);
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", only_child(), secret);
 	n = readlink(path, target, sizeof(target) - 1);
 	if (n >= 0) /* the number is free again for a socket or the loop */
 		ck_assert_ptr_null(memmem(target, (size_t)n, "status", 6));

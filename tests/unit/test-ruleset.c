@@ -23,8 +23,8 @@ static char *golden(const char *name)
 	size_t n;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%.*sgolden/%s", (int)(strrchr(__FILE__, '/') - __FILE__ + 1),
-		 __FILE__, name);
+	(void)snprintf(path, sizeof(path), "%.*sgolden/%s",
+		       (int)(strrchr(__FILE__, '/') - __FILE__ + 1), __FILE__, name);
 	f = fopen(path, "re");
 	ck_assert_msg(f != NULL, "%s", path);
 	n = fread(text, 1, sizeof(text) - 1, f);
