@@ -21,7 +21,7 @@ static void on_status(void *ctx, const struct redirect_status *s)
 
 	(void)printf("%s owned=%d repairs=%u usec=%u why=%s\n", names[s->state], s->owned,
 		     s->repairs, s->last_repair_usec, s->why);
-	fflush(stdout);
+	(void)fflush(stdout);
 }
 
 static void on_signal(void *ctx, int signo)

@@ -125,7 +125,7 @@ storm flush_by_service
 is "$repairs" 100 "100 flushes are 100 repairs"
 is "$counts" "agent=[1-9]* imds=0 none=0" "meanwhile every request reached the agent: $counts"
 [ "${p99:-99999}" -le $((10000 * ${NMI_SLOW:-1})) ]
-ok $? "repaired within 10 ms (p99 ${p99:-?} us)"
+ok $? "repaired within $((10 * ${NMI_SLOW:-1})) ms (p99 ${p99:-?} us)"
 
 # By a command that ends: as it closes its socket the kernel may hold the lock of all nftables commits
 # for an RCU grace period (see snapshot.c); nothing is open meanwhile, since the owned table stands.
@@ -136,7 +136,7 @@ storm flush_by_command
 is "$repairs" 100 "100 flushes by a command that ends are 100 repairs"
 is "$counts" "agent=[1-9]* imds=0 none=0" "and every request reached the agent: $counts"
 [ "${median:-99999}" -le $((10000 * ${NMI_SLOW:-1})) ]
-ok $? "half of them within 10 ms, the others once the kernel lets anybody commit (median ${median:-?} us, p99 ${p99:-?} us)"
+ok $? "half of them within $((10 * ${NMI_SLOW:-1})) ms, the others once the kernel lets anybody commit (median ${median:-?} us, p99 ${p99:-?} us)"
 
 # death and return
 stop_driver KILL
@@ -177,9 +177,17 @@ wait "$second" 2>/dev/null
 
 # a program that never stops undoing
 start_driver 2580
-timeout 3 sh -c "yes 'flush ruleset' | ip netns exec $node nft -i >/dev/null 2>&1"
-wait_for "$tmp/driver" "^failing .*another program keeps undoing"
-ok $? "a program that undoes every repair is told of"
+SECONDS=0
+timeout 30 sh -c "yes 'flush ruleset' | ip netns exec $node nft -i >/dev/null 2>&1" &
+fight=$!
+for ((i = 0; i < 5; i++)); do
+	wait_for "$tmp/driver" "^failing .*another program keeps undoing" >/dev/null && break
+done
+ok $((i == 5)) "a program that undoes every repair is told of"
+sleep 1
+kill "$fight" # timeout(1) ends what it started
+wait "$fight" 2>/dev/null
+fought=$SECONDS
 for ((i = 0; i < 500; i++)); do
 	tail -1 "$tmp/driver" | grep -q "^active owned=1" && break
 	sleep 0.01
@@ -187,8 +195,8 @@ done
 is "$(tail -1 "$tmp/driver")" "active owned=1 *" "when it stops all is as it should be"
 is "$(get "$a")" "agent *" "pods are served"
 repairs=$(tail -1 "$tmp/driver" | sed 's/.*repairs=\([0-9]*\).*/\1/')
-[ "$repairs" -le 400 ]
-ok $? "repairs were spaced out ($repairs in 3 seconds)"
+[ "$repairs" -le $((100 + 20 * (fought + 2))) ]
+ok $? "repairs were spaced out: $repairs in $fought s"
 is "$(grep -c 'keeps undoing' "$tmp/driver.err")" 1 "with one warning"
 stop_driver TERM
 

@@ -63,7 +63,7 @@ static int serve(const struct sockaddr_in *at, const char *word)
 		return 1;
 	}
 	puts("ready");
-	fflush(stdout);
+	(void)fflush(stdout);
 	while ((c = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
 		struct timeval idle = { .tv_sec = 5 };
 
@@ -139,7 +139,7 @@ static int hold(const struct sockaddr_in *to)
 		if (fd >= 0)
 			out = ask(fd, word, sizeof(word));
 		puts(fd >= 0 && out == WORD ? word : outcome_name[out]);
-		fflush(stdout);
+		(void)fflush(stdout);
 	}
 	return 0;
 }

@@ -54,7 +54,7 @@ static pid_t only_child(void)
 	f = fopen(path, "re");
 	ck_assert_ptr_nonnull(f);
 	ck_assert_ptr_nonnull(fgets(text, sizeof(text), f));
-	fclose(f);
+	(void)fclose(f);
 	return (pid_t)strtol(text, NULL, 10);
 }
 

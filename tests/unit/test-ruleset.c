@@ -28,7 +28,7 @@ static char *golden(const char *name)
 	f = fopen(path, "re");
 	ck_assert_msg(f != NULL, "%s", path);
 	n = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
+	(void)fclose(f);
 	return xstrndup(text, n);
 }
 
