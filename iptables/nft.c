@@ -7,8 +7,8 @@
  *
  * There are two contexts, since each is one netlink socket. The writer's socket owns the table
  * nmi-live, which ends with it, so it stays open; the reader is another because libnftables may close
- * and reopen a socket when a listing is disturbed. (When that happens to the writer, it is before its
- * transaction, which puts everything in place again.)
+ * and reopen a socket when a listing is disturbed. (Should that happen to the writer, nmi-live is
+ * missing when the news of the writer's own commit are compared, and is made again.)
  *
  * Both tables are written in one transaction. If that is refused (no ownership in this kernel,
  * another redirector owns nmi-live), the un-owned one goes in alone, and nmi-live is tried on its own
@@ -36,6 +36,9 @@
 /* A node whose rules never stand still for a millisecond: give up and try again later. */
 #define STANDARD_TRIES 10
 
+/* How soon a table that another redirector owned is taken over: its end is not told to anybody. */
+#define OWNER_MSEC 500
+
 /* Where aad-pod-identity keeps its rules, when its iptables is the nftables one. */
 #define OLD_CHAIN "list chain ip nat aad-metadata"
 
@@ -52,6 +55,7 @@ struct nft {
 	struct nft_ctx *writer, *reader;
 	char *standard[RULESET_TABLES]; /* NULL until taken */
 	struct snapshot *kept;		/* table nmi, to be put back fast; NULL until taken */
+	bool restored;			/* from it, and not compared since */
 	unsigned altered; /* what the last verify() found so; all that the next apply() writes */
 	bool owned;
 	bool no_ownership; /* the kernel cannot: not asked again */
@@ -104,7 +108,7 @@ static int list(struct nft *n, enum ruleset_table t, char **out, struct err *err
 	const char *text;
 	struct err why;
 
-	snprintf(command, sizeof(command), "list table ip %s", ruleset_table_name(t));
+	(void)snprintf(command, sizeof(command), "list table ip %s", ruleset_table_name(t));
 	if (run(n->reader, command, &text, &why) == 0) {
 		*out = xstrdup(text);
 		ruleset_normalise(*out);
@@ -130,30 +134,39 @@ static bool standards_known(const struct nft *n, unsigned set)
 	return true;
 }
 
-/* After a commit of `set`: keep the listings as the standard, if nothing else was committed. */
-static int take_standards(struct nft *n, unsigned set, uint32_t before, struct err *err)
+/* What is learned about the tables of `set` from their own commit, and is not yet known. */
+struct learned {
+	char *standard[RULESET_TABLES];
+	struct snapshot *kept;
+};
+
+static void learned_deinit(struct learned *l)
 {
+	for (unsigned t = 0; t < RULESET_TABLES; t++)
+		free(l->standard[t]);
+	(void)snapshot_free(l->kept);
+}
+
+/* After a commit of `set`, `before` being the generation before it. */
+static int learn(struct nft *n, unsigned set, uint32_t before, struct err *err)
+{
+	_cleanup_(learned_deinit) struct learned l = { 0 };
 	uint32_t after;
 
-	for (unsigned t = 0; t < RULESET_TABLES; t++) {
-		if (!(set & 1U << t) || n->standard[t])
-			continue;
-		if (list(n, (enum ruleset_table)t, &n->standard[t], err) < 0)
+	for (unsigned t = 0; t < RULESET_TABLES; t++)
+		if (set & 1U << t && !n->standard[t] &&
+		    list(n, (enum ruleset_table)t, &l.standard[t], err) < 0)
 			return -(int)ERR_REFUSED;
-	}
 	/* Without a snapshot a repair is slower, no more. */
 	if (set & KEPT && !n->kept)
-		n->kept = snapshot_take(ruleset_table_name(RULESET_KEPT), NULL);
-	if (generation_read(&after, err) == 0 && after == before + 1)
-		return 0;
-	for (unsigned t = 0; t < RULESET_TABLES; t++) {
-		if (!(set & 1U << t))
-			continue;
-		free(n->standard[t]);
-		n->standard[t] = NULL;
-	}
-	if (set & KEPT)
-		n->kept = snapshot_free(n->kept);
+		l.kept = snapshot_take(ruleset_table_name(RULESET_KEPT), NULL);
+	if (generation_read(&after, NULL) < 0 || after != before + 1)
+		return 0; /* others were at it too: what was read may be theirs */
+	for (unsigned t = 0; t < RULESET_TABLES; t++)
+		if (l.standard[t])
+			n->standard[t] = steal_ptr(l.standard[t]);
+	if (l.kept)
+		n->kept = steal_ptr(l.kept);
 	return 0;
 }
 
@@ -170,13 +183,13 @@ static int write_tables(struct nft *n, unsigned set, struct err *err)
 
 	for (int i = 0; i < STANDARD_TRIES; i++) {
 		uint32_t before = 0;
-		bool known = standards_known(n, set);
+		bool known = standards_known(n, set) && (!(set & KEPT) || n->kept);
 		int r = known ? 0 : generation_read(&before, err);
 
 		if (r == 0)
 			r = run(n->writer, commands, NULL, err);
 		if (r == 0 && !known)
-			r = take_standards(n, set, before, err);
+			r = learn(n, set, before, err);
 		if (r < 0 || standards_known(n, set))
 			return r;
 	}
@@ -199,22 +212,26 @@ static void try_live(struct nft *n)
 		return;
 	n->no_ownership = failed_with(&err, EOPNOTSUPP);
 	if (n->no_ownership)
-		snprintf(n->unowned_why, sizeof(n->unowned_why),
-			 "this kernel has no owned tables (Linux 5.12 has)");
+		(void)snprintf(n->unowned_why, sizeof(n->unowned_why),
+			       "this kernel has no owned tables (Linux 5.12 has)");
 	else if (failed_with(&err, EPERM))
-		snprintf(n->unowned_why, sizeof(n->unowned_why),
-			 "another running nmi owns table nmi-live");
+		(void)snprintf(n->unowned_why, sizeof(n->unowned_why),
+			       "another running nmi owns table nmi-live");
 	else
-		snprintf(n->unowned_why, sizeof(n->unowned_why), "table nmi-live: %.60s", err.msg);
+		(void)snprintf(n->unowned_why, sizeof(n->unowned_why), "table nmi-live: %.60s",
+			       err.msg);
 }
 
 static void report_on(const struct nft *n, struct backend_report *report)
 {
 	*report = (struct backend_report){ .owned = n->owned };
-	snprintf(report->text, sizeof(report->text), "%s%s%s", n->owned ? "" : n->unowned_why,
-		 !n->owned && n->old_chain ? "; " : "",
-		 n->old_chain ? "aad-pod-identity's chain aad-metadata is still in the nat table"
-			      : "");
+	if (!n->owned && !n->no_ownership)
+		report->again_msec = OWNER_MSEC;
+	(void)snprintf(report->text, sizeof(report->text), "%s%s%s", n->owned ? "" : n->unowned_why,
+		       !n->owned && n->old_chain ? "; " : "",
+		       n->old_chain
+			       ? "aad-pod-identity's chain aad-metadata is still in the nat table"
+			       : "");
 }
 
 static int nft_apply(void *state, struct backend_report *report, struct err *err)
@@ -223,8 +240,8 @@ static int nft_apply(void *state, struct backend_report *report, struct err *err
 	int r = -(int)ERR_REFUSED;
 
 	/* The quick ways of a repair: what is right stays, its counters too. */
-	if ((n->altered == KEPT && n->kept && snapshot_restore(n->kept, NULL) == 0) ||
-	    (n->altered && write_tables(n, n->altered, NULL) == 0)) {
+	n->restored = n->altered == KEPT && n->kept && snapshot_restore(n->kept, NULL) == 0;
+	if (n->restored || (n->altered && write_tables(n, n->altered, NULL) == 0)) {
 		n->altered = 0;
 		report_on(n, report);
 		return 0;
@@ -258,8 +275,8 @@ static int verify_table(struct nft *n, enum ruleset_table t, char why[static RUL
 		return 0;
 	n->altered |= 1U << t;
 	if (!n->standard[t])
-		snprintf(why, RULESET_WHY_MAX, "table %s was never read back undisturbed",
-			 ruleset_table_name(t));
+		(void)snprintf(why, RULESET_WHY_MAX, "table %s was never read back undisturbed",
+			       ruleset_table_name(t));
 	return 0;
 }
 
@@ -279,11 +296,15 @@ static int nft_verify(void *state, bool deleted, enum backend_verdict *out,
 		r = verify_table(n, RULESET_LIVE, why, err);
 	if (r < 0)
 		return r;
+	/* A snapshot that does not bring back what it should would be tried for ever. */
+	if (n->restored && n->altered & KEPT && !deleted)
+		n->kept = snapshot_free(n->kept);
+	n->restored = n->restored && deleted;
 	if (!n->altered && !n->owned)
 		try_live(n);
 	report_on(n, report);
 	if (n->altered)
-		snprintf(report->text, sizeof(report->text), "%s", why);
+		(void)snprintf(report->text, sizeof(report->text), "%s", why);
 	*out = n->altered ? BACKEND_ALTERED : BACKEND_SAME;
 	return 0;
 }
@@ -339,7 +360,7 @@ static int nft_remove(struct err *err)
 		const char *name = ruleset_table_name(order[i]);
 		char command[64];
 
-		snprintf(command, sizeof(command), "delete table ip %s", name);
+		(void)snprintf(command, sizeof(command), "delete table ip %s", name);
 		if (run(ctx, command, NULL, &why) == 0 || failed_with(&why, ENOENT))
 			continue;
 		if (order[i] == RULESET_LIVE && failed_with(&why, EPERM))

@@ -77,14 +77,15 @@ static void describe_end(struct redirect *r, char *why, size_t size)
 	int status;
 
 	if (waitpid(r->pid, &status, WNOHANG) != r->pid) {
-		snprintf(why, size, "the redirector ended");
+		(void)snprintf(why, size, "the redirector ended");
 		return;
 	}
 	r->pid = 0;
 	if (WIFSIGNALED(status))
-		snprintf(why, size, "the redirector was ended by signal %d", WTERMSIG(status));
+		(void)snprintf(why, size, "the redirector was ended by signal %d",
+			       WTERMSIG(status));
 	else
-		snprintf(why, size, "the redirector ended with code %d", WEXITSTATUS(status));
+		(void)snprintf(why, size, "the redirector ended with code %d", WEXITSTATUS(status));
 }
 
 static void set_gone(struct redirect *r)
@@ -96,8 +97,8 @@ static void set_gone(struct redirect *r)
 	r->status.owned = false;
 	describe_end(r, r->status.why, sizeof(r->status.why));
 	n = strlen(r->status.why);
-	snprintf(r->status.why + n, sizeof(r->status.why) - n,
-		 ": the rules stand, but nobody repairs them; restart nmi");
+	(void)snprintf(r->status.why + n, sizeof(r->status.why) - n,
+		       ": the rules stand, but nobody repairs them; restart nmi");
 	r->fn(r->ctx, &r->status);
 }
 

@@ -49,6 +49,7 @@
 #define RETRY_RESET_MSEC 120000
 /* Once the commit is through: the listing of connections must not hold up a repair. */
 #define CONNTRACK_DELAY_MSEC 20
+#define FIGHT_LOG_MSEC	     60000
 #define REPAIR_LOG_MSEC	     10000
 
 struct redirector {
@@ -70,7 +71,7 @@ struct redirector {
 	struct loop_timer retry, sweep, conntrack;
 	struct backoff backoff;
 	struct damper damper;
-	struct log_limit repair_log;
+	struct log_limit repair_log, fight_log;
 };
 
 /* status */
@@ -112,7 +113,8 @@ static void set_active(struct redirector *r, const struct backend_report *report
 	memcpy(s->why, report->text, sizeof(s->why));
 	n = strlen(s->why);
 	if (*r->conntrack_note)
-		snprintf(s->why + n, sizeof(s->why) - n, "%s%s", n ? "; " : "", r->conntrack_note);
+		(void)snprintf(s->why + n, sizeof(s->why) - n, "%s%s", n ? "; " : "",
+			       r->conntrack_note);
 	publish(r);
 }
 
@@ -120,10 +122,8 @@ static void set_failing(struct redirector *r, const char *why)
 {
 	struct redirect_status *s = &r->status;
 
-	if (s->state != REDIRECT_FAILING || strcmp(s->why, why) != 0)
-		log_warn("packet rules are not as they should be, trying again: %s", why);
 	s->state = REDIRECT_FAILING;
-	snprintf(s->why, sizeof(s->why), "%s", why);
+	(void)snprintf(s->why, sizeof(s->why), "%s", why);
 	publish(r);
 }
 
@@ -146,8 +146,8 @@ static void on_conntrack(struct loop_timer *t)
 	}
 	if (!*r->conntrack_note)
 		log_info("connections older than the rules are not ended: %s", err.msg);
-	snprintf(r->conntrack_note, sizeof(r->conntrack_note), "older connections stay: %.60s",
-		 err.msg);
+	(void)snprintf(r->conntrack_note, sizeof(r->conntrack_note),
+		       "older connections stay: %.60s", err.msg);
 }
 
 static void plan_conntrack(struct redirector *r)
@@ -157,11 +157,13 @@ static void plan_conntrack(struct redirector *r)
 }
 
 /*
- * rules: each of these returns 0, or how many milliseconds to wait before the next try
+ * rules: each of these returns 0, or how many milliseconds to wait before the next look
  */
 
 static unsigned later(struct redirector *r, const struct err *err)
 {
+	if (r->status.state != REDIRECT_FAILING || strcmp(r->status.why, err->msg) != 0)
+		log_warn("packet rules are not as they should be, trying again: %s", err->msg);
 	set_failing(r, err->msg);
 	return backoff_next(&r->backoff, loop_mono(r->loop));
 }
@@ -179,7 +181,7 @@ static unsigned install(struct redirector *r)
 		log_warn("packet rules: %s", report.text);
 	plan_conntrack(r);
 	set_active(r, &report);
-	return 0;
+	return report.again_msec;
 }
 
 static unsigned repair(struct redirector *r, const char *what)
@@ -191,6 +193,9 @@ static unsigned repair(struct redirector *r, const char *what)
 
 	if (!damper_take(&r->damper, now)) {
 		(void)err_set(&err, ERR_LIMIT, "another program keeps undoing them: %.150s", what);
+		if (log_limit_pass(&r->fight_log, now, FIGHT_LOG_MSEC, &held))
+			log_warn("packet rules: %s; repairing %d times a second from now on",
+				 err.msg, REPAIR_PER_SEC);
 		set_failing(r, err.msg);
 		return 1000 / REPAIR_PER_SEC;
 	}
@@ -207,7 +212,7 @@ static unsigned repair(struct redirector *r, const char *what)
 	if (!report.owned)
 		plan_conntrack(r);
 	set_active(r, &report);
-	return 0;
+	return report.again_msec;
 }
 
 static unsigned verify(struct redirector *r, struct mono since, bool deleted)
@@ -220,7 +225,7 @@ static unsigned verify(struct redirector *r, struct mono since, bool deleted)
 		return later(r, &err);
 	if (verdict == BACKEND_SAME) {
 		set_active(r, &report);
-		return 0;
+		return report.again_msec;
 	}
 	if (!r->altered)
 		r->altered_since = since;
@@ -228,7 +233,7 @@ static unsigned verify(struct redirector *r, struct mono since, bool deleted)
 	return repair(r, report.text);
 }
 
-/* Puts the rules in place or back; while a retry is due anyway, news do not hasten it. */
+/* Puts the rules in place or back. */
 static unsigned advance(struct redirector *r, struct mono since, bool deleted)
 {
 	struct err err = { 0 };
@@ -258,7 +263,8 @@ static void on_news(void *ctx, struct mono since, bool deleted)
 	struct redirector *r = ctx;
 	unsigned wait;
 
-	if (r->retry.loop || !r->installed)
+	/* A try after a failure is due anyway; news do not hasten it. */
+	if (!r->installed || (r->retry.loop && r->status.state == REDIRECT_FAILING))
 		return;
 	wait = advance(r, since, deleted);
 	if (wait)

@@ -171,7 +171,7 @@ bool ruleset_same(enum ruleset_table t, const char *expected, const char *actual
 	char a[48], b[48];
 
 	if (!actual) {
-		snprintf(why, RULESET_WHY_MAX, "table %s is missing", tables[t].name);
+		(void)snprintf(why, RULESET_WHY_MAX, "table %s is missing", tables[t].name);
 		return false;
 	}
 	if (strcmp(expected, actual) == 0)
@@ -182,7 +182,7 @@ bool ruleset_same(enum ruleset_table t, const char *expected, const char *actual
 	} while (want.n && have.n && str_eq(want, have));
 	quote(a, sizeof(a), have);
 	quote(b, sizeof(b), want);
-	snprintf(why, RULESET_WHY_MAX, "table %s is altered: '%s' in place of '%s'", tables[t].name,
-		 a, b);
+	(void)snprintf(why, RULESET_WHY_MAX, "table %s is altered: '%s' in place of '%s'",
+		       tables[t].name, a, b);
 	return false;
 }

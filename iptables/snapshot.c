@@ -36,7 +36,7 @@
 #include <sys/socket.h>
 
 /* Our tables come to about 4 KiB. */
-#define SNAPSHOT_MAX (64 * 1024)
+#define SNAPSHOT_MAX ((size_t)64 * 1024)
 
 /* nf_tables_api.c takes these; the others it hands out. */
 #define TABLE_ATTRS (1U << NFTA_TABLE_NAME | 1U << NFTA_TABLE_FLAGS | 1U << NFTA_TABLE_USERDATA)

@@ -86,7 +86,8 @@ wait_for() { # wait_for FILE PATTERN: up to 5 seconds
 		grep -q -- "$2" "$1" 2>/dev/null && return 0
 		sleep 0.01
 	done
-	echo "# no '$2' in: $(cat "$1" "$1.err" 2>/dev/null)"
+	echo "# no '$2' in:"
+	tail -n 5 "$1" "$1.err" 2>/dev/null | sed 's/^/# /'
 	return 1
 }
 
@@ -134,6 +135,17 @@ get() { # get NAMESPACE [ADDRESS PORT [FROM]]: what a client there is told
 	shift
 	[ $# -gt 0 ] || set -- $IMDS 80
 	on "$ns" "$TOOL" get "$@"
+}
+
+dnat_table() { # dnat_table NAME PRIORITY STATEMENT
+	rules <<END
+table ip $1 {
+	chain c {
+		type nat hook prerouting priority $2
+		ip daddr $IMDS tcp dport 80 $3
+	}
+}
+END
 }
 
 rules() { # rules: nftables text on stdin, into the node

@@ -19,9 +19,9 @@ static void on_status(void *ctx, const struct redirect_status *s)
 {
 	static const char *const names[] = { "starting", "active", "failing", "gone" };
 
-	printf("%s owned=%d repairs=%u usec=%u why=%s\n", names[s->state], s->owned, s->repairs,
-	       s->last_repair_usec, s->why);
-	fflush(stdout);
+	(void)printf("%s owned=%d repairs=%u usec=%u why=%s\n", names[s->state], s->owned,
+		     s->repairs, s->last_repair_usec, s->why);
+	(void)fflush(stdout);
 }
 
 static void on_signal(void *ctx, int signo)
@@ -43,7 +43,7 @@ static int run(struct redirect *r, struct loop *l, const struct redirect_spec *s
 
 static int fail(const struct err *err)
 {
-	fprintf(stderr, "redirector-driver: %s\n", err->msg);
+	(void)fprintf(stderr, "redirector-driver: %s\n", err->msg);
 	return 1;
 }
 
@@ -52,8 +52,8 @@ int main(int argc, char **argv)
 	struct redirect_spec spec = { .metadata_port = 80,
 				      .sweep_msec = 60000,
 				      .delete_conntrack = true };
+	_cleanup_(loop_freep) struct loop *l = NULL; /* the last to go */
 	_cleanup_(redirect_freep) struct redirect *r = NULL;
-	_cleanup_(loop_freep) struct loop *l = NULL;
 	struct err err = { 0 };
 
 	if (argc == 2 && strcmp(argv[1], "uninstall") == 0)

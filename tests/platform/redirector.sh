@@ -35,7 +35,7 @@ stop_driver() { # stop_driver SIGNAL: does the redirector end within a second?
 }
 
 # A hundred times over: the command is run, the repair awaited; a pod asks all the while. In `counts`
-# what it was told, in `p99` the repairs' time as the redirector has it, in `repairs` their number.
+# what it was told, in `median` and `p99` the repairs' time as the redirector has it, in `repairs` their number.
 storm() { # storm COMMAND...
 	local before i hammer
 	before=$(tail -1 "$tmp/driver" | sed 's/.*repairs=\([0-9]*\).*/\1/')
@@ -53,7 +53,9 @@ storm() { # storm COMMAND...
 	rm "$tmp/stop"
 	counts=$(cat "$tmp/hammer")
 	repairs=$(($(tail -1 "$tmp/driver" | sed 's/.*repairs=\([0-9]*\).*/\1/') - before))
-	p99=$(tail -"$repairs" "$tmp/driver" | sed 's/.*usec=\([0-9]*\).*/\1/' | sort -n | tail -2 | head -1)
+	tail -"$repairs" "$tmp/driver" | sed 's/.*usec=\([0-9]*\).*/\1/' | sort -n >"$tmp/usec"
+	median=$(sed -n "$((repairs / 2))p" "$tmp/usec")
+	p99=$(sed -n "$((repairs * 99 / 100))p" "$tmp/usec")
 }
 
 make_node
@@ -114,7 +116,7 @@ sleep 0.2
 is "$(tail -1 "$tmp/driver")" "active owned=1 repairs=5 *" "other tables are none of our business"
 
 # A hundred flushes by a program that lives on. "flush ruleset" twice would be one change.
-coproc NFT { on "$node" nft -i >/dev/null 2>&1; }
+coproc NFT { exec ip netns exec "$node" nft -i >/dev/null 2>&1; }
 pids+=("$NFT_PID")
 flush_by_service() {
 	echo "flush ruleset" >&"${NFT[1]}"
@@ -122,8 +124,8 @@ flush_by_service() {
 storm flush_by_service
 is "$repairs" 100 "100 flushes are 100 repairs"
 is "$counts" "agent=[1-9]* imds=0 none=0" "meanwhile every request reached the agent: $counts"
-[ "${p99:-99999}" -le 10000 ]
-ok $? "repaired within 10 ms (p99 ${p99:-?} us)"
+[ "${p99:-99999}" -le $((10000 * ${NMI_SLOW:-1})) ]
+ok $? "repaired within $((10 * ${NMI_SLOW:-1})) ms (p99 ${p99:-?} us)"
 
 # By a command that ends: as it closes its socket the kernel may hold the lock of all nftables commits
 # for an RCU grace period (see snapshot.c); nothing is open meanwhile, since the owned table stands.
@@ -133,8 +135,8 @@ flush_by_command() {
 storm flush_by_command
 is "$repairs" 100 "100 flushes by a command that ends are 100 repairs"
 is "$counts" "agent=[1-9]* imds=0 none=0" "and every request reached the agent: $counts"
-[ "${p99:-999999}" -le 250000 ]
-ok $? "repaired as soon as the kernel lets anybody commit (p99 ${p99:-?} us)"
+[ "${median:-99999}" -le $((10000 * ${NMI_SLOW:-1})) ]
+ok $? "half of them within $((10 * ${NMI_SLOW:-1})) ms, the others once the kernel lets anybody commit (median ${median:-?} us, p99 ${p99:-?} us)"
 
 # death and return
 stop_driver KILL
@@ -155,6 +157,48 @@ is "$(on "$node" nft list ruleset | grep -c 2579)" 0 "nothing of the old port is
 stop_driver TERM
 ok $? "an orderly end takes less than a second"
 is "$(on "$node" nft list tables | tr -d '\n')" "table ip nmi" "it leaves the un-owned table too"
+
+# two at once, as in a rolling update
+start_driver 2580
+first=$driver first_child=$child
+cp "$tmp/driver" "$tmp/first"
+spawn "$tmp/second" ip netns exec "$node" "$DRIVER" run $NODE_IP 2580
+second=$last
+wait_for "$tmp/second" "^active owned=0 .*another running nmi owns table nmi-live"
+ok $? "a second nmi is active without the owned table, and says why"
+is "$(get "$a")" "agent *" "pods are served"
+stop_driver TERM
+wait_for "$tmp/second" "^active owned=1 "
+ok $? "when the first ends, the second takes it over"
+is "$(tables)" 2 "so both tables are there"
+is "$(grep -c 'repairs=[1-9]' "$tmp/first" "$tmp/second" | grep -vc ':0$')" 0 "and they did not fight over the other"
+kill -TERM "$second"
+wait "$second" 2>/dev/null
+
+# a program that never stops undoing
+start_driver 2580
+SECONDS=0
+timeout 30 sh -c "yes 'flush ruleset' | ip netns exec $node nft -i >/dev/null 2>&1" &
+fight=$!
+for ((i = 0; i < 5; i++)); do
+	wait_for "$tmp/driver" "^failing .*another program keeps undoing" >/dev/null && break
+done
+ok $((i == 5)) "a program that undoes every repair is told of"
+sleep 1
+kill "$fight" # timeout(1) ends what it started
+wait "$fight" 2>/dev/null
+fought=$SECONDS
+for ((i = 0; i < 500; i++)); do
+	tail -1 "$tmp/driver" | grep -q "^active owned=1" && break
+	sleep 0.01
+done
+is "$(tail -1 "$tmp/driver")" "active owned=1 *" "when it stops all is as it should be"
+is "$(get "$a")" "agent *" "pods are served"
+repairs=$(tail -1 "$tmp/driver" | sed 's/.*repairs=\([0-9]*\).*/\1/')
+[ "$repairs" -le $((100 + 20 * (fought + 2))) ]
+ok $? "repairs were spaced out: $repairs in $fought s"
+is "$(grep -c 'keeps undoing' "$tmp/driver.err")" 1 "with one warning"
+stop_driver TERM
 
 # uninstall
 start_driver 2580

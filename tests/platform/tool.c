@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TIMEOUT_MSEC 500
+#define TIMEOUT_MSEC 500L
 
 enum outcome { WORD, REFUSED, RESET, TIMEOUT, OTHER };
 static const char *const outcome_name[] = { "word", "refused", "reset", "timeout", "error" };
@@ -31,7 +31,7 @@ static struct sockaddr_in address(const char *addr, const char *port)
 				  .sin_port = htons((uint16_t)strtoul(port, NULL, 10)) };
 
 	if (inet_pton(AF_INET, addr, &in.sin_addr) != 1) {
-		fprintf(stderr, "bad address %s\n", addr);
+		(void)fprintf(stderr, "bad address %s\n", addr);
 		exit(2);
 	}
 	return in;
@@ -63,7 +63,7 @@ static int serve(const struct sockaddr_in *at, const char *word)
 		return 1;
 	}
 	puts("ready");
-	fflush(stdout);
+	(void)fflush(stdout);
 	while ((c = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
 		struct timeval idle = { .tv_sec = 5 };
 
@@ -139,7 +139,7 @@ static int hold(const struct sockaddr_in *to)
 		if (fd >= 0)
 			out = ask(fd, word, sizeof(word));
 		puts(fd >= 0 && out == WORD ? word : outcome_name[out]);
-		fflush(stdout);
+		(void)fflush(stdout);
 	}
 	return 0;
 }
@@ -158,7 +158,7 @@ static int hammer(const struct sockaddr_in *to)
 		else
 			imds++;
 	}
-	printf("agent=%lu imds=%lu none=%lu\n", agent, imds, not_served);
+	(void)printf("agent=%lu imds=%lu none=%lu\n", agent, imds, not_served);
 	return 0;
 }
 
@@ -168,7 +168,7 @@ int main(int argc, char **argv)
 	char word[256];
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: tool serve|get|hold|hammer ADDR PORT [WORD|FROM]\n");
+		(void)fprintf(stderr, "usage: tool serve|get|hold|hammer ADDR PORT [WORD|FROM]\n");
 		return 2;
 	}
 	at = address(argv[2], argv[3]);
