@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-/* "a" for the pod of that UID, "-" for nobody, "?" for several */
+/* "a" for the pod of that UID, "-" for nobody, "?" for several. Asserts are slow: not one a call. */
 static const char *who(const struct pod_store *s, const char *ip)
 {
 	const struct inet_ip key = ip_from(ip);
@@ -16,13 +16,11 @@ static const char *who(const struct pod_store *s, const char *ip)
 	case POD_FOUND:
 		return p->uid;
 	case POD_AMBIGUOUS:
-		ck_assert_ptr_null(p);
-		return "?";
+		return p ? "a pod was told" : "?";
 	case POD_NONE:
-		ck_assert_ptr_null(p);
 		break;
 	}
-	return "-";
+	return p ? "a pod was told" : "-";
 }
 
 /* The IPs that were told, each with who held it at that moment: "10.0.0.1=a " */
@@ -256,17 +254,19 @@ static void model_step(struct model *m, struct pod_store *s, unsigned *state)
 	}
 }
 
+static const unsigned rounds[] = { 0, 1, 2, 3 }; /* added to the seed */
+
 START_TEST(random_operations_agree_with_a_plain_model)
 {
 	const char *given = getenv("NMI_TEST_SEED");
 	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10)
-			      : (unsigned)time(NULL) + (unsigned)_i;
+			      : (unsigned)time(NULL) + rounds[_i];
 	unsigned state = seed;
 	_cleanup_(pod_store_freep) struct pod_store *s = pod_store_new();
 	struct model m = { 0 };
 
 	pod_store_on_change(s, model_listen, &m);
-	for (int n = 0; n < 3000; n++) {
+	for (int n = 0; n < 1000; n++) {
 		const char *was[IPS];
 		size_t count = 0;
 
@@ -279,13 +279,12 @@ START_TEST(random_operations_agree_with_a_plain_model)
 			char text[16];
 
 			snprintf(text, sizeof(text), "10.0.0.%d", ip);
-			ck_assert_msg(strcmp(who(s, text), now) == 0,
-				      "seed %u step %d: %s is %s, "
-				      "want %s",
-				      seed, n, text, who(s, text), now);
-			ck_assert_msg(strcmp(was[ip], now) == 0 || m.told[ip],
-				      "seed %u step %d: %s from %s to %s was not told", seed, n,
-				      text, was[ip], now);
+			if (strcmp(who(s, text), now) != 0)
+				ck_abort_msg("seed %u step %d: %s is %s, want %s", seed, n, text,
+					     who(s, text), now);
+			if (strcmp(was[ip], now) != 0 && !m.told[ip])
+				ck_abort_msg("seed %u step %d: %s from %s to %s was not told", seed,
+					     n, text, was[ip], now);
 		}
 		for (int i = 0; i < PODS; i++)
 			count += m.exists[i];
@@ -293,8 +292,6 @@ START_TEST(random_operations_agree_with_a_plain_model)
 	}
 }
 END_TEST
-
-static const int rounds[4];
 
 UNIT_MAIN("pod_store", UNIT(an_active_pod_is_found_by_its_ips_and_by_uid),
 	  UNIT(a_pod_that_is_not_active_claims_nothing),

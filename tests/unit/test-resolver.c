@@ -32,9 +32,10 @@ struct caller {
 
 static const struct inet_ip *the_ip(void)
 {
-	static struct inet_ip ip;
+	static const struct inet_ip ip = {
+		{ [10] = 0xff, 0xff, 10, 0, 0, 1 },
+	};
 
-	ip = ip_from("10.0.0.1");
 	return &ip;
 }
 
@@ -44,7 +45,8 @@ static void done(void *ctx, enum resolve_result result, const struct pod *p)
 
 	c->calls++;
 	c->result = result;
-	ck_assert_int_eq(p != NULL, result == RESOLVE_FOUND);
+	if ((p != NULL) != (result == RESOLVE_FOUND))
+		ck_abort_msg("a pod with result %u, or none without", result);
 	snprintf(c->uid, sizeof(c->uid), "%s", p ? p->uid : "");
 	if (c->cancel)
 		resolver_cancel(c->cancel);
@@ -52,8 +54,8 @@ static void done(void *ctx, enum resolve_result result, const struct pod *p)
 		c->again = resolver_wait(c->bench->resolver, the_ip(), done, c->wait_again);
 	if (c->free_all)
 		c->bench->resolver = resolver_free(c->bench->resolver);
-	/* what was lent is ours for the whole call */
-	ck_assert_str_eq(c->uid, p ? p->uid : "");
+	if (strcmp(c->uid, p ? p->uid : "") != 0)
+		ck_abort_msg("what was lent is ours for the whole call");
 }
 
 static struct bench bench_new(bool with_client)
@@ -556,7 +558,8 @@ START_TEST(there_is_a_limit_to_those_who_wait)
 	struct caller c = { &b };
 
 	for (size_t i = 0; i < LIMIT_WAITING; i++)
-		wait_for(&b, &c);
+		(void)resolver_wait(b.resolver, the_ip(), done,
+				    &c); /* an assert for each is slow */
 	ck_assert_ptr_null(resolver_wait(b.resolver, the_ip(), done, &c));
 	ck_assert_uint_eq(resolver_waiting(b.resolver), LIMIT_WAITING);
 	pod_store_put_take(b.store, pod(.uid = "a", .ip = "10.0.0.1"));
