@@ -31,8 +31,7 @@ struct jval *jval_parse(const char *p, size_t n, size_t limit, struct err *err)
 		(void)err_set(err, ERR_LIMIT, "JSON of %zu bytes; at most %zu", n, limit);
 		return NULL;
 	}
-	/* a NUL in a string that nobody reads must not make the whole document unreadable */
-	j = json_loadb(p, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+	j = json_loadb(p, n, JSON_REJECT_DUPLICATES, &why);
 	if (!j)
 		(void)err_set(err, ERR_INPUT, "not JSON: %.160s at byte %d", why.text,
 			      why.position);
@@ -193,9 +192,7 @@ const struct jval *jval_at(const struct jval *array, size_t i)
 
 const char *jval_as_str(const struct jval *v)
 {
-	const char *s = json_string_value(in(v));
-
-	return s && strlen(s) == json_string_length(in(v)) ? s : NULL;
+	return json_string_value(in(v));
 }
 
 const struct jval *jval_get(const struct jval *obj, const char *key)

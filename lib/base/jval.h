@@ -54,7 +54,7 @@ int jval_read(const struct jval *obj, const struct jval_field *fields, size_t n,
 /* arrays, objects */
 size_t jval_len(const struct jval *array);
 const struct jval *jval_at(const struct jval *array, size_t i);
-const char *jval_as_str(const struct jval *v); /* NULL: no string, or one with a NUL in it */
+const char *jval_as_str(const struct jval *v); /* NULL when it is not a string */
 const struct jval *jval_get(const struct jval *obj, const char *key);
 typedef int jval_pair_fn(void *ctx, const char *key, const struct jval *v);
 /* Calls fn for each member until it returns non-zero, which is returned. */
