@@ -25,7 +25,7 @@ struct step {
 	const char *recording; /* NULL: `text` */
 	const char *text;
 	size_t step; /* bytes a write; 0: all */
-	size_t cut;  /* say only so many bytes, then hang up; 0: all of it */
+	size_t cut;  /* say only so many bytes, then hang up; 0: all of it, and stay */
 	bool open;   /* leave off the last chunk, so that the stream stays open */
 };
 
@@ -65,7 +65,7 @@ void fixture_start(struct fixture *f, const char *path, bool optional);
 void fixture_deinit(struct fixture *f);
 /* Run until nothing happens any more, without moving the clock further than libcurl's rounding. */
 void fixture_settle(struct fixture *f);
-/* Settle, then let time pass until `steps_done` steps were taken; at most `msec`. */
+/* Settle, then let time pass until all steps were taken; at most `msec`. */
 void fixture_run(struct fixture *f, unsigned msec);
 /* "ns/name@version ...", sorted. */
 const char *fixture_objects(struct fixture *f);

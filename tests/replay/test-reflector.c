@@ -201,17 +201,20 @@ START_TEST(a_recording_byte_by_byte_leads_to_the_same)
 }
 END_TEST
 
-/* connections that break */
+/*
+ * Connections that break. Answers before the cut one hang up too (`cut` past the end): on a connection
+ * that was used before libcurl quietly asks again when not even a line came back.
+ */
 
-/* All of the first 4 KB, and from there a prime apart, so that each kind of place is hit. */
-static size_t next_cut(size_t cut)
+/* Every place in the head and the start of the body and at the end, between them a prime apart. */
+static size_t next_cut(size_t cut, size_t len)
 {
 	const char *env = getenv("REPLAY_STRIDE");
 	size_t stride = env ? strtoul(env, NULL, 10) : 0;
 
 	if (stride)
 		return cut + stride;
-	return cut < 1500 ? cut + 1 : cut + 41;
+	return cut < 520 || cut + 42 > len ? cut + 1 : cut + 41;
 }
 
 static const struct {
@@ -229,21 +232,22 @@ static const struct {
 	  .objects = "my-app/demo@247 my-app/multi@244" },
 	{ "pods-list",
 	  PODS,
-	  .before = { { STREAM, .text = UNPROCESSABLE } },
+	  .before = { { STREAM, .text = UNPROCESSABLE, .cut = SIZE_MAX } },
 	  .n_before = 1,
 	  .after = { { PAGE1, "pods-list" }, { WATCH_("233"), .text = HEAD("200 OK") } },
 	  .n_after = 2,
 	  .objects = "default/done@231 my-app/demo@227 my-app/multi@229" },
 	{ "pods-list-paged-2",
 	  PODS,
-	  .before = { { STREAM, .text = UNPROCESSABLE }, { PAGE1, "pods-list-paged-1" } },
+	  .before = { { STREAM, .text = UNPROCESSABLE },
+		      { PAGE1, "pods-list-paged-1", .cut = SIZE_MAX } },
 	  .n_before = 2,
 	  .after = { { PAGE1, "pods-list" }, { WATCH_("233"), .text = HEAD("200 OK") } },
 	  .n_after = 2,
 	  .objects = "default/done@231 my-app/demo@227 my-app/multi@229" },
 	{ "watch-too-old",
 	  PODS,
-	  .before = { { STREAM, "pods-watch-initial-events" } },
+	  .before = { { STREAM, "pods-watch-initial-events", .cut = SIZE_MAX } },
 	  .n_before = 1,
 	  .after = { { NULL, "pods-watch-initial-events", .open = true } },
 	  .n_after = 1,
@@ -255,19 +259,27 @@ static const struct {
 	  .objects = "my-app/demo@247 my-app/multi@244" },
 	{ "azureassignedidentities-list",
 	  IDENTITIES,
-	  .before = { { STREAM, .text = UNPROCESSABLE } },
+	  .before = { { STREAM, .text = UNPROCESSABLE, .cut = SIZE_MAX } },
 	  .n_before = 1,
 	  .after = { { "limit=500", "azureidentities-list" } },
 	  .n_after = 1,
 	  .objects = "my-app/my-pod-identity@235 my-app/sp-secret@236" },
 };
 
+/* Cuts that lose something: libcurl has the whole once it saw the "0" of the last chunk. */
+static size_t cut_end(const char *name)
+{
+	size_t len;
+	const char *p = recording(name, &len);
+
+	return memcmp(p + len - 5, "0\r\n\r\n", 5) == 0 ? len - 4 : len;
+}
+
 START_TEST(a_cut_anywhere_delivers_nothing_malformed_and_is_made_good)
 {
-	size_t n, len;
+	size_t n, len = cut_end(cuts[_i].recording);
 
-	(void)recording(cuts[_i].recording, &len);
-	for (size_t cut = 1; cut < len; cut = next_cut(cut)) {
+	for (size_t cut = 1; cut < len; cut = next_cut(cut, len)) {
 		struct step steps[6];
 
 		n = cuts[_i].n_before;
@@ -293,7 +305,7 @@ START_TEST(a_cut_watch_resumes_at_the_last_whole_line)
 	size_t len;
 
 	(void)recording("pods-watch", &len);
-	for (size_t cut = 1; cut < len; cut = next_cut(cut)) {
+	for (size_t cut = 1; cut < len; cut = next_cut(cut, len)) {
 		const char *all, *end, *version = "233";
 		char wanted[64];
 
