@@ -19,8 +19,8 @@ struct http_client;
 struct http_call;
 
 struct http_tls {
-	const char *ca_file;  /* PEM; NULL with ca_data NULL: the system's roots */
-	const char *ca_data;  /* PEM text; wins over ca_file */
+	const char *ca_file;		   /* PEM; NULL with ca_data NULL: the system's roots */
+	const char *ca_data;		   /* PEM text; wins over ca_file */
 	const char *cert_file, *cert_data; /* client certificate, PEM */
 	const char *key_file, *key_data;
 	const char *server_name; /* to verify and to send as SNI; NULL: the URL's host */
@@ -60,10 +60,10 @@ struct http_request {
 	const char *const *headers; /* "Name: value", NULL-terminated; NULL: none. Copied. */
 	const char *body;
 	size_t body_len;
-	size_t body_max;	 /* of the answer; over it: ERR_LIMIT. 0: 1 MiB */
-	unsigned timeout_msec;	 /* for the whole exchange; 0: none (a watch) */
-	unsigned connect_msec;	 /* 0: 5000 */
-	http_data_fn *on_data;	 /* NULL: the body is collected */
+	size_t body_max;       /* of the answer; over it: ERR_LIMIT. 0: 1 MiB */
+	unsigned timeout_msec; /* for the whole exchange; 0: none (a watch) */
+	unsigned connect_msec; /* 0: 5000 */
+	http_data_fn *on_data; /* NULL: the body is collected */
 	http_done_fn *done;
 	void *ctx; /* for on_data and done */
 	/* Called when the status line and headers are in, before on_data; may be NULL. */
