@@ -33,9 +33,13 @@
 
 /* exceptions */
 
+struct who {
+	const struct match_pod *pod;
+};
+
 static bool covers(void *ctx, const struct azure_exception *e)
 {
-	const struct match_pod *pod = ctx;
+	const struct match_pod *pod = ((const struct who *)ctx)->pod;
 
 	for (size_t i = 0; i < e->n_labels; i++) {
 		const char *v = labels_find(pod->labels, pod->n_labels, e->labels[i].key);
@@ -134,10 +138,10 @@ void match_managed(const struct identity_index *x, const struct match_pod *pod,
 		   const struct selector *sel, struct match_answer *out)
 {
 	const char *label = labels_find(pod->labels, pod->n_labels, LABEL_BINDING);
+	struct who who = { pod };
 
 	*out = (struct match_answer){ 0 };
-	out->exception = identity_index_exceptions(x, pod->namespace, covers,
-						   (void *)(uintptr_t)pod);
+	out->exception = identity_index_exceptions(x, pod->namespace, covers, &who);
 	if (out->exception)
 		out->result = MATCH_EXCEPTED;
 	else if (sel->kind == SELECTOR_OBJECT_ID)

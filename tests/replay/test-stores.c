@@ -23,7 +23,7 @@
 
 #define NODE	       "aks-nodepool1-12345678-vmss000000"
 #define REFUSE	       "HTTP/1.1 422 Unprocessable Entity\r\nContent-Length: 0\r\n\r\n"
-#define WAIT_MSEC      10000
+#define WAIT_MSEC      UINT64_C(10000)
 #define ANSWERS_MAX    16
 #define STREAM	       "sendInitialEvents=true"
 #define BY_NODE	       "fieldSelector=spec.nodeName%3D" NODE
@@ -44,7 +44,7 @@ static void on_request(void *ctx, struct server_conn *conn, const char *text)
 	struct stage *s = ctx;
 	size_t n = strlen(s->asked), line = strcspn(text, "\r\n");
 
-	snprintf(s->asked + n, sizeof(s->asked) - n, "%.*s\n", (int)line, text);
+	(void)snprintf(s->asked + n, sizeof(s->asked) - n, "%.*s\n", (int)line, text);
 	for (size_t i = 0; i < ANSWERS_MAX && s->answers[i].wants; i++) {
 		if (s->used[i] ||
 		    !memmem(text, line, s->answers[i].wants, strlen(s->answers[i].wants)))
@@ -126,9 +126,9 @@ START_TEST(recorded_pods_are_given_the_recorded_identities)
 	ck_assert_uint_eq(a.candidates, 2);
 	ck_assert_ptr_null(pod_at(pods, "10.244.0.7")); /* has ended */
 
-	watch = pod_watch_free(watch);
-	identities = identity_store_free(identities);
-	pods = pod_store_free(pods);
+	(void)pod_watch_free(watch);
+	(void)identity_store_free(identities);
+	(void)pod_store_free(pods);
 	fixture_deinit(&st.f);
 }
 END_TEST
@@ -159,7 +159,7 @@ START_TEST(a_cluster_without_the_definitions_has_no_identities_to_give)
 	ck_assert_int_eq(reflector_status(identity_store_reflector(identities, 0))->state,
 			 REFLECTOR_NOT_INSTALLED);
 	ck_assert_int_eq(decide(&d, &p, &a), MATCH_NO_BINDING);
-	identities = identity_store_free(identities);
+	(void)identity_store_free(identities);
 	fixture_deinit(&st.f);
 }
 END_TEST
@@ -183,8 +183,8 @@ START_TEST(a_recorded_watch_moves_the_store)
 	ck_assert_uint_eq(pod_store_count(pods), 2);
 	ck_assert_str_eq(pod_at(pods, "10.244.0.5")->resource_version, "247");
 	ck_assert_str_eq(pod_at(pods, "10.244.0.6")->resource_version, "244");
-	watch = pod_watch_free(watch);
-	pods = pod_store_free(pods);
+	(void)pod_watch_free(watch);
+	(void)pod_store_free(pods);
 	fixture_deinit(&st.f);
 }
 END_TEST
@@ -201,7 +201,7 @@ static void on_resolved(void *ctx, enum resolve_result result, const struct pod 
 
 	t->calls++;
 	t->result = result;
-	snprintf(t->name, sizeof(t->name), "%s", p ? p->name : "");
+	(void)snprintf(t->name, sizeof(t->name), "%s", p ? p->name : "");
 }
 
 static const struct {
@@ -240,8 +240,8 @@ START_TEST(a_pod_that_the_watch_does_not_bring_is_asked_for_once)
 	ck_assert_int_eq(t.result, asks[_i].result);
 	ck_assert_str_eq(t.name, asks[_i].name);
 	ck_assert_uint_eq(pod_store_count(pods), 0);
-	r = resolver_free(r);
-	pods = pod_store_free(pods);
+	(void)resolver_free(r);
+	(void)pod_store_free(pods);
 	fixture_deinit(&st.f);
 }
 END_TEST

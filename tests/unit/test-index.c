@@ -61,7 +61,7 @@ static void see_binding(void *ctx, const struct azure_binding *b)
 	struct seen *s = ctx;
 	size_t n = strlen(s->text);
 
-	snprintf(s->text + n, sizeof(s->text) - n, "%s>%s ", b->meta.name, b->azure_identity);
+	(void)snprintf(s->text + n, sizeof(s->text) - n, "%s>%s ", b->meta.name, b->azure_identity);
 }
 
 static bool see_exception(void *ctx, const struct azure_exception *e)
@@ -69,7 +69,7 @@ static bool see_exception(void *ctx, const struct azure_exception *e)
 	struct seen *s = ctx;
 	size_t n = strlen(s->text);
 
-	snprintf(s->text + n, sizeof(s->text) - n, "%s ", e->meta.name);
+	(void)snprintf(s->text + n, sizeof(s->text) - n, "%s ", e->meta.name);
 	return strcmp(e->meta.name, "stop") == 0;
 }
 
@@ -262,8 +262,8 @@ static void compare(const struct identity_index *x, const struct model *m, unsig
 		for (int j = 0; j < MODEL_SELS; j++) {
 			struct seen want, got;
 
-			snprintf(ns, sizeof(ns), "n%d", i);
-			snprintf(sel, sizeof(sel), "s%d", j);
+			(void)snprintf(ns, sizeof(ns), "n%d", i);
+			(void)snprintf(sel, sizeof(sel), "s%d", j);
 			model_bindings(m, i, j, &want);
 			bindings(x, ns, sel, &got);
 			if (strcmp(want.text, got.text) != 0)
@@ -291,10 +291,10 @@ static void step(struct identity_index *x, struct model *m, unsigned *state)
 	int j = rand_r(state) % MODEL_SELS, id = rand_r(state) % MODEL_IDS;
 	char ns[8], name[8], sel[8], identity[8];
 
-	snprintf(ns, sizeof(ns), "n%d", i);
-	snprintf(name, sizeof(name), "b%d", k);
-	snprintf(sel, sizeof(sel), "s%d", j);
-	snprintf(identity, sizeof(identity), "i%d", id);
+	(void)snprintf(ns, sizeof(ns), "n%d", i);
+	(void)snprintf(name, sizeof(name), "b%d", k);
+	(void)snprintf(sel, sizeof(sel), "s%d", j);
+	(void)snprintf(identity, sizeof(identity), "i%d", id);
 	switch (rand_r(state) % 10) {
 	case 0:
 		identity_index_resync_begin(x, KIND_BINDING);

@@ -36,7 +36,7 @@ static void listen(void *ctx, const struct inet_ip *ip)
 	size_t n = strlen(t->text);
 
 	inet_ip_print(ip, text);
-	snprintf(t->text + n, sizeof(t->text) - n, "%s=%s ", text, who(t->store, text));
+	(void)snprintf(t->text + n, sizeof(t->text) - n, "%s=%s ", text, who(t->store, text));
 }
 
 #define ck_told(t, want)                                                                           \
@@ -212,9 +212,9 @@ static void model_put(struct model *m, struct pod_store *s, unsigned *state)
 	char uid[8], ip[16], ip2[16];
 	bool active = strcmp(phase, "Succeeded") != 0;
 
-	snprintf(uid, sizeof(uid), "p%d", i);
-	snprintf(ip, sizeof(ip), "10.0.0.%d", a);
-	snprintf(ip2, sizeof(ip2), "10.0.0.%d", b);
+	(void)snprintf(uid, sizeof(uid), "p%d", i);
+	(void)snprintf(ip, sizeof(ip), "10.0.0.%d", a);
+	(void)snprintf(ip2, sizeof(ip2), "10.0.0.%d", b);
 	m->exists[i] = m->brought[i] = true;
 	memset(m->claims[i], 0, sizeof(m->claims[i]));
 	if (a < IPS && active)
@@ -245,7 +245,7 @@ static void model_step(struct model *m, struct pod_store *s, unsigned *state)
 		break;
 	case 2:
 	case 3:
-		snprintf(uid, sizeof(uid), "p%d", i);
+		(void)snprintf(uid, sizeof(uid), "p%d", i);
 		m->exists[i] = false;
 		pod_store_remove(s, uid);
 		break;
@@ -278,7 +278,7 @@ START_TEST(random_operations_agree_with_a_plain_model)
 			const char *now = model_who(&m, ip);
 			char text[16];
 
-			snprintf(text, sizeof(text), "10.0.0.%d", ip);
+			(void)snprintf(text, sizeof(text), "10.0.0.%d", ip);
 			if (strcmp(who(s, text), now) != 0)
 				ck_abort_msg("seed %u step %d: %s is %s, want %s", seed, n, text,
 					     who(s, text), now);

@@ -10,7 +10,7 @@
 #include "tests/unit/mk-pod.h"
 #include "tests/unit/unit.h"
 
-#define WAIT_MSEC 10000
+#define WAIT_MSEC UINT64_C(10000)
 
 struct bench {
 	struct loop *loop;
@@ -47,7 +47,7 @@ static void done(void *ctx, enum resolve_result result, const struct pod *p)
 	c->result = result;
 	if ((p != NULL) != (result == RESOLVE_FOUND))
 		ck_abort_msg("a pod with result %u, or none without", result);
-	snprintf(c->uid, sizeof(c->uid), "%s", p ? p->uid : "");
+	(void)snprintf(c->uid, sizeof(c->uid), "%s", p ? p->uid : "");
 	if (c->cancel)
 		resolver_cancel(c->cancel);
 	if (c->wait_again)
