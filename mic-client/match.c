@@ -27,14 +27,19 @@
 #include "mic-client/index.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 /* exceptions */
 
+struct who {
+	const struct match_pod *pod;
+};
+
 static bool covers(void *ctx, const struct azure_exception *e)
 {
-	const struct match_pod *pod = ctx;
+	const struct match_pod *pod = ((const struct who *)ctx)->pod;
 
 	for (size_t i = 0; i < e->n_labels; i++) {
 		const char *v = labels_find(pod->labels, pod->n_labels, e->labels[i].key);
@@ -133,10 +138,10 @@ void match_managed(const struct identity_index *x, const struct match_pod *pod,
 		   const struct selector *sel, struct match_answer *out)
 {
 	const char *label = labels_find(pod->labels, pod->n_labels, LABEL_BINDING);
+	struct who who = { pod };
 
 	*out = (struct match_answer){ 0 };
-	out->exception = identity_index_exceptions(x, pod->namespace, covers,
-						   (void *)(uintptr_t)pod);
+	out->exception = identity_index_exceptions(x, pod->namespace, covers, &who);
 	if (out->exception)
 		out->result = MATCH_EXCEPTED;
 	else if (sel->kind == SELECTOR_OBJECT_ID)
@@ -171,9 +176,10 @@ static void explain_not_bound(const struct match_pod *pod, const struct selector
 	char also[2 * LOG_Q_MAX] = "";
 
 	if (missing)
-		snprintf(also, sizeof(also),
-			 " (AzureIdentity %s, which is bound too, does not exist)", LOG_Q(missing));
-	snprintf(
+		(void)snprintf(also, sizeof(also),
+			       " (AzureIdentity %s, which is bound too, does not exist)",
+			       LOG_Q(missing));
+	(void)snprintf(
 		buf, size,
 		"none of the %zu AzureIdentity objects that pod %s/%s is bound to has %s %s%s: ask "
 		"for one of those, or bind the one with that id in namespace %s",
@@ -181,7 +187,10 @@ static void explain_not_bound(const struct match_pod *pod, const struct selector
 		LOG_Q(sel->value), also, pod->namespace);
 }
 
-/* The words "Identity not found" are what tools around the old agent look for. */
+/*
+ * What does not fit is cut. The words "Identity not found" are what tools around the old agent look
+ * for.
+ */
 void match_explain(const struct match_pod *pod, const struct selector *sel,
 		   const struct match_answer *a, char *buf, size_t size)
 {
@@ -190,49 +199,54 @@ void match_explain(const struct match_pod *pod, const struct selector *sel,
 
 	switch (a->result) {
 	case MATCH_GRANTED:
-		snprintf(buf, size,
-			 "pod %s/%s has AzureIdentity %s through AzureIdentityBinding %s, one of "
-			 "%zu",
-			 ns, name, a->identity->meta.name, a->binding->meta.name, a->candidates);
+		(void)snprintf(
+			buf, size,
+			"pod %s/%s has AzureIdentity %s through AzureIdentityBinding %s, one of "
+			"%zu",
+			ns, name, a->identity->meta.name, a->binding->meta.name, a->candidates);
 		return;
 	case MATCH_EXCEPTED:
-		snprintf(buf, size,
-			 "pod %s/%s uses the node's own identities: AzurePodIdentityException %s "
-			 "covers it",
-			 ns, name, a->exception->meta.name);
+		(void)snprintf(
+			buf, size,
+			"pod %s/%s uses the node's own identities: AzurePodIdentityException %s "
+			"covers it",
+			ns, name, a->exception->meta.name);
 		return;
 	case MATCH_NO_LABEL:
-		snprintf(buf, size,
-			 "pod %s/%s has %s label " LABEL_BINDING ": %s the selector of an "
-			 "AzureIdentityBinding in namespace %s",
-			 ns, name, label ? "an empty" : "no", label ? "set it to" : "add it with",
-			 ns);
+		(void)snprintf(buf, size,
+			       "pod %s/%s has %s label " LABEL_BINDING ": %s the selector of an "
+			       "AzureIdentityBinding in namespace %s",
+			       ns, name, label ? "an empty" : "no",
+			       label ? "set it to" : "add it with", ns);
 		return;
 	case MATCH_NO_BINDING:
-		snprintf(buf, size,
-			 "Identity not found: no AzureIdentityBinding in namespace %s has selector "
-			 "%s, the label " LABEL_BINDING " of pod %s/%s: create one, or correct the "
-			 "label",
-			 ns, LOG_Q(label), ns, name);
+		(void)snprintf(
+			buf, size,
+			"Identity not found: no AzureIdentityBinding in namespace %s has selector "
+			"%s, the label " LABEL_BINDING " of pod %s/%s: create one, or correct the "
+			"label",
+			ns, LOG_Q(label), ns, name);
 		return;
 	case MATCH_IDENTITY_NOT_FOUND:
-		snprintf(buf, size,
-			 "Identity not found: AzureIdentityBinding %s selects pod %s/%s, but "
-			 "AzureIdentity %s does not exist in namespace %s: create it, or correct "
-			 "spec.azureIdentity of the binding",
-			 a->binding->meta.name, ns, name, LOG_Q(a->binding->azure_identity), ns);
+		(void)snprintf(
+			buf, size,
+			"Identity not found: AzureIdentityBinding %s selects pod %s/%s, but "
+			"AzureIdentity %s does not exist in namespace %s: create it, or correct "
+			"spec.azureIdentity of the binding",
+			a->binding->meta.name, ns, name, LOG_Q(a->binding->azure_identity), ns);
 		return;
 	case MATCH_SELECTOR_NOT_BOUND:
 		explain_not_bound(pod, sel, a, buf, size);
 		return;
 	case MATCH_SELECTOR_UNSUPPORTED:
-		snprintf(buf, size,
-			 "pod %s/%s asks by object_id, which AzureIdentity does not hold: ask by "
-			 "client_id or msi_res_id",
-			 ns, name);
+		(void)snprintf(
+			buf, size,
+			"pod %s/%s asks by object_id, which AzureIdentity does not hold: ask by "
+			"client_id or msi_res_id",
+			ns, name);
 		return;
 	case MATCH_RESULTS:
 		break;
 	}
-	assert(!"a result without a sentence");
+	assert(false); /* every result has a sentence */
 }

@@ -161,6 +161,9 @@ static void collect(struct pool *p)
 		else if (why != CURLE_OK)
 			(void)err_set(&err, kind_of(why), "%s: %s", call->origin,
 				      call->why[0] ? call->why : curl_easy_strerror(why));
+		else if (!call->status) /* libcurl takes a head that was cut for a whole one */
+			(void)err_set(&err, ERR_UNAVAILABLE, "%s: the answer ended in its head",
+				      call->origin);
 		finish(call, err.kind ? &err : NULL);
 	}
 }

@@ -64,7 +64,7 @@ struct kube_call *kube_get(struct kube_client *c, const char *path, unsigned tim
 	ck_assert_ptr_nonnull(c);
 	ck_assert_uint_gt(timeout_msec, 0);
 	ck_assert_uint_lt(fake_kube.n_calls, FAKE_MAX);
-	snprintf(call->path, sizeof(call->path), "%s", path);
+	(void)snprintf(call->path, sizeof(call->path), "%s", path);
 	call->done = done;
 	call->ctx = ctx;
 	fake_kube.calls[fake_kube.n_calls++] = call;

@@ -36,9 +36,9 @@ static inline struct pod *pod_from(const struct pod_args *a)
 	struct err err = { 0 };
 	struct pod *p;
 
-	ck_assert_msg(doc != NULL, "%s", text);
-	p = pod_parse(doc, &err);
-	ck_assert_msg(p != NULL, "%s", err.msg);
+	p = doc ? pod_parse(doc, &err) : NULL;
+	if (!p)
+		ck_abort_msg("%s: %s", err.msg, text);
 	return p;
 }
 
@@ -46,7 +46,8 @@ static inline struct inet_ip ip_from(const char *text)
 {
 	struct inet_ip ip;
 
-	ck_assert_int_eq(inet_ip_parse(text, &ip, NULL), 0);
+	if (inet_ip_parse(text, &ip, NULL) < 0)
+		ck_abort_msg("%s", text);
 	return ip;
 }
 

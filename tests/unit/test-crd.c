@@ -279,9 +279,10 @@ START_TEST(annotation_of_behavior_is_compared_exactly)
 	for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
 		char text[256];
 
-		snprintf(text, sizeof(text),
-			 "{\"metadata\":{\"namespace\":\"n\",\"name\":\"x\",\"annotations\":%s}}",
-			 rows[k].annotations);
+		(void)snprintf(
+			text, sizeof(text),
+			"{\"metadata\":{\"namespace\":\"n\",\"name\":\"x\",\"annotations\":%s}}",
+			rows[k].annotations);
 		_cleanup_(azure_identity_unrefp) struct azure_identity *i = identity(text, NULL);
 
 		ck_assert_ptr_nonnull(i);

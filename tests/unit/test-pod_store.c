@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-/* "a" for the pod of that UID, "-" for nobody, "?" for several */
+/* "a" for the pod of that UID, "-" for nobody, "?" for several. Asserts are slow: not one a call. */
 static const char *who(const struct pod_store *s, const char *ip)
 {
 	const struct inet_ip key = ip_from(ip);
@@ -16,13 +16,11 @@ static const char *who(const struct pod_store *s, const char *ip)
 	case POD_FOUND:
 		return p->uid;
 	case POD_AMBIGUOUS:
-		ck_assert_ptr_null(p);
-		return "?";
+		return p ? "a pod was told" : "?";
 	case POD_NONE:
-		ck_assert_ptr_null(p);
 		break;
 	}
-	return "-";
+	return p ? "a pod was told" : "-";
 }
 
 /* The IPs that were told, each with who held it at that moment: "10.0.0.1=a " */
@@ -38,7 +36,7 @@ static void listen(void *ctx, const struct inet_ip *ip)
 	size_t n = strlen(t->text);
 
 	inet_ip_print(ip, text);
-	snprintf(t->text + n, sizeof(t->text) - n, "%s=%s ", text, who(t->store, text));
+	(void)snprintf(t->text + n, sizeof(t->text) - n, "%s=%s ", text, who(t->store, text));
 }
 
 #define ck_told(t, want)                                                                           \
@@ -214,9 +212,9 @@ static void model_put(struct model *m, struct pod_store *s, unsigned *state)
 	char uid[8], ip[16], ip2[16];
 	bool active = strcmp(phase, "Succeeded") != 0;
 
-	snprintf(uid, sizeof(uid), "p%d", i);
-	snprintf(ip, sizeof(ip), "10.0.0.%d", a);
-	snprintf(ip2, sizeof(ip2), "10.0.0.%d", b);
+	(void)snprintf(uid, sizeof(uid), "p%d", i);
+	(void)snprintf(ip, sizeof(ip), "10.0.0.%d", a);
+	(void)snprintf(ip2, sizeof(ip2), "10.0.0.%d", b);
 	m->exists[i] = m->brought[i] = true;
 	memset(m->claims[i], 0, sizeof(m->claims[i]));
 	if (a < IPS && active)
@@ -247,7 +245,7 @@ static void model_step(struct model *m, struct pod_store *s, unsigned *state)
 		break;
 	case 2:
 	case 3:
-		snprintf(uid, sizeof(uid), "p%d", i);
+		(void)snprintf(uid, sizeof(uid), "p%d", i);
 		m->exists[i] = false;
 		pod_store_remove(s, uid);
 		break;
@@ -256,17 +254,19 @@ static void model_step(struct model *m, struct pod_store *s, unsigned *state)
 	}
 }
 
+static const unsigned rounds[] = { 0, 1, 2, 3 }; /* added to the seed */
+
 START_TEST(random_operations_agree_with_a_plain_model)
 {
 	const char *given = getenv("NMI_TEST_SEED");
 	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10)
-			      : (unsigned)time(NULL) + (unsigned)_i;
+			      : (unsigned)time(NULL) + rounds[_i];
 	unsigned state = seed;
 	_cleanup_(pod_store_freep) struct pod_store *s = pod_store_new();
 	struct model m = { 0 };
 
 	pod_store_on_change(s, model_listen, &m);
-	for (int n = 0; n < 3000; n++) {
+	for (int n = 0; n < 1000; n++) {
 		const char *was[IPS];
 		size_t count = 0;
 
@@ -278,14 +278,13 @@ START_TEST(random_operations_agree_with_a_plain_model)
 			const char *now = model_who(&m, ip);
 			char text[16];
 
-			snprintf(text, sizeof(text), "10.0.0.%d", ip);
-			ck_assert_msg(strcmp(who(s, text), now) == 0,
-				      "seed %u step %d: %s is %s, "
-				      "want %s",
-				      seed, n, text, who(s, text), now);
-			ck_assert_msg(strcmp(was[ip], now) == 0 || m.told[ip],
-				      "seed %u step %d: %s from %s to %s was not told", seed, n,
-				      text, was[ip], now);
+			(void)snprintf(text, sizeof(text), "10.0.0.%d", ip);
+			if (strcmp(who(s, text), now) != 0)
+				ck_abort_msg("seed %u step %d: %s is %s, want %s", seed, n, text,
+					     who(s, text), now);
+			if (strcmp(was[ip], now) != 0 && !m.told[ip])
+				ck_abort_msg("seed %u step %d: %s from %s to %s was not told", seed,
+					     n, text, was[ip], now);
 		}
 		for (int i = 0; i < PODS; i++)
 			count += m.exists[i];
@@ -293,8 +292,6 @@ START_TEST(random_operations_agree_with_a_plain_model)
 	}
 }
 END_TEST
-
-static const int rounds[4];
 
 UNIT_MAIN("pod_store", UNIT(an_active_pod_is_found_by_its_ips_and_by_uid),
 	  UNIT(a_pod_that_is_not_active_claims_nothing),

@@ -75,7 +75,7 @@ START_TEST(no_more_than_the_limit_are_remembered)
 	for (int i = 0; i < REJECTS_MAX + 10; i++) {
 		struct object_id v = id("a", name, "1");
 
-		snprintf(name, sizeof(name), "x%d", i);
+		(void)snprintf(name, sizeof(name), "x%d", i);
 		ck_assert(rejects_note(&r, &v));
 	}
 	ck_assert_uint_eq(rejects_count(&r), REJECTS_MAX);

@@ -10,7 +10,7 @@
 #include "tests/unit/mk-pod.h"
 #include "tests/unit/unit.h"
 
-#define WAIT_MSEC 10000
+#define WAIT_MSEC UINT64_C(10000)
 
 struct bench {
 	struct loop *loop;
@@ -32,9 +32,10 @@ struct caller {
 
 static const struct inet_ip *the_ip(void)
 {
-	static struct inet_ip ip;
+	static const struct inet_ip ip = {
+		{ [10] = 0xff, 0xff, 10, 0, 0, 1 },
+	};
 
-	ip = ip_from("10.0.0.1");
 	return &ip;
 }
 
@@ -44,16 +45,17 @@ static void done(void *ctx, enum resolve_result result, const struct pod *p)
 
 	c->calls++;
 	c->result = result;
-	ck_assert_int_eq(p != NULL, result == RESOLVE_FOUND);
-	snprintf(c->uid, sizeof(c->uid), "%s", p ? p->uid : "");
+	if ((p != NULL) != (result == RESOLVE_FOUND))
+		ck_abort_msg("a pod with result %u, or none without", result);
+	(void)snprintf(c->uid, sizeof(c->uid), "%s", p ? p->uid : "");
 	if (c->cancel)
 		resolver_cancel(c->cancel);
 	if (c->wait_again)
 		c->again = resolver_wait(c->bench->resolver, the_ip(), done, c->wait_again);
 	if (c->free_all)
 		c->bench->resolver = resolver_free(c->bench->resolver);
-	/* what was lent is ours for the whole call */
-	ck_assert_str_eq(c->uid, p ? p->uid : "");
+	if (strcmp(c->uid, p ? p->uid : "") != 0)
+		ck_abort_msg("what was lent is ours for the whole call");
 }
 
 static struct bench bench_new(bool with_client)
@@ -556,7 +558,8 @@ START_TEST(there_is_a_limit_to_those_who_wait)
 	struct caller c = { &b };
 
 	for (size_t i = 0; i < LIMIT_WAITING; i++)
-		wait_for(&b, &c);
+		(void)resolver_wait(b.resolver, the_ip(), done,
+				    &c); /* an assert for each is slow */
 	ck_assert_ptr_null(resolver_wait(b.resolver, the_ip(), done, &c));
 	ck_assert_uint_eq(resolver_waiting(b.resolver), LIMIT_WAITING);
 	pod_store_put_take(b.store, pod(.uid = "a", .ip = "10.0.0.1"));
