@@ -14,10 +14,18 @@
 #define LIMIT_PARAM_BYTES 1024
 /* Open connections in all; each costs a pool of 16 KiB at most. */
 #define LIMIT_CONNECTIONS 4096
+/* Half of them: one pod cannot take them all, yet a node-local proxy can speak for many. */
+#define LIMIT_CONNECTIONS_PER_PEER 2048
 /* From the first byte to a whole request: a slow sender is cut after this. */
 #define LIMIT_REQUEST_MSEC 10000
 /* An idle keep-alive connection. */
 #define LIMIT_IDLE_SEC 75
+/* While draining: long enough for a request that was on its way, short enough for a quick exit. */
+#define LIMIT_DRAIN_IDLE_MSEC 500
+/* Connections to the probe or metrics listener: a kubelet, a scraper, a person. */
+#define LIMIT_OPERATOR_CONNECTIONS 64
+/* A refusal is logged once in this time for each pod and reason. */
+#define LIMIT_REFUSAL_LOG_MSEC 10000
 /* Body of a forwarded request and of its answer (instance metadata is under 64 KiB). */
 #define LIMIT_FORWARD_REQUEST_BYTES (64 * 1024)
 #define LIMIT_FORWARD_ANSWER_BYTES  (1024 * 1024)

@@ -1,69 +1,85 @@
 /* SPDX-License-Identifier: MIT */
 
-/* An HTTP client that answers as the test says: see fake-http.h. */
+/* The HTTP client's functions for tests of its callers: see fake-http.h. */
 
 #include "tests/unit/fake-http.h"
 
-#include <stdint.h>
+#include "lib/base/mem.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-struct fake_http fake_http;
+#include <utlist.h>
 
 struct http_call *http_send(struct http_client *c, const struct http_request *req, struct err *err)
 {
+	struct http_call *call;
 	size_t n = 0;
 
-	if (fake_http.refuses) {
-		(void)err_set(err, ERR_INPUT, "no such scheme");
+	if (c->refuse) {
+		(void)err_set(err, ERR_INPUT, "no such URL");
 		return NULL;
 	}
-	fake_http.sent++;
-	(void)snprintf(fake_http.url, sizeof(fake_http.url), "%s", req->url);
-	(void)snprintf(fake_http.method, sizeof(fake_http.method), "%s",
-		       req->method ? req->method : "GET");
-	fake_http.headers[0] = '\0';
-	for (size_t i = 0; req->headers && req->headers[i]; i++)
-		n += (size_t)snprintf(fake_http.headers + n, sizeof(fake_http.headers) - n, "%s\n",
-				      req->headers[i]);
-	fake_http.timeout_msec = req->timeout_msec;
-	fake_http.body_max = req->body_max;
-	fake_http.done = req->done;
-	fake_http.ctx = req->ctx;
-	return (void *)&fake_http;
+	c->sent++;
+	snprintf(c->method, sizeof(c->method), "%s", req->method);
+	snprintf(c->url, sizeof(c->url), "%s", req->url);
+	c->headers[0] = '\0';
+	for (const char *const *h = req->headers; h && *h && n < sizeof(c->headers); h++)
+		n += (size_t)snprintf(c->headers + n, sizeof(c->headers) - n, "%s\n", *h);
+	c->body_len = req->body_len;
+	snprintf(c->body, sizeof(c->body), "%.*s", (int)req->body_len, req->body ? req->body : "");
+	c->body_max = req->body_max;
+	c->timeout_msec = req->timeout_msec;
+	call = xnew(struct http_call);
+	*call = (struct http_call){ .client = c, .done = req->done, .ctx = req->ctx };
+	DL_APPEND(c->calls, call);
+	return call;
 }
 
 void http_cancel(struct http_call *call)
 {
-	fake_http.cancelled++;
-	fake_http.done = NULL;
+	call->client->cancelled++;
+	DL_DELETE(call->client->calls, call);
+	free(call);
 }
 
 static const char *header(const struct http_reply *r, const char *name)
 {
-	return strcasecmp(name, "Retry-After") == 0 ? r->impl : NULL;
+	const struct http_client *c = r->impl;
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < ARRAY_SIZE(c->reply_headers); i++) {
+		const char *h = c->reply_headers[i];
+
+		if (h && strncasecmp(h, name, n) == 0 && h[n] == ':')
+			return h + n + 2;
+	}
+	return NULL;
 }
 
-void fake_http_reply(long status, const char *body, const char *retry_after)
+static void finish(struct http_client *c, const struct http_reply *reply, const struct err *err)
 {
-	const struct http_reply reply = { .status = status,
-					  .body = body,
-					  .body_len = strlen(body),
-					  .header = header,
-					  .impl = (void *)(uintptr_t)retry_after };
-	http_done_fn *done = fake_http.done;
+	while (c->calls) {
+		struct http_call was = *c->calls, *call = c->calls;
 
-	fake_http.done = NULL;
-	done(fake_http.ctx, &reply, NULL);
+		DL_DELETE(c->calls, call);
+		free(call);
+		was.done(was.ctx, reply, err);
+	}
 }
 
-void fake_http_error(enum err_kind kind, const char *text)
+void fake_http_reply(struct http_client *c, long status, const char *body)
 {
-	http_done_fn *done = fake_http.done;
-	struct err err = { 0 };
+	struct http_reply reply = { .status = status,
+				    .body = body,
+				    .body_len = strlen(body),
+				    .header = header,
+				    .impl = c };
 
-	(void)err_set(&err, kind, "%s", text);
-	fake_http.done = NULL;
-	done(fake_http.ctx, NULL, &err);
+	finish(c, &reply, NULL);
+}
+
+void fake_http_fail(struct http_client *c, const struct err *err)
+{
+	finish(c, NULL, err);
 }

@@ -3,24 +3,31 @@
 
 #include "lib/http/client.h"
 
-#include <stdbool.h>
+#include <stdint.h>
 
 /*
- * Stands in for lib/http/client.c at link time: one call at a time, kept for the test to look at and
- * to answer.
+ * An HTTP client that remembers the last request and answers when the test says so. A header of the
+ * answer is given as "Name: value" in `headers`.
  */
-struct fake_http {
-	unsigned sent, cancelled;
-	bool refuses; /* http_send() itself fails */
-	char url[1024];
-	char headers[256]; /* each followed by a newline */
-	char method[16];
-	unsigned timeout_msec;
-	size_t body_max;
-	http_done_fn *done; /* NULL: no call is under way */
+struct http_call {
+	struct http_client *client;
+	http_done_fn *done;
 	void *ctx;
+	struct http_call *prev, *next;
 };
-extern struct fake_http fake_http;
 
-void fake_http_reply(long status, const char *body, const char *retry_after);
-void fake_http_error(enum err_kind kind, const char *text);
+struct http_client {
+	bool refuse; /* http_send() fails */
+	struct http_call *calls;
+	unsigned sent, cancelled;
+	/* of the last request */
+	char method[16], url[4200], headers[4096], body[256];
+	size_t body_len, body_max;
+	unsigned timeout_msec;
+	/* of the answer */
+	const char *reply_headers[4];
+};
+
+/* Answers all calls with this status and body, or with err. */
+void fake_http_reply(struct http_client *c, long status, const char *body);
+void fake_http_fail(struct http_client *c, const struct err *err);

@@ -6,7 +6,7 @@
 #include "nmi/metrics.h"
 #include "nmi/token/imds.h"
 #include "nmi/token/token.h"
-#include "tests/unit/fake-http.h"
+#include "tests/unit/fake-imds-http.h"
 #include "tests/unit/mk-identity.h"
 #include "tests/unit/unit.h"
 
