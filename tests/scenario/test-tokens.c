@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOUR_SEC    3600
+#define HOUR_SEC    INT64_C(3600)
 #define MINUTE_MSEC UINT64_C(60000)
 
 START_TEST(a_thousand_pods_ask_for_one_token_at_once_and_imds_is_asked_once)
@@ -125,7 +125,7 @@ static void live(struct world *w, unsigned minutes, const char *renewed)
 	struct told t;
 
 	for (unsigned m = 0; m < minutes; m += 10) {
-		world_pass(w, 10 * MINUTE_MSEC);
+		world_pass(w, UINT64_C(10) * MINUTE_MSEC);
 		world_ask(w, &t);
 		ck_assert_int_eq(t.reason, REASON_NONE); /* nobody ever waits */
 		if (w->imds.pending)
@@ -160,7 +160,7 @@ START_TEST(a_token_that_nobody_asks_for_again_is_let_go)
 	world_furnish(&w);
 	world_ask(&w, &t);
 	world_give(&w, "first");
-	world_pass(&w, 3 * 24 * 60 * MINUTE_MSEC);
+	world_pass(&w, UINT64_C(3) * 24 * 60 * MINUTE_MSEC);
 	ck_assert_uint_eq(w.imds.asked, 1);
 	ck_assert_uint_eq(token_cache_stats(w.cache)->tokens, 0);
 	world_deinit(&w);
@@ -179,10 +179,10 @@ START_TEST(a_token_whose_pod_has_gone_is_renewed_once_and_let_go)
 	world_give(&w, "first");
 	world_ask(&w, &t);
 	world_remove_pod(&w, "p1");
-	world_pass(&w, 20 * 60 * MINUTE_MSEC);
+	world_pass(&w, UINT64_C(20) * 60 * MINUTE_MSEC);
 	ck_assert_uint_eq(w.imds.asked, 2);
 	world_give(&w, "second");
-	world_pass(&w, 3 * 24 * 60 * MINUTE_MSEC);
+	world_pass(&w, UINT64_C(3) * 24 * 60 * MINUTE_MSEC);
 	ck_assert_uint_eq(w.imds.asked, 2);
 	world_deinit(&w);
 }

@@ -432,7 +432,7 @@ START_TEST(the_body_is_of_this_moment)
 	ck_assert_ptr_nonnull(start(&b, &g));
 	ck_assert(fake_source_give(&b.node, "node", HOUR));
 	turn(&b);
-	loop_fake_advance(b.loop, 600 * 1000);
+	loop_fake_advance(b.loop, UINT64_C(600) * 1000);
 	body = issue_body(b.issuer, token_cache_peek(b.cache, &ask), &n);
 	ck_assert_ptr_nonnull(strstr(body, "\"expires_in\":\"3000\""));
 	ck_assert_uint_eq(n, strlen(body));

@@ -32,9 +32,10 @@ START_TEST(a_token_in_use_is_renewed_ahead_of_its_end)
 	bench_init(&b, 10, 4, 10);
 	fill(&b, "r", "one", HOUR);
 	ck_assert_str_eq(peek(&b, "r"), "one");
-	loop_fake_advance(b.loop, 2309 * 1000); /* seven tenths of 55 minutes, less a second */
+	loop_fake_advance(b.loop,
+			  UINT64_C(2309) * 1000); /* seven tenths of 55 minutes, less a second */
 	ck_assert_uint_eq(b.source.asked, 1);
-	loop_fake_advance(b.loop, 331 * 1000); /* eight tenths */
+	loop_fake_advance(b.loop, UINT64_C(331) * 1000); /* eight tenths */
 	ck_assert_uint_eq(b.source.asked, 2);
 	ck_assert_str_eq(peek(&b, "r"), "one"); /* meanwhile */
 	ck_assert(fake_source_give(&b.source, "two", HOUR));
