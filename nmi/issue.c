@@ -371,6 +371,7 @@ static void set_state(struct issue *q, enum issue_state state)
 static void issue_free(struct issue *q)
 {
 	set_state(q, ISSUE_RESOLVING);
+	/* NOLINTNEXTLINE(clang-analyzer-*): it does not know that a head without a next is its own prev */
 	DL_DELETE(q->issuer->issues, q);
 	if (q->resolving)
 		resolver_cancel(q->resolving);

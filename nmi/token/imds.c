@@ -33,7 +33,8 @@
 /* The first version with tokens (Azure, "How to use managed identities on a VM"); all SDKs send it. */
 #define TOKEN_PATH "/metadata/identity/oauth2/token?api-version=2018-02-01"
 /* The end of year 9999: later is a mistake of units, and would overflow what is computed from it. */
-#define LATEST INT64_C(253402300799)
+#define LATEST	   INT64_C(253402300799)
+#define ANSWER_MAX ((size_t)LIMIT_TOKEN_ANSWER_BYTES)
 /* Of an error_description, escaped; the message of an err holds 256. */
 #define DESCRIPTION_MAX 160
 
@@ -136,7 +137,7 @@ static void remove_tokens(char *text)
 static void read_error_body(const char *body, size_t n, struct token_failure *fail,
 			    char description[static DESCRIPTION_MAX])
 {
-	struct jval *doc = jval_parse(body, n, LIMIT_TOKEN_ANSWER_BYTES, NULL);
+	struct jval *doc = jval_parse(body, n, ANSWER_MAX, NULL);
 	const char *error = doc ? jval_as_str(jval_get(doc, "error")) : NULL;
 	const char *text = doc ? jval_as_str(jval_get(doc, "error_description")) : NULL;
 
@@ -225,7 +226,7 @@ static struct token *parse_success(const char *body, size_t n, const struct toke
 {
 	struct answer a = { .expires_on = INT64_MIN, .expires_in = INT64_MIN, .not_before = now.s };
 	struct err err = { 0 };
-	struct jval *doc = jval_parse(body, n, LIMIT_TOKEN_ANSWER_BYTES, &err);
+	struct jval *doc = jval_parse(body, n, ANSWER_MAX, &err);
 	struct token *tok = NULL;
 	const char *fault;
 
@@ -283,6 +284,7 @@ static void put_escaped(struct buf *b, const char *text)
 
 static void put_parameter(struct buf *b, const char *name, const char *value)
 {
+	assert(value);
 	put(b, "&");
 	put(b, name);
 	put(b, "=");
@@ -453,7 +455,7 @@ static struct http_call *send_request(struct imds_fetch *f, const struct token_a
 	const struct http_request req = {
 		.url = url,
 		.headers = headers,
-		.body_max = LIMIT_TOKEN_ANSWER_BYTES,
+		.body_max = ANSWER_MAX,
 		.timeout_msec = f->source->timeout_msec,
 		.done = on_reply,
 		.ctx = f,

@@ -28,10 +28,20 @@ struct writer {
 	size_t n;
 };
 
+static char lower_of(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return (char)(c - 'A' + 'a');
+	return c;
+}
+
 static void put(struct writer *w, const char *p, size_t n, bool lower)
 {
-	for (size_t i = 0; w->to && i < n; i++)
-		w->to[w->n + i] = lower && p[i] >= 'A' && p[i] <= 'Z' ? (char)(p[i] + 32) : p[i];
+	for (size_t i = 0; w->to && i < n; i++) {
+		w->to[w->n + i] = p[i];
+		if (lower)
+			w->to[w->n + i] = lower_of(p[i]);
+	}
 	w->n += n;
 }
 

@@ -65,8 +65,9 @@ void resolver_cancel(struct resolver_wait *w)
 
 void fake_resolver_tell(struct resolver *r)
 {
-	while (r->waits) {
-		struct resolver_wait *w = r->waits;
+	struct resolver_wait *w, *next;
+
+	DL_FOREACH_SAFE (r->waits, w, next) {
 		resolve_done_fn *done = w->done;
 		void *ctx = w->ctx;
 

@@ -153,12 +153,13 @@ END_TEST
 START_TEST(an_answer_over_the_limit_is_garbled)
 {
 	const struct token_ask ask = { .resource = "r" };
+	static const char answer[] = ANSWER(",\"expires_on\":4600");
 	size_t n = LIMIT_TOKEN_ANSWER_BYTES + 1;
 	_cleanup_free_ char *body = xcalloc(1, n + 1);
 	struct token_failure fail = { 0 };
 
 	memset(body, ' ', n);
-	memcpy(body, ANSWER(",\"expires_on\":4600"), strlen(ANSWER(",\"expires_on\":4600")));
+	memcpy(body, answer, sizeof(answer) - 1);
 	ck_assert_ptr_null(parse(200, body, NULL, &ask, &fail));
 	ck_assert_int_eq(fail.fault, TOKEN_FAULT_GARBLED);
 }
@@ -338,6 +339,7 @@ static void *fetch(struct rig *r, const struct azure_identity *i, struct token_f
 				       .selector = { SELECTOR_NONE, "" },
 				       .resource = "r" };
 
+	ck_assert(r->vtable.fetch != NULL);
 	return r->vtable.fetch(r->vtable.ctx, &ask, on_done, &r->told, fail);
 }
 
@@ -358,7 +360,7 @@ START_TEST(the_source_sends_one_get_with_the_metadata_header_and_no_other)
 	ck_assert_str_eq(fake_http.method, "GET");
 	ck_assert_str_eq(fake_http.headers, "Metadata: true\n");
 	ck_assert_uint_eq(fake_http.timeout_msec, 10000);
-	ck_assert_uint_eq(fake_http.body_max, LIMIT_TOKEN_ANSWER_BYTES);
+	ck_assert_uint_eq(fake_http.body_max, (size_t)LIMIT_TOKEN_ANSWER_BYTES);
 	ck_assert_uint_eq(r.told.calls, 0);
 	loop_fake_advance(r.loop, 250);
 	fake_http_reply(200, ANSWER(",\"expires_in\":60"), NULL);

@@ -1,169 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "lib/base/log.h"
-#include "lib/base/mem.h"
-#include "lib/loop/loop.h"
-#include "nmi/identity/decide.h"
-#include "nmi/issue.h"
-#include "nmi/limits.h"
-#include "nmi/pods/pod.h"
-#include "nmi/token/cache.h"
-#include "tests/unit/fake-resolver.h"
-#include "tests/unit/fake-source.h"
-#include "tests/unit/mk-identity.h"
-#include "tests/unit/unit.h"
-
-#include <stdio.h>
-#include <string.h>
-
-#define HOUR 3600
-
-/* An issuer whose pod, decision and tokens the test holds in its hands. */
-struct bench {
-	struct loop *loop;
-	struct resolver resolver;
-	struct pod pod, other_pod;
-	bool is_ready;
-	struct match_answer match;
-	char decided_on[32];
-	struct decider decider;
-	struct fake_source source, node;
-	const struct token_source *by_type[1];
-	struct token_cache *cache;
-	struct azure_identity *identity, *other_identity;
-	struct issuer *issuer;
-};
-
-static bool is_ready(void *ctx)
-{
-	struct bench *b = ctx;
-
-	return b->is_ready;
-}
-
-static void decide(void *ctx, const struct match_pod *pod, const struct selector *sel,
-		   struct match_answer *out)
-{
-	struct bench *b = ctx;
-
-	ck_assert_str_eq(pod->namespace, "shop");
-	(void)snprintf(b->decided_on, sizeof(b->decided_on), "%s", sel->value);
-	*out = b->match;
-}
-
-static char shop[] = "shop", uid_1[] = "u1", uid_2[] = "u2", web_0[] = "web-0", web_1[] = "web-1";
-
-static void bench_init(struct bench *b)
-{
-	struct token_cache_spec tokens = { .max_tokens = 10,
-					   .max_in_flight = 4,
-					   .max_waiting = 10 };
-
-	*b = (struct bench){
-		.loop = loop_new_fake(NULL),
-		.is_ready = true,
-		.identity = mk_identity(),
-		.other_identity = mk_identity(.name = "other", .client_id = "c2"),
-		.pod = { .uid = uid_1, .namespace = shop, .name = web_0 },
-		.other_pod = { .uid = uid_2, .namespace = shop, .name = web_1 },
-	};
-	b->resolver = (struct resolver){ .result = RESOLVE_FOUND, .pod = &b->pod };
-	b->match = (struct match_answer){ .result = MATCH_GRANTED,
-					  .identity = b->identity,
-					  .candidates = 1 };
-	b->decider = (struct decider){ "fake", b, is_ready, decide };
-	fake_source_init(&b->source, b->loop);
-	fake_source_init(&b->node, b->loop);
-	b->by_type[0] = &b->source.vtable;
-	tokens.by_type = b->by_type;
-	tokens.n_types = 1;
-	tokens.node = &b->node.vtable;
-	b->cache = token_cache_new(b->loop, &tokens, NULL);
-	b->issuer = issuer_new(b->loop, &(struct issuer_spec){ .resolver = &b->resolver,
-							       .decider = &b->decider,
-							       .tokens = b->cache,
-							       .sync_wait_msec = 5000,
-							       .token_wait_msec = 20000 });
-}
-
-static void bench_deinit(struct bench *b)
-{
-	b->issuer = issuer_free(b->issuer);
-	ck_assert_uint_eq(b->resolver.n_waits, 0);
-	ck_assert_uint_eq(b->pod.refs, 0);
-	ck_assert_uint_eq(b->other_pod.refs, 0);
-	ck_assert_uint_eq(token_cache_stats(b->cache)->waiting, 0);
-	b->cache = token_cache_free(b->cache);
-	fake_source_deinit(&b->source);
-	fake_source_deinit(&b->node);
-	ck_assert_uint_eq(b->identity->refs, 1);
-	(void)azure_identity_unref(b->identity);
-	(void)azure_identity_unref(b->other_identity);
-	(void)loop_free(b->loop);
-}
-
-struct got {
-	unsigned calls;
-	struct issue_answer a;
-	char token[32];
-};
-
-static void keep(struct got *g, const struct issue_answer *a)
-{
-	g->calls++;
-	g->a = *a;
-	ck_assert_int_eq(a->token != NULL, a->reason == REASON_NONE);
-	ck_assert_int_eq(a->text[0] == '\0', a->reason == REASON_NONE);
-	g->token[0] = '\0';
-	if (a->token)
-		(void)snprintf(g->token, sizeof(g->token), "%.*s", (int)a->token->access_token.n,
-			       (const char *)a->token->access_token.p);
-}
-
-static void on_done(void *ctx, const struct issue_answer *a)
-{
-	keep(ctx, a);
-}
-
-static struct issue_request request(void)
-{
-	struct issue_request req = { .resource = "r",
-				     .selector = { SELECTOR_NONE, "" },
-				     .id = "q1" };
-
-	ck_assert_int_eq(inet_ip_parse("10.1.2.3", &req.peer, NULL), 0);
-	return req;
-}
-
-/* Starts a request; one that is answered at once is kept like the others. */
-static struct issue *start_with(struct bench *b, const struct issue_request *req, struct got *g)
-{
-	struct issue_answer a;
-	struct issue *q = issue_start(b->issuer, req, &a, on_done, g);
-
-	ck_assert_uint_eq(g->calls, 0);
-	if (!q)
-		keep(g, &a);
-	return q;
-}
-
-static struct issue *start(struct bench *b, struct got *g)
-{
-	struct issue_request req = request();
-
-	return start_with(b, &req, g);
-}
-
-static void turn(struct bench *b)
-{
-	ck_assert_int_eq(loop_turn(b->loop, 0, NULL), 0);
-}
-
-static void give(struct bench *b, const char *text)
-{
-	ck_assert(fake_source_give(&b->source, text, HOUR));
-	turn(b);
-}
+#include "tests/unit/issue-bench.h"
 
 START_TEST(a_cached_token_is_answered_inside_the_call)
 {
@@ -277,44 +114,6 @@ START_TEST(an_address_of_two_pods_waits_for_one_of_them_to_end)
 	fake_resolver_tell(&b.resolver);
 	give(&b, "one");
 	ck_assert_str_eq(g[1].token, "one");
-	bench_deinit(&b);
-}
-END_TEST
-
-/* The watch is behind: only the resolver's own question to the API server finds the pod. */
-static void vouch(struct bench *b, struct got *g)
-{
-	b->resolver.result = RESOLVE_UNKNOWN;
-	ck_assert_ptr_nonnull(start(b, g));
-	b->resolver.vouched = &b->pod;
-	fake_resolver_tell(&b->resolver);
-}
-
-START_TEST(a_pod_that_only_the_api_server_knows_is_served)
-{
-	struct got g = { 0 };
-	struct bench b;
-
-	bench_init(&b);
-	vouch(&b, &g);
-	give(&b, "one");
-	ck_assert_str_eq(g.token, "one");
-	ck_assert_str_eq(g.a.pod_namespace, "shop");
-	bench_deinit(&b);
-}
-END_TEST
-
-START_TEST(the_watch_is_believed_over_what_the_api_server_said_before)
-{
-	struct got g = { 0 };
-	struct bench b;
-
-	bench_init(&b);
-	vouch(&b, &g);
-	b.resolver.result = RESOLVE_FOUND;
-	b.resolver.pod = &b.other_pod;
-	give(&b, "secret");
-	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
 	bench_deinit(&b);
 }
 END_TEST
@@ -540,154 +339,6 @@ START_TEST(a_token_that_does_not_come_in_time_is_down)
 }
 END_TEST
 
-START_TEST(an_address_that_passes_to_another_pod_meanwhile_gets_nothing)
-{
-	struct got g = { 0 };
-	struct bench b;
-
-	bench_init(&b);
-	ck_assert_ptr_nonnull(start(&b, &g));
-	b.resolver.pod = &b.other_pod;
-	give(&b, "secret");
-	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
-	ck_assert_str_eq(g.token, "");
-	ck_assert_ptr_null(strstr(g.a.text, "web-1"));
-	bench_deinit(&b);
-}
-END_TEST
-
-START_TEST(an_address_that_passes_to_another_pod_during_the_sync_gets_nothing)
-{
-	struct got g = { 0 };
-	struct bench b;
-
-	bench_init(&b);
-	b.is_ready = false;
-	ck_assert_ptr_nonnull(start(&b, &g));
-	b.resolver.pod = &b.other_pod;
-	b.is_ready = true;
-	issuer_identities_changed(b.issuer);
-	turn(&b);
-	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
-	ck_assert_uint_eq(b.source.asked, 0);
-	bench_deinit(&b);
-}
-END_TEST
-
-static const enum resolve_result losses[] = { RESOLVE_UNKNOWN, RESOLVE_AMBIGUOUS };
-
-START_TEST(an_address_that_is_lost_meanwhile_gets_nothing)
-{
-	struct got g = { 0 };
-	struct bench b;
-
-	bench_init(&b);
-	ck_assert_ptr_nonnull(start(&b, &g));
-	b.resolver.result = losses[_i];
-	give(&b, "secret");
-	ck_assert_int_eq(g.a.reason,
-			 losses[_i] == RESOLVE_UNKNOWN ? REASON_POD_UNKNOWN : REASON_AMBIGUOUS_IP);
-	bench_deinit(&b);
-}
-END_TEST
-
-START_TEST(a_pod_that_loses_its_identity_meanwhile_is_told_why)
-{
-	struct got g[2] = { 0 };
-	struct bench b;
-
-	bench_init(&b);
-	ck_assert_ptr_nonnull(start(&b, &g[0]));
-	b.match = (struct match_answer){ .result = MATCH_NO_LABEL };
-	give(&b, "secret");
-	ck_assert_int_eq(g[0].a.reason, REASON_NO_LABEL);
-	ck_assert_ptr_null(start(&b, &g[1])); /* nor is it served from memory */
-	ck_assert_int_eq(g[1].a.reason, REASON_NO_LABEL);
-	bench_deinit(&b);
-}
-END_TEST
-
-START_TEST(a_decider_that_is_not_ready_any_more_hands_nothing_out)
-{
-	struct got g = { 0 };
-	struct bench b;
-
-	bench_init(&b);
-	ck_assert_ptr_nonnull(start(&b, &g));
-	b.is_ready = false;
-	give(&b, "secret");
-	ck_assert_int_eq(g.a.reason, REASON_NOT_SYNCED);
-	bench_deinit(&b);
-}
-END_TEST
-
-START_TEST(an_identity_that_changes_meanwhile_is_fetched_once_more)
-{
-	struct got g = { 0 };
-	struct bench b;
-
-	bench_init(&b);
-	ck_assert_ptr_nonnull(start(&b, &g));
-	b.match.identity = b.other_identity;
-	give(&b, "secret");
-	ck_assert_uint_eq(g.calls, 0);
-	ck_assert_str_eq(b.source.pending->client_id, "c2");
-	give(&b, "two");
-	ck_assert_str_eq(g.token, "two");
-	bench_deinit(&b);
-}
-END_TEST
-
-START_TEST(an_identity_that_keeps_changing_is_given_up)
-{
-	struct got g = { 0 };
-	struct bench b;
-
-	bench_init(&b);
-	ck_assert_ptr_nonnull(start(&b, &g));
-	b.match.identity = b.other_identity;
-	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 0));
-	turn(&b);
-	b.match.identity = b.identity;
-	give(&b, "secret");
-	ck_assert_int_eq(g.a.reason, REASON_NOT_SYNCED);
-	bench_deinit(&b);
-}
-END_TEST
-
-START_TEST(the_second_fetch_does_not_get_a_second_wait)
-{
-	struct got g = { 0 };
-	struct bench b;
-
-	bench_init(&b);
-	ck_assert_ptr_nonnull(start(&b, &g));
-	loop_fake_advance(b.loop, 15000);
-	b.match.identity = b.other_identity;
-	give(&b, "secret");
-	loop_fake_advance(b.loop, 4999);
-	ck_assert_uint_eq(g.calls, 0);
-	loop_fake_advance(b.loop, 1);
-	ck_assert_int_eq(g.a.reason, REASON_UPSTREAM_DOWN);
-	bench_deinit(&b);
-}
-END_TEST
-
-START_TEST(an_identity_that_is_only_written_anew_meanwhile_is_the_same)
-{
-	_cleanup_(azure_identity_unrefp) struct azure_identity *again = mk_identity(.version = "9");
-	struct got g = { 0 };
-	struct bench b;
-
-	bench_init(&b);
-	ck_assert_ptr_nonnull(start(&b, &g));
-	b.match.identity = again;
-	give(&b, "one");
-	ck_assert_str_eq(g.token, "one");
-	bench_deinit(&b);
-}
-END_TEST
-
 START_TEST(an_excepted_pod_is_given_the_nodes_own_by_its_selector)
 {
 	struct issue_request req = request();
@@ -707,22 +358,6 @@ START_TEST(an_excepted_pod_is_given_the_nodes_own_by_its_selector)
 	req.selector.value = "/y";
 	g = (struct got){ 0 };
 	ck_assert_ptr_nonnull(start_with(&b, &req, &g));
-	bench_deinit(&b);
-}
-END_TEST
-
-START_TEST(a_pod_that_is_excepted_meanwhile_is_not_given_what_was_fetched)
-{
-	struct got g = { 0 };
-	struct bench b;
-
-	bench_init(&b);
-	ck_assert_ptr_nonnull(start(&b, &g));
-	b.match = (struct match_answer){ .result = MATCH_EXCEPTED };
-	give(&b, "secret");
-	ck_assert(fake_source_give(&b.node, "node", HOUR));
-	turn(&b);
-	ck_assert_str_eq(g.token, "node");
 	bench_deinit(&b);
 }
 END_TEST
@@ -797,7 +432,7 @@ START_TEST(the_body_is_of_this_moment)
 	ck_assert_ptr_nonnull(start(&b, &g));
 	ck_assert(fake_source_give(&b.node, "node", HOUR));
 	turn(&b);
-	loop_fake_advance(b.loop, 600 * 1000);
+	loop_fake_advance(b.loop, UINT64_C(600) * 1000);
 	body = issue_body(b.issuer, token_cache_peek(b.cache, &ask), &n);
 	ck_assert_ptr_nonnull(strstr(body, "\"expires_in\":\"3000\""));
 	ck_assert_uint_eq(n, strlen(body));
@@ -837,8 +472,6 @@ UNIT_MAIN("issue", UNIT(a_cached_token_is_answered_inside_the_call),
 	  UNIT(a_type_without_a_source_is_refused_by_name),
 	  UNIT(a_resolver_that_is_overloaded_is_passed_on),
 	  UNIT(an_address_of_two_pods_waits_for_one_of_them_to_end),
-	  UNIT(a_pod_that_only_the_api_server_knows_is_served),
-	  UNIT(the_watch_is_believed_over_what_the_api_server_said_before),
 	  UNIT(an_unknown_address_waits_for_its_pod),
 	  UNIT(an_address_that_stays_unknown_is_refused_by_number),
 	  UNIT(more_unknown_addresses_than_the_resolver_takes_are_turned_away),
@@ -850,17 +483,7 @@ UNIT_MAIN("issue", UNIT(a_cached_token_is_answered_inside_the_call),
 	  UNIT(an_identity_that_the_vm_lacks_is_explained_with_the_command_that_assigns_it),
 	  UNIT(the_word_that_makes_sdks_give_up_is_never_said),
 	  UNIT(a_token_that_does_not_come_in_time_is_down),
-	  UNIT(an_address_that_passes_to_another_pod_meanwhile_gets_nothing),
-	  UNIT(an_address_that_passes_to_another_pod_during_the_sync_gets_nothing),
-	  UNIT_LOOP(an_address_that_is_lost_meanwhile_gets_nothing, losses),
-	  UNIT(a_pod_that_loses_its_identity_meanwhile_is_told_why),
-	  UNIT(a_decider_that_is_not_ready_any_more_hands_nothing_out),
-	  UNIT(an_identity_that_changes_meanwhile_is_fetched_once_more),
-	  UNIT(an_identity_that_keeps_changing_is_given_up),
-	  UNIT(the_second_fetch_does_not_get_a_second_wait),
-	  UNIT(an_identity_that_is_only_written_anew_meanwhile_is_the_same),
 	  UNIT(an_excepted_pod_is_given_the_nodes_own_by_its_selector),
-	  UNIT(a_pod_that_is_excepted_meanwhile_is_not_given_what_was_fetched),
 	  UNIT(bypass_cache_is_passed_on), UNIT(a_cancelled_request_is_silent_in_every_state),
 	  UNIT(an_issuer_that_is_freed_says_nothing), UNIT(the_body_is_of_this_moment),
 	  UNIT(a_choice_among_several_is_logged_for_who_debugs))
