@@ -119,7 +119,7 @@ int target_parse(struct str raw, struct target *out, struct err *err)
 		start++;
 		n--;
 	}
-	if (n > 1 && start[n - 1] == '/')
+	if (n > 1 && start[n - 1] == '/' && start[n - 2] != '/')
 		start[--n] = '\0';
 	r = check_segments(start, err);
 	if (r < 0)

@@ -4,6 +4,7 @@
 
 #include "tests/unit/rig-front.h"
 
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
@@ -22,7 +23,8 @@
 
 static int listen_loopback(uint16_t *port)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t n = sizeof(in);
 
@@ -45,6 +47,7 @@ void rig_start(struct rig *r)
 {
 	struct err err = { 0 };
 
+	log_set_level(LOG_LEVEL_ERR); /* refusals are what is tested here */
 	r->loop = loop_new_fake(NULL);
 	ck_assert_ptr_nonnull(r->loop);
 	r->token.body = BODY;
@@ -110,7 +113,8 @@ void client_send_bytes(struct client *c, const void *p, size_t n)
 	/* a front that has closed already is not the sender's failure */
 	ssize_t sent = send(c->fd, p, n, MSG_NOSIGNAL);
 
-	ck_assert_msg(sent == (ssize_t)n || errno == EPIPE || errno == ECONNRESET, "send: %zd", sent);
+	ck_assert_msg(sent == (ssize_t)n || errno == EPIPE || errno == ECONNRESET, "send: %zd",
+		      sent);
 }
 
 void client_send(struct client *c, const char *text)

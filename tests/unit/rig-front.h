@@ -71,8 +71,8 @@ struct answer ask(struct rig *r, const char *request);
 struct answer ask_target(struct rig *r, const char *target);
 struct answer ask_port(struct rig *r, uint16_t port, const char *request);
 
-#define TOKEN_PATH "/metadata/identity/oauth2/token"
-#define QUERY	   "api-version=2018-02-01&resource=https://vault.azure.net"
-#define HEADERS	   "Host: 169.254.169.254\r\nMetadata: true\r\n"
+#define TOKEN_PATH    "/metadata/identity/oauth2/token"
+#define QUERY	      "api-version=2018-02-01&resource=https://vault.azure.net"
+#define HEADERS	      "Host: 169.254.169.254\r\nMetadata: true\r\n"
 #define TOKEN_REQUEST "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\n" HEADERS "\r\n"
-#define BODY	   "{\"access_token\":\"not-a-token\",\"token_type\":\"Bearer\"}"
+#define BODY	      "{\"access_token\":\"not-a-token\",\"token_type\":\"Bearer\"}"

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "nmi/front/reply.h"
-
 #include "lib/base/cleanup.h"
 #include "lib/base/jval.h"
+#include "nmi/front/reply.h"
 #include "tests/unit/unit.h"
 
 #define ID "11111111-2222-4333-8444-555555555555"
@@ -38,10 +37,12 @@ static const char *field(const struct jval *doc, const char *name)
 
 /* The error codes that the SDKs' specification of the endpoint knows. */
 static const char *const spec_errors[] = {
-	"invalid_request",	"unauthorized_client", "access_denied",
-	"unsupported_response_type", "invalid_scope",	     "server_error",
-	"service_unavailable",	"bad_request",	       "forbidden",
-	"not_found",		"method_not_allowed",  "too_many_requests",
+	"invalid_request",     "unauthorized_client",
+	"access_denied",       "unsupported_response_type",
+	"invalid_scope",       "server_error",
+	"service_unavailable", "bad_request",
+	"forbidden",	       "not_found",
+	"method_not_allowed",  "too_many_requests",
 };
 
 START_TEST(every_reason_has_a_body_that_sdks_can_read)
@@ -118,7 +119,8 @@ START_TEST(error_and_description_come_first)
 
 	body = reply_body(&(struct refusal){ .reason = REASON_NO_BINDING, .text = "t", .id = ID },
 			  NULL);
-	ck_assert_msg(strncmp(body, "{\"error\":\"invalid_request\",\"error_description\":\"t\",", 49) == 0,
+	ck_assert_msg(strncmp(body, "{\"error\":\"invalid_request\",\"error_description\":\"t\",",
+			      49) == 0,
 		      "%s", body);
 }
 END_TEST

@@ -120,7 +120,8 @@ static const char *const refused[] = {
 	"/metadata/identity%20/oauth2/token",
 	"/metadata/identity /oauth2/token",
 	"/metadata/identity%7f/oauth2/token",
-	"/metadata/\x69\xcc\x87" "dentity/oauth2/token",
+	"/metadata/\x69\xcc\x87"
+	"dentity/oauth2/token",
 	"/metadata%c0%afidentity/oauth2/token",
 	"/metadata\xc0\xafidentity/oauth2/token",
 	/* what would begin a query or a fragment later */
