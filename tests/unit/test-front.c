@@ -605,17 +605,17 @@ END_TEST
 
 /* counting and logging */
 
-static double operations(const char *namespace, const char *route, const char *resource,
-			 const char *status)
+static unsigned operations(const char *namespace, const char *route, const char *resource,
+			   const char *status)
 {
 	const char *values[] = { namespace, route, resource, status };
 
-	return metric_get(rig.metrics, NMI_METRIC_OPERATION, values);
+	return (unsigned)metric_get(rig.metrics, NMI_METRIC_OPERATION, values);
 }
 
-static double refusals(const char *reason)
+static unsigned refusals(const char *reason)
 {
-	return metric_get(rig.metrics, NMI_METRIC_REFUSALS, &reason);
+	return (unsigned)metric_get(rig.metrics, NMI_METRIC_REFUSALS, &reason);
 }
 
 START_TEST(answers_are_counted_by_route_and_never_by_what_a_pod_sent)
@@ -628,15 +628,15 @@ START_TEST(answers_are_counted_by_route_and_never_by_what_a_pod_sent)
 	(void)ask_target(&rig, "/metadata/..");
 	rig.issuer.answer.reason = REASON_NO_BINDING;
 	(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_double_eq(operations("shop", TOKEN_PATH, "https://vault.azure.net", "200"), 2);
-	ck_assert_double_eq(operations("", TOKEN_PATH, "", "400"), 1);
-	ck_assert_double_eq(operations("", "identity", "", "404"), 1);
-	ck_assert_double_eq(operations("", "none", "", "400"), 1);
-	ck_assert_double_eq(operations("shop", TOKEN_PATH, "", "400"), 1);
-	ck_assert_double_eq(refusals("metadata_header"), 1);
-	ck_assert_double_eq(refusals("not_found"), 1);
-	ck_assert_double_eq(refusals("bad_request"), 1);
-	ck_assert_double_eq(refusals("no_binding"), 1);
+	ck_assert_uint_eq(operations("shop", TOKEN_PATH, "https://vault.azure.net", "200"), 2);
+	ck_assert_uint_eq(operations("", TOKEN_PATH, "", "400"), 1);
+	ck_assert_uint_eq(operations("", "identity", "", "404"), 1);
+	ck_assert_uint_eq(operations("", "none", "", "400"), 1);
+	ck_assert_uint_eq(operations("shop", TOKEN_PATH, "", "400"), 1);
+	ck_assert_uint_eq(refusals("metadata_header"), 1);
+	ck_assert_uint_eq(refusals("not_found"), 1);
+	ck_assert_uint_eq(refusals("bad_request"), 1);
+	ck_assert_uint_eq(refusals("no_binding"), 1);
 	stop();
 }
 END_TEST
