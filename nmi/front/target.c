@@ -98,7 +98,7 @@ int target_parse(struct str raw, struct target *out, struct err *err)
 	const char *question;
 	struct str path = raw;
 	char *start = out->store;
-	size_t n;
+	size_t n = 0;
 	int r;
 
 	if (raw.n > LIMIT_TARGET_BYTES)

@@ -51,10 +51,6 @@ struct answer {
 
 struct client *client_open(struct rig *r, uint16_t port);
 struct client *client_free(struct client *c);
-static inline void client_freep(struct client **c)
-{
-	*c = client_free(*c);
-}
 void client_send(struct client *c, const char *text);
 void client_send_bytes(struct client *c, const void *p, size_t n);
 /* The next whole answer; false at the end of the stream, or when none comes. */

@@ -27,7 +27,7 @@ static void stop(void)
 
 START_TEST(a_connection_is_kept_for_many_requests)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -40,7 +40,7 @@ START_TEST(a_connection_is_kept_for_many_requests)
 	}
 	ck_assert(!client_is_closed(c));
 	ck_assert_uint_eq(front_connections(rig.front), 1);
-	c = client_free(c);
+	client_free(c);
 	rig_settle(&rig);
 	ck_assert_uint_eq(front_connections(rig.front), 0);
 	stop();
@@ -49,7 +49,7 @@ END_TEST
 
 START_TEST(a_refusal_keeps_the_connection)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -60,14 +60,14 @@ START_TEST(a_refusal_keeps_the_connection)
 	client_send(c, TOKEN_REQUEST);
 	ck_assert(client_next(c, &a));
 	ck_assert_int_eq(a.status, 200);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(http_1_0_is_answered_and_closed)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -76,14 +76,14 @@ START_TEST(http_1_0_is_answered_and_closed)
 	ck_assert(client_next(c, &a));
 	ck_assert_int_eq(a.status, 200);
 	ck_assert(client_is_closed(c));
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(pipelined_requests_are_answered_in_order)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	char request[1024] = "";
 	struct answer a;
 	size_t n = 0;
@@ -108,14 +108,14 @@ START_TEST(pipelined_requests_are_answered_in_order)
 		ck_assert(client_next(c, &a));
 		ck_assert_int_eq(a.status, 200);
 	}
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(a_request_that_comes_byte_by_byte_is_one_request)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -127,7 +127,7 @@ START_TEST(a_request_that_comes_byte_by_byte_is_one_request)
 	ck_assert(client_next(c, &a));
 	ck_assert_int_eq(a.status, 200);
 	ck_assert_uint_eq(rig.issuer.started, 1);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
@@ -136,7 +136,7 @@ END_TEST
 
 START_TEST(a_waiting_request_is_answered_when_the_issuer_is_done)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -147,7 +147,7 @@ START_TEST(a_waiting_request_is_answered_when_the_issuer_is_done)
 		rig_settle(&rig);
 		ck_assert_uint_eq(rig.issuer.n_waiting, 1);
 		/* long past every limit of ours: the issuer has a deadline of its own */
-		loop_fake_advance(rig.loop, 600 * 1000);
+		loop_fake_advance(rig.loop, 600000);
 		ck_assert(!client_is_closed(c));
 		fake_issue_finish(&rig.issuer);
 		ck_assert(client_next(c, &a));
@@ -157,14 +157,14 @@ START_TEST(a_waiting_request_is_answered_when_the_issuer_is_done)
 	rig.issuer.hold = false;
 	client_send(c, TOKEN_REQUEST);
 	ck_assert(client_next(c, &a));
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(a_waiting_request_can_be_refused)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -177,7 +177,7 @@ START_TEST(a_waiting_request_can_be_refused)
 	ck_assert(client_next(c, &a));
 	ck_assert_int_eq(a.status, 503);
 	ck_assert_str_eq(answer_header(&a, "Retry-After"), "2");
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
@@ -241,7 +241,7 @@ END_TEST
 START_TEST(a_thousand_waiting_requests_end_with_the_front)
 {
 	enum { N = 1000 };
-	struct client **clients = xcalloc(N, sizeof(*clients));
+	struct client **clients = xcalloc(N, sizeof(struct client *));
 	struct rlimit files = { 0 };
 
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
@@ -309,7 +309,7 @@ END_TEST
 
 START_TEST(a_sender_of_one_byte_a_second_is_cut)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	int seconds = 0;
 
 	start();
@@ -324,7 +324,7 @@ START_TEST(a_sender_of_one_byte_a_second_is_cut)
 	ck_assert_int_ge(seconds, LIMIT_REQUEST_MSEC / 1000);
 	ck_assert_int_le(seconds, LIMIT_REQUEST_MSEC / 1000 + 1);
 	ck_assert_uint_eq(front_connections(rig.front), 0);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
@@ -340,7 +340,7 @@ static const char *const slow_starts[] = {
 
 START_TEST(whatever_part_is_late_the_connection_is_cut)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 
 	start();
 	c = client_open(&rig, rig.spec.port);
@@ -353,14 +353,14 @@ START_TEST(whatever_part_is_late_the_connection_is_cut)
 	ck_assert(client_is_closed(c));
 	rig_settle(&rig);
 	ck_assert_uint_eq(front_connections(rig.front), 0);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(an_idle_connection_is_closed_after_its_time)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -373,14 +373,14 @@ START_TEST(an_idle_connection_is_closed_after_its_time)
 	}
 	loop_fake_advance(rig.loop, 1);
 	ck_assert(client_is_closed(c));
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(each_connection_has_a_deadline_of_its_own)
 {
-	_cleanup_(client_freep) struct client *first = NULL, *second = NULL, *idle = NULL;
+	struct client *first, *second, *idle;
 	struct answer a;
 
 	start();
@@ -398,9 +398,9 @@ START_TEST(each_connection_has_a_deadline_of_its_own)
 	loop_fake_advance(rig.loop, 4000);
 	ck_assert(client_is_closed(second));
 	ck_assert(!client_is_closed(idle));
-	first = client_free(first);
-	second = client_free(second);
-	idle = client_free(idle);
+	client_free(first);
+	client_free(second);
+	client_free(idle);
 	stop();
 }
 END_TEST
@@ -454,7 +454,7 @@ static const struct {
 
 START_TEST(bad_http_is_refused)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -471,7 +471,7 @@ START_TEST(bad_http_is_refused)
 	}
 	ck_assert_uint_eq(rig.http.sent, 0);
 	ck_assert_uint_eq(rig.issuer.started, 0);
-	c = client_free(c);
+	client_free(c);
 	rig_settle(&rig);
 	ck_assert_uint_eq(front_connections(rig.front), 0);
 	stop();
@@ -480,7 +480,7 @@ END_TEST
 
 START_TEST(what_follows_bad_framing_is_not_read_as_a_request)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -494,7 +494,7 @@ START_TEST(what_follows_bad_framing_is_not_read_as_a_request)
 	ck_assert_str_eq(answer_header(&a, "Connection"), "close");
 	ck_assert(client_is_closed(c));
 	ck_assert_uint_eq(rig.issuer.started, 0);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
@@ -703,7 +703,7 @@ static const char *const drained[] = {
 
 START_TEST(refusals_close_while_draining_too)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -714,14 +714,14 @@ START_TEST(refusals_close_while_draining_too)
 	ck_assert(client_next(c, &a));
 	ck_assert_str_eq(answer_header(&a, "Connection"), "close");
 	ck_assert(client_is_closed(c));
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(what_the_kernel_accepted_before_a_drain_is_served)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -730,7 +730,7 @@ START_TEST(what_the_kernel_accepted_before_a_drain_is_served)
 	front_drain(rig.front);
 	ck_assert(client_next(c, &a));
 	ck_assert_int_eq(a.status, 200);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST

@@ -118,7 +118,7 @@ END_TEST
 
 START_TEST(equal_ids_within_a_second_share_one_body)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -140,7 +140,7 @@ START_TEST(equal_ids_within_a_second_share_one_body)
 	ck_assert(client_next(c, &a));
 	ck_assert_str_eq(a.body, "{\"other\":2}");
 	ck_assert_uint_eq(rig.issuer.bodies, 3);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
@@ -302,7 +302,7 @@ static const struct {
 
 START_TEST(each_route_is_answered_as_the_table_says)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	char request[1024];
 	struct answer a;
 
@@ -323,7 +323,7 @@ START_TEST(each_route_is_answered_as_the_table_says)
 	if (table[_i].reason)
 		assert_refused(&a, table[_i].status, table[_i].reason);
 	ck_assert_uint_eq(rig.issuer.started, 0);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
@@ -409,7 +409,7 @@ END_TEST
 
 START_TEST(imds_answer_is_the_pods_answer)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -437,14 +437,14 @@ START_TEST(imds_answer_is_the_pods_answer)
 	client_send(c, TOKEN_REQUEST);
 	ck_assert(client_next(c, &a));
 	ck_assert_str_eq(a.body, BODY);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(imds_being_down_is_a_503_with_retry_after)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct err err = { .kind = ERR_UNAVAILABLE, .msg = "Network is unreachable" };
 	struct answer a;
 
@@ -457,14 +457,14 @@ START_TEST(imds_being_down_is_a_503_with_retry_after)
 	assert_refused(&a, 503, "upstream_unavailable");
 	ck_assert_str_eq(answer_header(&a, "Retry-After"), "2");
 	ck_assert_ptr_null(strcasestr(a.body, "unreachable"));
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(a_body_that_is_too_long_is_refused)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	static char chunk[LIMIT_FORWARD_REQUEST_BYTES + 2];
 	struct answer a;
 
@@ -481,14 +481,14 @@ START_TEST(a_body_that_is_too_long_is_refused)
 	ck_assert(client_next(c, &a));
 	assert_refused(&a, 413, "too_large");
 	ck_assert_uint_eq(rig.http.sent, 0);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(a_chunked_body_is_forwarded_whole)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 
 	start();
 	c = client_open(&rig, rig.spec.port);
@@ -496,7 +496,7 @@ START_TEST(a_chunked_body_is_forwarded_whole)
 		       "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
 	rig_settle(&rig);
 	ck_assert_str_eq(rig.http.body, "abcde");
-	c = client_free(c);
+	client_free(c);
 	rig_settle(&rig);
 	ck_assert_uint_eq(rig.http.cancelled, 1);
 	stop();

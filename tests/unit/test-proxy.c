@@ -25,6 +25,7 @@ static struct proxy *fresh(const char *base_url)
 
 static void on_done(void *ctx, const struct proxy_answer *a)
 {
+	(void)ctx;
 	done_calls++;
 	done_reason = a->reason;
 	done_status = a->status;

@@ -120,19 +120,19 @@ static const char *const refused[] = {
 	"/metadata/identity%20/oauth2/token",
 	"/metadata/identity /oauth2/token",
 	"/metadata/identity%7f/oauth2/token",
-	"/metadata/\x69\xcc\x87"
-	"dentity/oauth2/token",
+	("/metadata/\x69\xcc\x87"
+	 "dentity/oauth2/token"),
 	"/metadata%c0%afidentity/oauth2/token",
 	"/metadata\xc0\xafidentity/oauth2/token",
 	/* what would begin a query or a fragment later */
 	"/metadata/identity%3Fa/oauth2/token",
 	"/metadata/identity%23",
 	"/metadata/identity#/oauth2/token",
-	TOKEN "#",
+	(TOKEN "#"),
 	/* other forms of a target */
 	"http://169.254.169.254/metadata/identity/oauth2/token",
-	"HTTP://169.254.169.254" TOKEN,
-	"//169.254.169.254" TOKEN,
+	("HTTP://169.254.169.254" TOKEN),
+	("//169.254.169.254" TOKEN),
 	"169.254.169.254:80",
 	"metadata/identity/oauth2/token",
 	"?a=b",
