@@ -7,7 +7,7 @@
 
 /* Bytes that grow, up to a limit that the owner names. Embedded; all-zero is empty and valid. */
 struct buf {
-	char *p; /* n bytes, then a NUL that is not counted; NULL while empty */
+	char *p; /* n bytes, then a NUL that is not counted; NULL before the first append */
 	size_t n;
 	size_t cap;
 };

@@ -19,9 +19,15 @@ struct wall {
 #define NSEC_PER_MSEC UINT64_C(1000000)
 #define NSEC_PER_SEC  UINT64_C(1000000000)
 
+/* A sum past the end of time stays there: UINT64_MAX is "never". */
 static inline struct mono mono_add_msec(struct mono t, uint64_t msec)
 {
-	return (struct mono){ t.ns + msec * NSEC_PER_MSEC };
+	uint64_t ns;
+
+	if (__builtin_mul_overflow(msec, NSEC_PER_MSEC, &ns) ||
+	    __builtin_add_overflow(t.ns, ns, &ns))
+		ns = UINT64_MAX;
+	return (struct mono){ ns };
 }
 
 static inline bool mono_before(struct mono a, struct mono b)
@@ -32,7 +38,7 @@ static inline bool mono_before(struct mono a, struct mono b)
 /* From `from` to `to` in milliseconds, rounded up; 0 when `to` has passed. */
 static inline uint64_t mono_msec_until(struct mono from, struct mono to)
 {
-	return to.ns <= from.ns ? 0 : (to.ns - from.ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
+	return to.ns <= from.ns ? 0 : (to.ns - from.ns - 1) / NSEC_PER_MSEC + 1;
 }
 
 static inline double mono_seconds_between(struct mono from, struct mono to)

@@ -3,6 +3,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
+/* Keys come from pods: hashed by a secret, so that nobody can make them collide. */
+unsigned hmap_hash(const void *key, size_t key_len);
+#define HASH_FUNCTION(key, key_len, out) ((out) = hmap_hash((key), (key_len)))
 #include <uthash.h>
 
 /*
@@ -26,6 +30,7 @@ size_t hmap_count(const struct hmap *m);
 struct hmap_node *hmap_first(const struct hmap *m);
 struct hmap_node *hmap_next(const struct hmap_node *node);
 
+/* The node at hand may be deleted inside; the one after must not be. */
 #define hmap_for_each_safe(node, next, m)                                                          \
 	for (struct hmap_node *node = hmap_first(m), *next = node ? hmap_next(node) : NULL; node;  \
 	     node = next, next = node ? hmap_next(node) : NULL)

@@ -6,8 +6,10 @@
 
 #include "lib/base/mem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -22,19 +24,47 @@ static const struct jval *out(const json_t *j)
 	return (const void *)j;
 }
 
+/*
+ * Documents hold tokens and secrets: jansson's memory is wiped before it goes back, and running out
+ * of it ends us as elsewhere. Called by whatever makes jansson allocate; again is harmless.
+ */
+static void *alloc(size_t n)
+{
+	return xrealloc(NULL, n);
+}
+
+static void wipe_and_free(void *p)
+{
+	if (p)
+		explicit_bzero(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void own_memory(void)
+{
+	json_set_alloc_funcs(alloc, wipe_and_free);
+}
+
+/* NUL is let in here, and refused where a string is read: one odd annotation must not hide a pod. */
 struct jval *jval_parse(const char *p, size_t n, size_t limit, struct err *err)
 {
 	json_error_t why;
 	json_t *j;
 
+	own_memory();
 	if (n > limit) {
 		(void)err_set(err, ERR_LIMIT, "JSON of %zu bytes; at most %zu", n, limit);
 		return NULL;
 	}
-	j = json_loadb(p, n, JSON_REJECT_DUPLICATES, &why);
-	if (!j)
-		(void)err_set(err, ERR_INPUT, "not JSON: %.160s at byte %d", why.text,
+	j = json_loadb(p ? p : "", n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+	if (!j) {
+		/* "... near 'xyz'" would quote the document, which may hold a secret */
+		const char *near = strstr(why.text, " near ");
+		size_t shown = near ? (size_t)(near - why.text) : strlen(why.text);
+
+		(void)err_set(err, ERR_INPUT, "not JSON: %.*s at byte %d", (int)shown, why.text,
 			      why.position);
+	}
 	return (void *)j;
 }
 
@@ -112,6 +142,8 @@ static bool int_from_text(const char *text, int64_t *out_n)
 	char *end;
 	long long n;
 
+	if (strspn(text, "-0123456789") != strlen(text)) /* strtoll() takes spaces and '+' */
+		return false;
 	errno = 0;
 	n = strtoll(text, &end, 10);
 	if (errno || end == text || *end)
@@ -120,17 +152,25 @@ static bool int_from_text(const char *text, int64_t *out_n)
 	return true;
 }
 
+/* NULL also for text with a NUL inside, which would end early for whoever reads it as a C string. */
+static const char *text_of(const json_t *v)
+{
+	const char *s = json_string_value(v);
+
+	return s && strlen(s) == json_string_length(v) ? s : NULL;
+}
+
 static bool store(const json_t *v, enum jval_type type, void *to)
 {
 	switch (type) {
 	case JVAL_STR:
-		if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
+		if (!text_of(v))
 			return false;
-		*(const char **)to = json_string_value(v);
+		*(const char **)to = text_of(v);
 		return true;
 	case JVAL_INT_ANY:
 		if (json_is_string(v))
-			return int_from_text(json_string_value(v), to);
+			return text_of(v) && int_from_text(text_of(v), to);
 		__attribute__((fallthrough));
 	case JVAL_INT:
 		if (!json_is_integer(v))
@@ -152,30 +192,50 @@ static bool store(const json_t *v, enum jval_type type, void *to)
 	return false;
 }
 
-int jval_read(const struct jval *obj, const struct jval_field *fields, size_t n,
-	      enum jval_case which, struct err *err)
+/* One field into `to`, which stays as it was if the field is absent. */
+static int read_field(const json_t *obj, const struct jval_field *f, enum jval_case which, void *to,
+		      struct err *err)
 {
 	static const char *const wanted[] = {
 		[JVAL_STR] = "a string",   [JVAL_INT] = "a whole number",
 		[JVAL_OBJ] = "an object",  [JVAL_INT_ANY] = "a whole number",
 		[JVAL_BOOL] = "a boolean", [JVAL_ARR] = "an array",
 	};
+	const json_t *v = NULL;
+	int r = walk(obj, f->path, which, &v, err);
+
+	if (r < 0)
+		return r;
+	if (!v && f->required)
+		return err_set(err, ERR_INPUT, "%s is missing", f->path);
+	if (v && json_is_string(v) && !text_of(v))
+		return err_set(err, ERR_INPUT, "%s contains a NUL", f->path);
+	if (v && !store(v, f->type, to))
+		return err_set(err, ERR_INPUT, "%s: expected %s, found %s", f->path,
+			       wanted[f->type], type_name(v));
+	return 0;
+}
+
+int jval_read(const struct jval *obj, const struct jval_field *fields, size_t n,
+	      enum jval_case which, struct err *err)
+{
+	union {
+		const void *p;
+		int64_t i;
+		bool b;
+	} scratch;
 
 	if (!json_is_object(in(obj)))
 		return err_set(err, ERR_INPUT, "expected an object");
+	/* once to see that all is well, so that a refusal leaves every output alone */
 	for (size_t i = 0; i < n; i++) {
-		const struct jval_field *f = &fields[i];
-		const json_t *v = NULL;
-		int r = walk(in(obj), f->path, which, &v, err);
+		int r = read_field(in(obj), &fields[i], which, &scratch, err);
 
 		if (r < 0)
 			return r;
-		if (!v && f->required)
-			return err_set(err, ERR_INPUT, "%s is missing", f->path);
-		if (v && !store(v, f->type, f->out))
-			return err_set(err, ERR_INPUT, "%s: expected %s, found %s", f->path,
-				       wanted[f->type], type_name(v));
 	}
+	for (size_t i = 0; i < n; i++)
+		(void)read_field(in(obj), &fields[i], which, fields[i].out, NULL); /* seen above */
 	return 0;
 }
 
@@ -191,7 +251,7 @@ const struct jval *jval_at(const struct jval *array, size_t i)
 
 const char *jval_as_str(const struct jval *v)
 {
-	return json_string_value(in(v));
+	return text_of(in(v));
 }
 
 const struct jval *jval_get(const struct jval *obj, const char *key)
@@ -217,11 +277,9 @@ int jval_each(const struct jval *obj, jval_pair_fn *fn, void *ctx)
 
 static char *dump(const json_t *j, size_t *out_len)
 {
-	char *text = json_dumps(j, JSON_COMPACT);
+	char *text = json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
 
-	if (!text)
-		text = xstrdup(
-			"{}"); /* only memory or invalid UTF-8, which jval_string() prevents */
+	assert(text); /* only invalid UTF-8 fails, which neither the parser nor jval_string() lets in */
 	if (out_len)
 		*out_len = strlen(text);
 	return text;
@@ -247,9 +305,11 @@ static json_t *jval_string(const char *s)
 
 char *jval_print_pairs(const struct jval_pair *pairs, size_t n, size_t *out_len)
 {
-	json_t *obj = json_object();
+	json_t *obj;
 	char *text;
 
+	own_memory();
+	obj = json_object();
 	for (size_t i = 0; i < n; i++) {
 		if (pairs[i].value)
 			(void)json_object_set_new(obj, pairs[i].key, jval_string(pairs[i].value));
@@ -261,5 +321,6 @@ char *jval_print_pairs(const struct jval_pair *pairs, size_t n, size_t *out_len)
 
 char *jval_print(const struct jval *v, size_t *out_len)
 {
+	own_memory();
 	return dump(in(v), out_len);
 }

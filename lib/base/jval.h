@@ -12,7 +12,8 @@
  * caller writes is the shape of the document that it reads.
  *
  * As Kubernetes does, null counts as absent. Strings and nested values are borrowed from the document
- * and live as long as it does. Duplicate keys are refused (RFC 8259 leaves them undefined).
+ * and live as long as it does. Duplicate keys are refused (RFC 8259 leaves them undefined). Errors
+ * never quote the document, and its memory is wiped when freed: it may hold a secret.
  */
 struct jval; /* a value inside a document, or the document itself */
 
@@ -44,17 +45,23 @@ struct jval_field {
 #define JVAL_MUST true
 #define JVAL_MAY  false
 
-/* Exact key names, or ASCII case ignored (the old agent's decoder did, so its users' objects do). */
+/*
+ * Exact key names, or ASCII case ignored (the old agent's decoder did, so its users' objects do): then
+ * the exact spelling wins, else the first in the document.
+ */
 enum jval_case { JVAL_CASE_EXACT, JVAL_CASE_IGNORED };
 
-/* ERR_INPUT names the path, what was expected and what was found. */
+/*
+ * All the fields or none: on ERR_INPUT, which names the path, what was expected and what was found,
+ * no output was written.
+ */
 int jval_read(const struct jval *obj, const struct jval_field *fields, size_t n,
 	      enum jval_case which, struct err *err);
 
 /* arrays, objects */
 size_t jval_len(const struct jval *array);
 const struct jval *jval_at(const struct jval *array, size_t i);
-const char *jval_as_str(const struct jval *v); /* NULL when it is not a string */
+const char *jval_as_str(const struct jval *v); /* NULL: not a string, or a NUL is inside */
 const struct jval *jval_get(const struct jval *obj, const char *key);
 typedef int jval_pair_fn(void *ctx, const char *key, const struct jval *v);
 /* Calls fn for each member until it returns non-zero, which is returned. */

@@ -6,7 +6,9 @@
 
 #include "lib/base/str.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,9 +17,15 @@
 #include <time.h>
 #include <unistd.h>
 
-/* At most PIPE_BUF, so that a line is written whole or not at all (pipe(7)). */
-#define LINE_MAX_BYTES 4096
-#define MESSAGE_MAX    2048
+/*
+ * A line is at most PIPE_BUF, so that it is written whole or not at all (pipe(7)). Message and values
+ * have a share of it each, in bytes as written, so that a hostile value cannot push the rest out.
+ */
+#define LINE_BYTES    4096
+#define MESSAGE_BYTES 1536
+#define VALUE_BYTES   640
+#define CUT	      "..." /* the end of a text that was longer than its share */
+static_assert(LINE_BYTES <= PIPE_BUF, "a longer line could be torn, or block");
 
 static struct {
 	enum log_format format;
@@ -86,33 +94,72 @@ bool log_limit_pass(struct log_limit *l, struct mono now, unsigned interval_msec
 	return true;
 }
 
-/* A line under construction; what does not fit is cut, never overrun. */
+/* A line under construction. */
 struct line {
-	char p[LINE_MAX_BYTES];
+	char p[LINE_BYTES];
 	size_t n;
+	bool full; /* something did not fit, and is not there */
 };
 
 static void line_add(struct line *l, const char *s)
 {
-	size_t k = strlen(s),
-	       room = sizeof(l->p) - 2 - l->n; /* a newline and a NUL still to come */
+	size_t n = strlen(s);
 
-	if (k > room)
-		k = room;
-	memcpy(l->p + l->n, s, k);
-	l->n += k;
+	if (n > sizeof(l->p) - strlen("}\n") - l->n) {
+		l->full = true;
+		return;
+	}
+	memcpy(l->p + l->n, s, n);
+	l->n += n;
 }
 
-static void line_add_escaped(struct line *l, const char *s)
+static void line_add_escaped(struct line *l, const char *s, size_t share)
 {
-	/* the closing quote and brace must fit whatever the value was */
-	size_t room = sizeof(l->p) - l->n;
+	char text[MESSAGE_BYTES + STR_ESCAPE_MAX + 1];
+	/* with room for one escape more than its share, a text that is too long shows */
+	bool cut = str_escape(text, share + STR_ESCAPE_MAX + 1, str_of(s)) > share;
 
-	if (room > 8)
-		l->n += str_escape(l->p + l->n, room - 6, str_of(s));
+	if (cut)
+		(void)str_escape(text, share - strlen(CUT) + 1, str_of(s));
+	line_add(l, text);
+	line_add(l, cut ? CUT : "");
 }
 
-static void add_time(struct line *l)
+/* Our own words, so quotes and backslashes stay; but one record is one line, whatever is in them. */
+static void line_add_message(struct line *l, const char *s)
+{
+	const size_t end = l->n + MESSAGE_BYTES - strlen(CUT);
+
+	for (; *s; s++) {
+		char one[STR_ESCAPE_MAX + 1] = { *s };
+
+		if (*s != '"' && *s != '\\')
+			(void)str_escape(one, sizeof(one), (struct str){ s, 1 });
+		if (l->n + strlen(one) > end) {
+			line_add(l, CUT);
+			return;
+		}
+		line_add(l, one);
+	}
+}
+
+/* `open` key `is` value `close`, or nothing of it. */
+static void line_add_field(struct line *l, const char *open, const struct log_field *f,
+			   const char *is, const char *close)
+{
+	size_t was = l->n;
+
+	l->full = false;
+	line_add(l, open);
+	line_add(l, f->key);
+	line_add(l, is);
+	line_add_escaped(l, f->value, VALUE_BYTES);
+	line_add(l, close);
+	if (l->full)
+		l->n = was;
+}
+
+static void line_add_time(struct line *l)
 {
 	struct timespec ts;
 	struct tm tm;
@@ -123,34 +170,36 @@ static void add_time(struct line *l)
 	if (!gmtime_r(&ts.tv_sec, &tm))
 		return;
 	n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + n, sizeof(text) - n, ".%03ldZ", ts.tv_nsec / 1000000);
+	(void)snprintf(text + n, sizeof(text) - n, ".%03ldZ", ts.tv_nsec / 1000000);
 	line_add(l, text);
 }
 
 static bool needs_quotes(const char *v)
 {
-	return !*v || strcspn(v, " \"\\=") != strlen(v) || strpbrk(v, "\n\r\t");
+	if (!*v)
+		return true;
+	for (; *v; v++) {
+		if (*v <= ' ' || *v >= 0x7f || *v == '"' || *v == '\\' || *v == '=')
+			return true;
+	}
+	return false;
 }
 
 static void add_text(struct line *l, enum log_level level, const char *msg,
 		     const struct log_field *fields, size_t n)
 {
-	add_time(l);
+	line_add_time(l);
 	line_add(l, " ");
 	line_add(l, level_name[level]);
 	line_add(l, " ");
-	line_add(l, msg);
+	line_add_message(l, msg);
 	for (size_t i = 0; i < n; i++) {
-		bool quote;
-
 		if (!fields[i].value)
 			continue;
-		quote = needs_quotes(fields[i].value);
-		line_add(l, " ");
-		line_add(l, fields[i].key);
-		line_add(l, quote ? "=\"" : "=");
-		line_add_escaped(l, fields[i].value);
-		line_add(l, quote ? "\"" : "");
+		if (needs_quotes(fields[i].value))
+			line_add_field(l, " ", &fields[i], "=\"", "\"");
+		else
+			line_add_field(l, " ", &fields[i], "=", "");
 	}
 }
 
@@ -158,34 +207,28 @@ static void add_json(struct line *l, enum log_level level, const char *msg,
 		     const struct log_field *fields, size_t n)
 {
 	line_add(l, "{\"time\":\"");
-	add_time(l);
+	line_add_time(l);
 	line_add(l, "\",\"level\":\"");
 	line_add(l, level_name[level]);
 	line_add(l, "\",\"msg\":\"");
-	line_add_escaped(l, msg);
+	line_add_escaped(l, msg, MESSAGE_BYTES);
 	line_add(l, "\"");
 	for (size_t i = 0; i < n; i++) {
-		/* a field that would not fit whole is left out, so that the line stays JSON */
-		if (!fields[i].value ||
-		    l->n + strlen(fields[i].key) + STR_ESCAPE_MAX * strlen(fields[i].value) + 16 >
-			    sizeof(l->p))
-			continue;
-		line_add(l, ",\"");
-		line_add(l, fields[i].key);
-		line_add(l, "\":\"");
-		line_add_escaped(l, fields[i].value);
-		line_add(l, "\"");
+		if (fields[i].value)
+			line_add_field(l, ",\"", &fields[i], "\":\"", "\"");
 	}
-	line_add(l, "}");
 }
 
+/*
+ * A pipe is writable when a whole PIPE_BUF fits, so this write does not block. One whose reader is
+ * gone is writable too, but writing would raise SIGPIPE: it is left alone.
+ */
 static bool put(const char *p, size_t n)
 {
 	struct pollfd pfd = { .fd = logger.fd, .events = POLLOUT };
 	ssize_t w;
 
-	/* a pipe is writable when a whole PIPE_BUF fits, so this write does not block */
-	if (poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLOUT)) {
+	if (poll(&pfd, 1, 0) == 1 && pfd.revents == POLLOUT) {
 		do {
 			w = write(logger.fd, p, n);
 		} while (w < 0 && errno == EINTR);
@@ -196,36 +239,45 @@ static bool put(const char *p, size_t n)
 	return false;
 }
 
-static void emit(enum log_level level, const char *msg, const struct log_field *fields, size_t n)
+static bool emit(enum log_level level, const char *msg, const struct log_field *fields, size_t n)
 {
 	struct line l;
 
 	l.n = 0;
-	(logger.format == LOG_FORMAT_JSON ? add_json : add_text)(&l, level, msg, fields, n);
-	l.p[l.n++] = '\n';
-	if (!put(l.p, l.n) || logger.dropped == logger.dropped_told)
-		return;
-	logger.dropped_told = logger.dropped;
-	{
-		char text[96];
-
-		snprintf(text, sizeof(text),
-			 "%lu log lines were dropped so far: stderr was not read", logger.dropped);
-		emit(LOG_LEVEL_WARN, text, NULL, 0);
+	if (logger.format == LOG_FORMAT_JSON) {
+		add_json(&l, level, msg, fields, n);
+		l.p[l.n++] = '}';
+	} else {
+		add_text(&l, level, msg, fields, n);
 	}
+	l.p[l.n++] = '\n';
+	return put(l.p, l.n);
+}
+
+/* Once there is room again. */
+static void tell_dropped(void)
+{
+	char text[96];
+
+	logger.dropped_told = logger.dropped;
+	(void)snprintf(text, sizeof(text), "%lu log lines were dropped so far: stderr was not read",
+		       logger.dropped);
+	(void)emit(LOG_LEVEL_WARN, text, NULL,
+		   0); /* if it is dropped too, it is counted and told later */
 }
 
 void log_write(enum log_level level, const struct log_field *fields, size_t n, const char *fmt, ...)
 {
-	char msg[MESSAGE_MAX];
+	char msg[MESSAGE_BYTES + 2]; /* one more than is shown, so that a cut shows */
 	int was = errno;
 	va_list ap;
 
 	if (!log_enabled(level))
 		return;
 	va_start(ap, fmt);
-	(void)vsnprintf(msg, sizeof(msg), fmt, ap); /* a long message is cut */
+	(void)vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
-	emit(level, msg, fields, n);
+	if (emit(level, msg, fields, n) && logger.dropped != logger.dropped_told)
+		tell_dropped();
 	errno = was;
 }

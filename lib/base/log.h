@@ -12,6 +12,9 @@
  * blocks: when the reader of stderr is stuck, records are dropped, counted, and the count is logged
  * once there is room. A failure is logged once, where it stops travelling; lib/ stays at debug.
  * The destination and level are the process's, like stderr itself; set once by main().
+ *
+ * A record is one line of ASCII of at most 4,096 bytes, whatever stands in it; a message or value that
+ * is too long ends in "...", and a field that does not fit at all is left out.
  */
 enum log_level { LOG_LEVEL_ERR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVELS };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };

@@ -8,9 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void out_of_memory(void) __attribute__((noreturn));
-
-static void out_of_memory(void)
+void out_of_memory(void)
 {
 	(void)fputs("out of memory\n", stderr); /* nothing is left to report a failure to */
 	_Exit(EXIT_FAILURE);
@@ -30,7 +28,7 @@ void *xcalloc(size_t n, size_t size)
 
 void *xrealloc(void *p, size_t size)
 {
-	return check(realloc(p, size));
+	return check(realloc(p, size ? size : 1));
 }
 
 void *xmemdup(const void *p, size_t n)

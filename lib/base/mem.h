@@ -10,11 +10,12 @@
  * NULL, so running out is not a path that callers could test: these log and exit. Whatever is sized
  * by input has a named limit, checked before it comes here.
  */
+void out_of_memory(void) __attribute__((noreturn)); /* for libraries' failures of the same kind */
 void *xcalloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull, alloc_size(1, 2)));
 void *xrealloc(void *p, size_t size) __attribute__((returns_nonnull, alloc_size(2)));
 void *xmemdup(const void *p, size_t n) __attribute__((malloc, returns_nonnull));
 char *xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
-char *xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
+char *xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull)); /* up to a NUL */
 char *xasprintf(const char *fmt, ...)
 	__attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
 char *xvasprintf(const char *fmt, va_list ap)

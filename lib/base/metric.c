@@ -17,8 +17,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEY_MAX	  640
 #define VALUE_MAX 255 /* the old agent's library dropped samples with longer label values */
+#define KEY_MAX	  (METRIC_LABELS_MAX * (VALUE_MAX + 1) + 1)
 #define SEPARATOR '\x1f'
 
 struct series {
@@ -39,6 +39,52 @@ struct metrics {
 	size_t n, max_series;
 };
 
+/* Values are cut and made printable here, once, so that printing only has to quote. */
+static size_t make_key(char key[static KEY_MAX], const struct family *f, const char *const *values)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n_labels; i++) {
+		const char *v = values[i] ? values[i] : "";
+
+		for (size_t k = 0; v[k] && k < VALUE_MAX; k++)
+			key[n++] = (char)(v[k] >= ' ' && v[k] < 0x7f ? v[k] : '?');
+		key[n++] = SEPARATOR;
+	}
+	key[n] = '\0';
+	return n;
+}
+
+static struct series *find(const struct family *f, const char *key, size_t n)
+{
+	struct hmap_node *node = hmap_find(&f->series, key, n);
+
+	return node ? container_of(node, struct series, node) : NULL;
+}
+
+/* The series of these values, made if there is none. */
+static struct series *get(struct metrics *m, size_t id, const char *const *values)
+{
+	static const char *const other[METRIC_LABELS_MAX] = { "other", "other", "other", "other" };
+	struct family *f = &m->families[id];
+	char key[KEY_MAX];
+	size_t n = make_key(key, f, values);
+	struct series *s = find(f, key, n);
+
+	if (!s && f->n_labels && hmap_count(&f->series) >= m->max_series) {
+		n = make_key(key, f, other);
+		s = find(f, key, n);
+	}
+	if (s)
+		return s;
+	s = xnew(struct series);
+	s->key = xstrdup(key);
+	if (f->desc->type == METRIC_HISTOGRAM)
+		s->counts = xcalloc(f->desc->n_buckets + 1, sizeof(uint64_t));
+	hmap_add(&f->series, &s->node, s->key, n);
+	return s;
+}
+
 struct metrics *metrics_new(const struct metric_desc *descs, size_t n, size_t max_series)
 {
 	struct metrics *m = xnew(struct metrics);
@@ -51,6 +97,9 @@ struct metrics *metrics_new(const struct metric_desc *descs, size_t n, size_t ma
 		while (m->families[i].n_labels < METRIC_LABELS_MAX &&
 		       descs[i].labels[m->families[i].n_labels])
 			m->families[i].n_labels++;
+		if (!m->families[i].n_labels)
+			(void)get(m, i,
+				  NULL); /* a counter that never counted reads 0, not nothing */
 	}
 	return m;
 }
@@ -60,8 +109,7 @@ struct metrics *metrics_free(struct metrics *m)
 	if (!m)
 		return NULL;
 	for (size_t i = 0; i < m->n; i++) {
-		hmap_for_each_safe(node, next, &m->families[i].series)
-		{
+		hmap_for_each_safe (node, next, &m->families[i].series) {
 			struct series *s = container_of(node, struct series, node);
 
 			hmap_del(&m->families[i].series, node);
@@ -75,57 +123,16 @@ struct metrics *metrics_free(struct metrics *m)
 	return NULL;
 }
 
-/* Values are cut and made printable here, once, so that printing only has to quote. */
-static size_t make_key(char key[static KEY_MAX], size_t n_labels, const char *const *values)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < n_labels; i++) {
-		const char *v = values ? values[i] : "other";
-
-		for (size_t k = 0; v[k] && k < VALUE_MAX && n < KEY_MAX - METRIC_LABELS_MAX - 1;
-		     k++)
-			key[n++] = (char)(v[k] >= ' ' && v[k] < 0x7f ? v[k] : '?');
-		key[n++] = SEPARATOR;
-	}
-	key[n] = '\0';
-	return n;
-}
-
-static struct series *find(struct metrics *m, size_t id, const char *const *values, bool create)
-{
-	struct family *f = &m->families[id];
-	char key[KEY_MAX];
-	size_t n = make_key(key, f->n_labels, values);
-	struct hmap_node *node = hmap_find(&f->series, key, n);
-	struct series *s;
-
-	if (!node && create && hmap_count(&f->series) >= m->max_series && values) {
-		n = make_key(key, f->n_labels, NULL);
-		node = hmap_find(&f->series, key, n);
-	}
-	if (node)
-		return container_of(node, struct series, node);
-	if (!create)
-		return NULL;
-	s = xnew(struct series);
-	s->key = xstrdup(key);
-	if (f->desc->type == METRIC_HISTOGRAM)
-		s->counts = xcalloc(f->desc->n_buckets + 1, sizeof(uint64_t));
-	hmap_add(&f->series, &s->node, s->key, n);
-	return s;
-}
-
 void metric_add(struct metrics *m, size_t id, const char *const *values, double v)
 {
 	if (m)
-		find(m, id, values, true)->value += v;
+		get(m, id, values)->value += v;
 }
 
 void metric_set(struct metrics *m, size_t id, const char *const *values, double v)
 {
 	if (m)
-		find(m, id, values, true)->value = v;
+		get(m, id, values)->value = v;
 }
 
 void metric_observe(struct metrics *m, size_t id, const char *const *values, double v)
@@ -137,7 +144,7 @@ void metric_observe(struct metrics *m, size_t id, const char *const *values, dou
 	if (!m)
 		return;
 	d = m->families[id].desc;
-	s = find(m, id, values, true);
+	s = get(m, id, values);
 	while (i < d->n_buckets && v > d->buckets[i])
 		i++;
 	s->counts[i]++;
@@ -146,9 +153,13 @@ void metric_observe(struct metrics *m, size_t id, const char *const *values, dou
 
 double metric_get(const struct metrics *m, size_t id, const char *const *values)
 {
-	const struct series *s = m ? find((struct metrics *)(uintptr_t)m, id, values, false) : NULL;
+	const struct series *s;
+	char key[KEY_MAX];
 	double count = 0;
 
+	if (!m)
+		return 0;
+	s = find(&m->families[id], key, make_key(key, &m->families[id], values));
 	if (!s)
 		return 0;
 	if (!s->counts)
@@ -197,7 +208,7 @@ static void print_histogram(FILE *f, const struct family *fam, const struct seri
 	}
 	fprintf(f, "%s_sum", d->name);
 	print_labels(f, fam, s->key, NULL);
-	fprintf(f, " %.9g\n%s_count", s->value, d->name);
+	fprintf(f, " %.15g\n%s_count", s->value, d->name);
 	print_labels(f, fam, s->key, NULL);
 	fprintf(f, " %" PRIu64 "\n", sum);
 }
@@ -208,10 +219,11 @@ char *metrics_print(const struct metrics *m, size_t *out_len)
 						 [METRIC_GAUGE] = "gauge",
 						 [METRIC_HISTOGRAM] = "histogram" };
 	char *text = NULL;
-	FILE *f = open_memstream(&text, out_len);
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
 
 	if (!f)
-		return xstrdup("");
+		out_of_memory();
 	for (size_t i = 0; i < m->n; i++) {
 		const struct family *fam = &m->families[i];
 
@@ -219,8 +231,7 @@ char *metrics_print(const struct metrics *m, size_t *out_len)
 			continue;
 		fprintf(f, "# HELP %s %s\n# TYPE %s %s\n", fam->desc->name, fam->desc->help,
 			fam->desc->name, type_name[fam->desc->type]);
-		hmap_for_each_safe(node, next, &fam->series)
-		{
+		hmap_for_each_safe (node, next, &fam->series) {
 			const struct series *s = container_of(node, struct series, node);
 
 			if (s->counts) {
@@ -232,6 +243,9 @@ char *metrics_print(const struct metrics *m, size_t *out_len)
 			fprintf(f, " %.15g\n", s->value);
 		}
 	}
-	fclose(f);
+	if (fclose(f) != 0)
+		out_of_memory();
+	if (out_len)
+		*out_len = len;
 	return text;
 }

@@ -7,8 +7,10 @@
 
 /*
  * Counters, gauges and histograms from a table (metrics.def), printed in the Prometheus text format
- * 0.0.4. Series appear with their first sample. A metric has at most `max_series` of them: past that
- * every label value becomes "other", since label values can come from a pod.
+ * 0.0.4. A metric without labels is there from the start, at 0; with labels, each series appears with
+ * its first sample. There are at most `max_series` of a metric: past that every label value becomes
+ * "other" in one series more, since label values can come from a pod. Names, help and label names are
+ * ours and printed as they are; label values may be anything.
  */
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
@@ -29,10 +31,14 @@ struct metrics *metrics_new(const struct metric_desc *descs, size_t n, size_t ma
 struct metrics *metrics_free(struct metrics *m);
 DEFINE_CLEANUP(struct metrics, metrics_free);
 
-/* `id` is the index in descs; `values` has as many entries as the metric has labels. NULL metrics: no-op */
+/*
+ * `id` is the index in descs; `values` has as many entries as the metric has labels, NULL for none.
+ * NULL metrics: nothing happens.
+ */
 void metric_add(struct metrics *m, size_t id, const char *const *values, double v);
 void metric_set(struct metrics *m, size_t id, const char *const *values, double v);
 void metric_observe(struct metrics *m, size_t id, const char *const *values, double v);
-double metric_get(const struct metrics *m, size_t id, const char *const *values); /* 0 if absent */
+/* A value, or a histogram's count of samples; 0 if absent. */
+double metric_get(const struct metrics *m, size_t id, const char *const *values);
 /* The whole page, on the heap. */
 char *metrics_print(const struct metrics *m, size_t *out_len);

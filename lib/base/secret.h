@@ -6,6 +6,7 @@
 /*
  * Bytes that must not leak: tokens, client secrets, assertions. Not a char *, so that it cannot reach
  * a log macro by accident; wiped when freed. Embedded; all-zero is empty.
+ * A local one is declared with _cleanup_(secret_deinit).
  */
 struct secret {
 	unsigned char *p;

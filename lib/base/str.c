@@ -5,16 +5,27 @@
 #include "lib/base/str.h"
 
 #include <stdio.h>
-#include <strings.h>
 
 bool str_eq(struct str a, struct str b)
 {
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+static char lower(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+/* Not strncasecmp(): that one stops at a NUL, and so calls "a\0b" and "a\0c" equal. */
 bool str_ieq(struct str a, struct str b)
 {
-	return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++) {
+		if (lower(a.p[i]) != lower(b.p[i]))
+			return false;
+	}
+	return true;
 }
 
 bool str_starts(struct str s, struct str prefix)

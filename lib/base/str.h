@@ -29,8 +29,9 @@ bool str_istarts(struct str s, struct str prefix);
 
 /*
  * Write `s` as the inside of a JSON string into `buf`, always terminated; what does not fit is cut
- * between escapes. Control, quote, backslash and every byte outside ASCII are escaped, so the result
- * is safe in a log line too. Returns the length written.
+ * between escapes. Control, quote, backslash and every byte outside ASCII are escaped, one by one, so
+ * the result is safe in a log line too; it is for showing text, since UTF-8 does not survive it.
+ * Returns the length written.
  */
 size_t str_escape(char *buf, size_t size, struct str s);
 /* The longest escape of one byte, for sizing buffers. */

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Removes packet rules again and again, and measures how long each time until they are back.
+
+  flusher.py ROUNDS COMMAND...
+
+Run in the node's namespace. The kernel itself is asked: its nf_tables notifications say when table
+`nmi` went and when it was there again. Prints "rounds R back B p50 MS p99 MS max MS".
+"""
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+NETLINK_NETFILTER = 12
+NFNLGRP_NFTABLES = 7
+SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 270, 1
+SUBSYS_NFTABLES = 10
+NEWTABLE, DELTABLE = (SUBSYS_NFTABLES << 8) | 0, (SUBSYS_NFTABLES << 8) | 2
+NFTA_TABLE_NAME = 1
+
+
+def events(data):
+    """(is the table there now) for each message about table nmi"""
+    at = 0
+    while at + 16 <= len(data):
+        size, kind = struct.unpack_from("=IH", data, at)
+        if kind in (NEWTABLE, DELTABLE):
+            attr = at + 20
+            while attr + 4 <= at + size:
+                n, name = struct.unpack_from("=HH", data, attr)
+                if name & 0x3FFF == NFTA_TABLE_NAME and data[attr + 4:attr + n].rstrip(b"\0") == b"nmi":
+                    yield kind == NEWTABLE
+                attr += max(4, (n + 3) & ~3)
+        at += max(16, (size + 3) & ~3)
+
+
+def one_round(sock, command):
+    """milliseconds between the table going and coming back; None: it did not go or come"""
+    while select.select([sock], [], [], 0)[0]:
+        sock.recv(1 << 20)
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    gone = back = None
+    end = time.monotonic() + 3
+    while back is None and time.monotonic() < end:
+        if not select.select([sock], [], [], 0.1)[0]:
+            continue
+        data, now = sock.recv(1 << 20), time.monotonic()
+        for there in events(data):
+            if not there:
+                gone = gone or now
+            elif gone:
+                back = now
+    child.wait()
+    return (back - gone) * 1000 if back else None
+
+
+def main():
+    rounds, command = int(sys.argv[1]), sys.argv[2:]
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
+    sock.bind((0, 0))
+    sock.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
+    took = []
+    for _ in range(rounds):
+        ms = one_round(sock, command)
+        if ms is not None:
+            took.append(ms)
+        time.sleep(0.03)
+    took.sort()
+    pick = lambda q: took[min(len(took) - 1, int(len(took) * q))] if took else float("nan")
+    print(f"rounds {rounds} back {len(took)} p50 {pick(0.5):.2f} p99 {pick(0.99):.2f} max {pick(1):.2f}")
+
+
+main()

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Many at once: one upstream request for one token, never more at IMDS than it allows.
+set -uo pipefail
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+ulimit -n 8192 2>/dev/null || true
+e2e_begin herd
+
+PODS=10
+for ((i = 1; i <= PODS; i++)); do
+	sb_add_pod "w$i" shop "10.244.0.$((100 + i))" aadpodidbinding=shop
+done
+passes 'the last pod is known' eventually 5 asks_ok "w$PODS"
+
+stat() { sb_imds stats | python3 -c 'import json,sys; d=json.load(sys.stdin); print('"$1"')'; }
+
+herd() { # REQUESTS-A-POD TARGET: all pods, at the same moment; adds up what they got
+	local i pids=() start
+	start=$(awk -v t="$EPOCHREALTIME" 'BEGIN { printf "%.3f", t + 2 }')
+	for ((i = 1; i <= PODS; i++)); do
+		sb_exec "w$i" python3 "$e2e_here/herd.py" "$1" "$2" "$start" >"$SB_DIR/herd.$i" 2>&1 &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	cat "$SB_DIR"/herd.* | awk '{ n[$1] += $2 } END { for (k in n) print k, n[k] }' | sort
+	rm -f "$SB_DIR"/herd.*
+}
+
+sb_imds reset >/dev/null
+sb_imds latency area=token msec=400 >/dev/null
+got=$(herd 100 "$SB_TOKEN?api-version=2018-02-01&resource=https://vault.azure.net")
+is '1,000 requests at once are all answered' "$(grep -v bodies <<<"$got")" '200 1000'
+is 'IMDS saw one' "$(stat 'd["total"]["token"]')" 1
+
+# many different tokens: IMDS allows 5 at once, and 20 a second
+sb_imds reset >/dev/null
+sb_imds limits token-rate=0 token-concurrent=5 >/dev/null
+sb_imds latency area=token msec=100 >/dev/null
+pids=()
+for ((i = 1; i <= 40; i++)); do
+	sb_exec "w$((i % PODS + 1))" curl -s -m 30 -o /dev/null -w '%{http_code}\n' -H Metadata:true \
+		"http://169.254.169.254$SB_TOKEN?api-version=2018-02-01&resource=https://r$i.example.com" \
+		>"$SB_DIR/many.$i" &
+	pids+=($!)
+done
+wait "${pids[@]}"
+is '40 different tokens at once are all given' "$(cat "$SB_DIR"/many.* | sort | uniq -c | tr -s ' \n' ' ')" ' 40 200 '
+at_most 'never more than 4 at IMDS at a time' "$(stat 'd["token_concurrent_max"]')" 4
+is 'none was throttled' "$(stat 'd["throttled"]')" 0
+
+# one pod asks without end, another is served all the same
+sb_imds latency area=token msec=50 >/dev/null
+sb_exec w1 python3 "$e2e_here/herd.py" 200 "$SB_ASK&bypass_cache=true" >"$SB_DIR/greedy" 2>&1 &
+greedy=$!
+sleep 0.3
+t=$EPOCHREALTIME
+gives 'a greedy pod does not keep another from its token' "$SB_BILLING" billing "$SB_ASK"
+at_most 'nor for long (ms)' "$(msec_since "$t")" 3000
+kill "$greedy" 2>/dev/null
+wait "$greedy" 2>/dev/null
+no_leak 'IMDS has seen no pod'
+e2e_end

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# nmi dies: pods are refused, never let through; the host is not harmed; once back, it serves at once.
+set -uo pipefail
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+e2e_begin kill
+
+blocked() { # SENTENCE POD
+	sb_ask "$2" "$SB_ASK" -m 3
+	is "$1" "$SB_STATUS" 000
+}
+
+nmi_processes() { # in the node's namespace, how many
+	local pid n=0
+	for pid in $(ip netns pids "$SB_NODE"); do
+		[[ $(readlink "/proc/$pid/exe") != */nmi ]] || n=$((n + 1))
+	done
+	echo $n
+}
+none_left() { [[ $(nmi_processes) == 0 ]]; }
+
+host_reaches() { # SENTENCE
+	sb_ask_from "$SB_NODE" '/metadata/instance?api-version=2021-02-01' -H Metadata:true -m 3
+	is "$1" "$SB_STATUS" 200
+}
+
+host_reaches 'the host reaches IMDS while nmi runs'
+is 'nmi is two processes' "$(nmi_processes)" 2
+gives 'a pod is served' "$SB_SHOP" web "$SB_ASK"
+sb_imds reset >/dev/null
+
+for round in 1 2 3; do
+	sb_kill_nmi
+	blocked "killed ($round): a bound pod is refused" web
+	blocked "killed ($round): one without identity is refused" plain
+	blocked "killed ($round): an excepted one is refused" addon
+	passes "killed ($round): no process of it is left" eventually 3 none_left
+	blocked "killed ($round): and still refused without it" web
+	host_reaches "killed ($round): the host still reaches IMDS"
+	no_leak "killed ($round): IMDS saw no pod"
+	sb_launch_nmi
+	t=$EPOCHREALTIME
+	passes "started again ($round)" eventually 10 asks_as web "$SB_SHOP"
+	at_most "started again ($round): served soon (ms)" "$(msec_since "$t")" 2000
+	no_leak "started again ($round): IMDS saw no pod"
+done
+
+# the redirector alone
+redirector=''
+for pid in $(ip netns pids "$SB_NODE"); do
+	[[ $(readlink "/proc/$pid/exe") != */nmi || $pid == $(sb_pid nmi) ]] || redirector=$pid
+done
+eventually 10 sb_nmi_ready
+kill -KILL "$redirector"
+sb_imds reset >/dev/null
+sb_ask web "$SB_ASK" -m 3
+like 'the redirector killed: served or refused' "$SB_STATUS" '^(200|000)$'
+no_leak 'the redirector killed: IMDS saw no pod'
+not_ready() { ! sb_nmi_ready; }
+mended() { not_ready || [[ $(nmi_processes) == 2 ]]; }
+passes 'the redirector killed: nmi is not ready, or has a new one' eventually 3 mended
+
+# an orderly end
+sb_stop_nmi
+blocked 'SIGTERM: pods are refused' web
+no_leak 'SIGTERM: IMDS saw no pod'
+passes 'SIGTERM: no process is left' eventually 3 none_left
+host_reaches 'SIGTERM: the host reaches IMDS'
+
+# uninstalled
+like 'before uninstall: the rules stand' "$(sb_in "$SB_NODE" nft list tables)" 'table ip nmi'
+passes 'nmi uninstall' sb_in "$SB_NODE" "$(sb_program nmi)" uninstall
+is 'uninstalled: no rule is left' "$(sb_in "$SB_NODE" nft list ruleset)" ''
+passes 'uninstall again is no error' sb_in "$SB_NODE" "$(sb_program nmi)" uninstall
+sb_ask web '/metadata/instance?api-version=2021-02-01' -m 3
+is 'uninstalled: the node is as it was before nmi' "$SB_STATUS" 200
+e2e_end

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What the end-to-end tests share: the real agent in a node in a box (tests/sandbox/cluster.sh), asked
+# from pods. A script is: e2e_begin NAME, tests, e2e_end.
+
+e2e_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/tap.sh
+source "$e2e_here/../tap.sh"
+# shellcheck source=tests/sandbox/cluster.sh
+source "$e2e_here/../sandbox/cluster.sh"
+
+e2e_ruleset() { nft list ruleset 2>/dev/null | grep -c . || true; }
+
+e2e_begin() { # NAME [ARGUMENT of nmi...]: a box with the example in it and nmi running
+	e2e_box "$1"
+	shift
+	sb_start_nmi "$@" || bail "nmi does not start: $(tail -n 5 "$SB_DIR/nmi.log")"
+}
+
+e2e_box() { # NAME: the same without nmi
+	sb_use "e2e-$1"
+	e2e_rules_before=$(e2e_ruleset)
+	trap e2e_cleanup EXIT
+	trap 'exit 1' INT TERM
+	sb_up || bail 'the sandbox cannot be raised'
+	# throttling has tests of its own; elsewhere it would only be in the way
+	sb_imds limits token-rate=0 other-rate=0 token-concurrent=0 >/dev/null
+	sb_example || bail 'the example cannot be laid out'
+}
+
+e2e_cleanup() {
+	local status=$?
+	if [[ -d $SB_DIR ]] && ((status || tap_failed)); then
+		echo '# the last lines of nmi:'
+		tail -n 20 "$SB_DIR/nmi.log" 2>/dev/null | cut -c1-300 | sed 's/^/#   /'
+	fi
+	sb_down
+	return "$status"
+}
+
+# What must hold after every script: no token in a log, no pod at IMDS, nothing left behind.
+e2e_end() {
+	local inodes='' ns left=''
+	is 'no token stands in the log' "$(grep -cE 'eyJ[A-Za-z0-9_-]{20,}' "$SB_DIR/nmi.log")" 0
+	unlike 'no sanitizer or assertion spoke' "$(<"$SB_DIR/nmi.log")" \
+		'Sanitizer|runtime error:|[Aa]ssertion|stack smashing|core dumped'
+	for ns in $(sb_namespaces); do inodes+=" $(stat -L -c %i "/run/netns/$ns")"; done
+	sb_down
+	is 'every namespace is gone' "$(sb_namespaces)" ''
+	left=$(for ns in /proc/[0-9]*/ns/net; do
+		readlink "$ns" 2>/dev/null
+	done | grep -F "$(for ns in $inodes; do printf 'net:[%s]\n' "$ns"; done)")
+	is 'every process is gone' "$left" ''
+	is 'the machine has the packet rules that it had' "$(e2e_ruleset)" "$e2e_rules_before"
+	done_testing
+}
+
+no_leak() { # SENTENCE
+	is "$1" "$(sb_leaks)" 0
+}
+
+# One request and what must come of it: the status, and what the body must match.
+answers() { # SENTENCE STATUS REGEX POD TARGET [CURL-ARGUMENT...]
+	local sentence=$1 status=$2 regex=$3
+	shift 3
+	sb_ask "$@"
+	if [[ $SB_STATUS == "$status" && $SB_BODY =~ $regex ]]; then
+		ok "$sentence"
+	else
+		not_ok "$sentence" "got:  $SB_STATUS $SB_BODY"$'\n'"want: $status /$regex/"
+	fi
+}
+
+# A token of this client id, its signature and audience checked.
+gives() { # SENTENCE CLIENT-ID POD TARGET [CURL-ARGUMENT...]
+	local sentence=$1 client=$2 appid
+	shift 2
+	sb_ask "$@"
+	appid=$(sb_claim appid)
+	if [[ $SB_STATUS == 200 && $appid == "$client" ]]; then
+		ok "$sentence"
+	else
+		not_ok "$sentence" "got:  $SB_STATUS, token of ${appid:-nobody}, $SB_BODY"$'\n'"want: 200, $client"
+	fi
+}
+
+asks_ok() { # POD: one quiet token request
+	sb_ask "$1" "$SB_ASK" -m 2
+	[[ $SB_STATUS == 200 ]]
+}
+
+asks_as() { # POD CLIENT-ID
+	asks_ok "$1" && [[ $(sb_field client_id) == "$2" ]]
+}
+
+msec_since() { # EPOCHREALTIME
+	awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f\n", (b - a) * 1000 }'
+}
+
+metric() { # SERIES: its value, or 0
+	sb_in "$SB_NODE" curl -s -m 5 http://127.0.0.1:9090/metrics |
+		awk -v s="$1" 'index($0, s) == 1 { v = $NF } END { print v + 0 }'
+}

@@ -1,0 +1,533 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# A node in a box: a cluster of one node, made of network namespaces, for the tests and the demo.
+#
+#	api  10.240.0.1 ──────── eth0 10.240.0.4  node ── azv1 ── eth0 10.244.0.11  pod
+#	(API server)                               │    ── azv2 ── eth0 10.244.0.12  pod
+#	imds 169.254.169.254 ─── imds0 ────────────┘       …
+#
+# As Azure CNI lays it: a pod has a /32 on a veth of its own, its gateway is 169.254.1.1 with a fixed
+# neighbour entry, and the host's end has no IPv4 address. IMDS is beyond the node, so that forwarding,
+# guards and leaks are real: what the node forwards is answered, and counted by source. The node has
+# net.ipv4.conf.*.route_localnet=0.
+#
+# Sourced, it gives the functions sb_*; run, it is
+#	cluster.sh [--name NAME] COMMAND [ARGUMENT...]
+# Each NAME is a box of its own; everything of it is called nmi-NAME-..., and `down` ends and removes
+# it all, whatever state it is in.
+#
+# shellcheck disable=SC2034 # variables that are for whoever sources this
+
+sb_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+sb_root=$(cd "$sb_here/../.." && pwd)
+
+SB_NODE_NAME=aks-nodepool1-12345678-vmss000000
+SB_NODE_IP=10.240.0.4
+SB_API_IP=10.240.0.1
+SB_API_URL=https://$SB_API_IP:6443
+SB_IMDS_CONTROL=10.241.0.1:8169
+SB_GATEWAY=169.254.1.1
+SB_GATEWAY_MAC=ee:ee:ee:ee:ee:ee
+SB_GROUP=apis/aadpodidentity.k8s.io/v1
+
+sb_use() { # NAME: which box the other functions are about
+	local base=/run
+	[[ $1 =~ ^[a-z0-9][a-z0-9-]{0,30}$ ]] || { sb_say "not a name for a sandbox: $1"; return 2; }
+	[[ -w $base ]] || base=${TMPDIR:-/tmp}
+	SB_NAME=$1
+	SB_DIR=$base/nmi-sandbox/$1
+	SB_NODE=nmi-$1-node
+	SB_IMDS=nmi-$1-imds
+	SB_API=nmi-$1-api
+	SB_KUBECONFIG=$SB_DIR/pki/kubeconfig
+	SB_NMI_KUBECONFIG=$SB_DIR/pki/kubeconfig-nmi
+	SB_BUILD=${NMI_BUILD:-$sb_root/build}
+}
+
+sb_say() { printf 'sandbox: %s\n' "$*" >&2; }
+
+# ---- what must be there ----
+
+sb_need() {
+	local c missing=()
+	((EUID == 0)) || { sb_say "this makes network namespaces and so must be run as root"; return 1; }
+	for c in ip nft curl nsenter openssl python3; do
+		command -v "$c" >/dev/null || missing+=("$c")
+	done
+	((${#missing[@]} == 0)) || { sb_say "missing: ${missing[*]}; run tests/deps test"; return 1; }
+	if ! unshare --net true 2>/dev/null; then
+		sb_say "no network namespace may be made here: CAP_SYS_ADMIN and CAP_NET_ADMIN are needed" \
+			"(docker run --privileged)"
+		return 1
+	fi
+	if ! unshare --net nft 'add table ip probe' 2>/dev/null; then
+		sb_say "the kernel refuses nftables here: CONFIG_NF_TABLES and CAP_NET_ADMIN are needed"
+		return 1
+	fi
+}
+
+sb_program() { # NAME: where the build put it
+	local p
+	for p in "$SB_BUILD"/nmi/"$1" "$SB_BUILD"/tests/sandbox/"$1" "$SB_BUILD"/tests/sandbox/*/"$1"; do
+		[[ -x $p && -f $p ]] && { printf '%s\n' "$p"; return; }
+	done
+	sb_say "$1 is not in $SB_BUILD: run meson setup build && ninja -C build"
+	return 1
+}
+
+# ---- processes: known by pid and by when they started, since pids come round again ----
+
+sb_born() { # PID: its start time, or nothing when it is gone or a zombie
+	local stat
+	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+	read -r -a stat <<<"${stat##*) }"
+	[[ ${stat[0]} == Z ]] || printf '%s\n' "${stat[19]}"
+}
+
+sb_in() { # NAMESPACE COMMAND...
+	local ns=$1
+	shift
+	nsenter --net="/run/netns/$ns" -- "$@"
+}
+
+sb_start() { # NAME NAMESPACE COMMAND...: in the background; its output goes to NAME.log
+	local name=$1 ns=$2 pid
+	shift 2
+	setsid nsenter --net="/run/netns/$ns" -- "$@" </dev/null >>"$SB_DIR/$name.log" 2>&1 &
+	pid=$!
+	disown "$pid" 2>/dev/null || true
+	printf '%s %s\n' "$pid" "$(sb_born "$pid")" >"$SB_DIR/$name.pid"
+}
+
+sb_pid() { # NAME: the pid, if it runs
+	local pid born
+	read -r pid born 2>/dev/null <"$SB_DIR/$1.pid" || return 1
+	[[ -n $born && $(sb_born "$pid") == "$born" ]] || return 1
+	printf '%s\n' "$pid"
+}
+
+sb_end_pid() { # PID [SIGNAL]: and wait; SIGKILL after 5 s
+	local pid=$1 born i
+	born=$(sb_born "$pid")
+	[[ -n $born ]] || return 0
+	kill -"${2:-TERM}" "$pid" 2>/dev/null || return 0
+	for ((i = 0; i < 500; i++)); do
+		[[ $(sb_born "$pid") == "$born" ]] || return 0
+		((i == 250)) && kill -KILL "$pid" 2>/dev/null
+		sleep 0.01
+	done
+	sb_say "process $pid does not end"
+	return 1
+}
+
+sb_stop() { # NAME [SIGNAL]
+	local pid
+	pid=$(sb_pid "$1") || { rm -f "$SB_DIR/$1.pid"; return 0; }
+	sb_end_pid "$pid" "${2:-TERM}" || return
+	rm -f "$SB_DIR/$1.pid"
+}
+
+sb_wait() { # SECONDS WHAT COMMAND...: until COMMAND succeeds
+	local end=$((${EPOCHREALTIME/./} + $1 * 1000000)) what=$2
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		((${EPOCHREALTIME/./} < end)) || { sb_say "$what: not within the time"; return 1; }
+		sleep 0.02
+	done
+}
+
+# ---- the network ----
+
+sb_net_up() {
+	ip -batch - <<-END || return
+		netns add $SB_NODE
+		netns add $SB_IMDS
+		netns add $SB_API
+		link add eth0 netns $SB_NODE type veth peer name eth0 netns $SB_API
+		link add imds0 netns $SB_NODE type veth peer name eth0 netns $SB_IMDS
+	END
+	sb_in "$SB_NODE" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward' || return
+	sb_link_settings "$SB_NODE" all default eth0 imds0 || return
+	ip -n "$SB_NODE" -batch - <<-END || return
+		link set lo up
+		addr add $SB_NODE_IP/24 dev eth0
+		link set eth0 up
+		addr add 10.241.0.2/30 dev imds0
+		link set imds0 up
+		route add default via $SB_API_IP dev eth0
+		route add 169.254.169.254/32 via 10.241.0.1 dev imds0 src $SB_NODE_IP
+	END
+	ip -n "$SB_IMDS" -batch - <<-END || return
+		link set lo up
+		addr add 169.254.169.254/32 dev lo
+		addr add 10.241.0.1/30 dev eth0
+		link set eth0 up
+		route add default via 10.241.0.2 dev eth0
+	END
+	ip -n "$SB_API" -batch - <<-END
+		link set lo up
+		addr add $SB_API_IP/24 dev eth0
+		link set eth0 up
+		route add 10.244.0.0/16 via $SB_NODE_IP dev eth0
+	END
+}
+
+sb_link_settings() { # NAMESPACE LINK...: what kube-proxy in nftables mode and the CNI leave them at
+	local ns=$1 link text=
+	shift
+	for link in "$@"; do
+		text+="cd /proc/sys/net/ipv4/conf/$link
+			echo 2 >rp_filter; echo 0 >route_localnet; echo 0 >send_redirects
+		"
+	done
+	sb_in "$ns" sh -ec "$text"
+}
+
+sb_pod_ns() { printf 'nmi-%s-pod-%s\n' "$SB_NAME" "$1"; }
+
+sb_pod_net() { # POD IP: what the CNI does
+	local ns link n=0
+	ns=$(sb_pod_ns "$1")
+	[[ ! -e $SB_DIR/links ]] || n=$(<"$SB_DIR/links")
+	printf '%d\n' $((n + 1)) >"$SB_DIR/links"
+	link=azv$((n + 1))
+	ip netns add "$ns" || return
+	ip link add "$link" netns "$SB_NODE" type veth peer name eth0 netns "$ns" || return
+	sb_link_settings "$SB_NODE" "$link" || return
+	ip -n "$SB_NODE" -batch - <<-END || return
+		link set $link address $SB_GATEWAY_MAC
+		link set $link up
+		route add $2/32 dev $link scope link
+	END
+	ip -n "$ns" -batch - <<-END || return
+		link set lo up
+		addr add $2/32 dev eth0
+		link set eth0 up
+		neigh add $SB_GATEWAY lladdr $SB_GATEWAY_MAC dev eth0 nud permanent
+		route add $SB_GATEWAY/32 dev eth0 scope link
+		route add default via $SB_GATEWAY dev eth0
+	END
+	printf '%s\n' "$link" >"$SB_DIR/pods/$1.link"
+}
+
+# ---- up and down ----
+
+sb_credentials() {
+	"$sb_here/certs.sh" "$SB_DIR/pki" sandbox "$SB_API_IP" >>"$SB_DIR/certs.log" 2>&1 ||
+		{ sb_say "no certificates: $(tail -n 3 "$SB_DIR/certs.log")"; return 1; }
+	sed -n '1s/ .*//p' "$SB_DIR/pki/tokens" >"$SB_DIR/token" # of the admin
+}
+
+sb_api_start() {
+	local prog
+	prog=$(sb_program nmi-sandbox-apiserver) || return
+	sb_start apiserver "$SB_API" "$prog" --listen "$SB_API_IP:6443" --cert "$SB_DIR/pki/server.crt" \
+		--key "$SB_DIR/pki/server.key" --token-file "$SB_DIR/pki/tokens" \
+		--crds "$sb_root/deploy/crds" --node "$SB_NODE_NAME"
+	sb_wait 10 "API server ($SB_DIR/apiserver.log)" sb_api GET readyz
+}
+
+sb_imds_start() {
+	local prog
+	prog=$(sb_program nmi-sandbox-imds) || return
+	sb_start imds "$SB_IMDS" "$prog" --identities "$sb_here/identities.json" --key "$SB_DIR/imds.key" \
+		--listen 169.254.169.254:80 --control "$SB_IMDS_CONTROL"
+	sb_wait 10 "IMDS ($SB_DIR/imds.log)" sb_imds stats || return
+	sb_imds jwks >"$SB_DIR/jwks"
+}
+
+sb_up_parts() {
+	mkdir -p "$SB_DIR/pods" "$SB_DIR/namespaces" && chmod 700 "$SB_DIR" && sb_net_up && sb_credentials && sb_api_start &&
+		sb_imds_start
+}
+
+sb_up() {
+	sb_need || return
+	sb_down || return
+	sb_up_parts && return
+	for log in apiserver imds; do
+		[[ ! -s $SB_DIR/$log.log ]] || tail -n 5 "$SB_DIR/$log.log" | sed "s/^/sandbox: $log: /" >&2
+	done
+	sb_down
+	return 1
+}
+
+sb_namespaces() { # those of this box that exist
+	local ns
+	for ns in /run/netns/nmi-"$SB_NAME"-{node,imds,api,pod-*}; do
+		[[ ! -e $ns ]] || printf '%s\n' "${ns##*/}"
+	done
+}
+
+sb_down() {
+	local f ns pid r=0
+	for f in "$SB_DIR"/*.pid; do
+		[[ ! -e $f ]] || { f=${f##*/}; sb_stop "${f%.pid}" || r=1; }
+	done
+	for ns in $(sb_namespaces); do
+		# what was started in it by hand, or outlived its parent
+		for pid in $(ip netns pids "$ns" 2>/dev/null); do sb_end_pid "$pid" || r=1; done
+		ip netns del "$ns" || r=1
+	done
+	rm -rf "$SB_DIR"
+	rmdir "${SB_DIR%/*}" 2>/dev/null || true
+	return $r
+}
+
+# ---- the API server ----
+
+# The answer; fails when the status is not 2xx. SB_FROM: the namespace to ask from, else the node.
+sb_api() { # METHOD PATH [JSON [CONTENT-TYPE]]
+	local body=()
+	[[ -z ${3:-} ]] || body=(-H "Content-Type: ${4:-application/json}" --data-binary "$3")
+	sb_in "${SB_FROM:-$SB_NODE}" curl -sS --fail-with-body -m 20 --cacert "$SB_DIR/pki/ca.crt" -X "$1" \
+		-H "Authorization: Bearer $(<"$SB_DIR/token")" ${body[@]+"${body[@]}"} "$SB_API_URL/$2"
+}
+
+sb_apply() { # COLLECTION NAME JSON: create, or merge into what is there
+	local out
+	if out=$(sb_api POST "$1" "$3" 2>&1); then return; fi
+	if [[ $out == *AlreadyExists* ]]; then
+		sb_api PATCH "$1/$2" "$3" application/merge-patch+json >/dev/null
+		return
+	fi
+	sb_say "$1/$2: $out"
+	return 1
+}
+
+sb_meta() { # NAMESPACE NAME [LABELS (JSON)]
+	printf '"metadata":{"namespace":"%s","name":"%s","labels":%s}' "$1" "$2" "${3:-{\}}"
+}
+
+sb_labels() { # key=value,... as JSON
+	local pair out='' IFS=,
+	for pair in $1; do out+="${out:+,}\"${pair%%=*}\":\"${pair#*=}\""; done
+	printf '{%s}' "$out"
+}
+
+sb_identity() { # NAMESPACE NAME CLIENT-ID [RESOURCE-ID [TYPE]]
+	sb_namespace "$1" || return
+	sb_apply "$SB_GROUP/namespaces/$1/azureidentities" "$2" "{\"apiVersion\":\"${SB_GROUP#apis/}\",
+		\"kind\":\"AzureIdentity\",$(sb_meta "$1" "$2"),
+		\"spec\":{\"type\":${5:-0},\"clientID\":\"$3\",\"resourceID\":\"${4:-}\"}}"
+}
+
+sb_binding() { # NAMESPACE NAME IDENTITY SELECTOR [WEIGHT]
+	sb_apply "$SB_GROUP/namespaces/$1/azureidentitybindings" "$2" "{\"apiVersion\":\"${SB_GROUP#apis/}\",
+		\"kind\":\"AzureIdentityBinding\",$(sb_meta "$1" "$2"),
+		\"spec\":{\"azureIdentity\":\"$3\",\"selector\":\"$4\",\"weight\":${5:-0}}}"
+}
+
+sb_exception() { # NAMESPACE NAME key=value,...
+	sb_namespace "$1" || return
+	sb_apply "$SB_GROUP/namespaces/$1/azurepodidentityexceptions" "$2" "{\"apiVersion\":\"${SB_GROUP#apis/}\",
+		\"kind\":\"AzurePodIdentityException\",$(sb_meta "$1" "$2"),
+		\"spec\":{\"podLabels\":$(sb_labels "$3")}}"
+}
+
+sb_pod_object() { # POD NAMESPACE IP [key=value,...]
+	local status
+	sb_namespace "$2" || return
+	status="\"status\":{\"phase\":\"Running\",\"hostIP\":\"$SB_NODE_IP\",\"podIP\":\"$3\",
+		\"podIPs\":[{\"ip\":\"$3\"}],\"containerStatuses\":[{\"name\":\"main\",\"image\":\"sandbox\",
+		\"imageID\":\"\",\"ready\":true,\"restartCount\":0,\"state\":{\"running\":{}}}]}"
+	sb_apply "api/v1/namespaces/$2/pods" "$1" "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",
+		$(sb_meta "$2" "$1" "$(sb_labels "${4:-}")"),\"spec\":{\"nodeName\":\"$SB_NODE_NAME\",
+		\"serviceAccountName\":\"default\",\"containers\":[{\"name\":\"main\",\"image\":\"sandbox\"}]},
+		$status}" || return
+	# a real API server takes no status from whoever creates
+	sb_api PATCH "api/v1/namespaces/$2/pods/$1/status" "{$status}" application/merge-patch+json >/dev/null
+}
+
+sb_add_pod() { # POD NAMESPACE IP [key=value,...]
+	printf '%s %s\n' "$2" "$3" >"$SB_DIR/pods/$1"
+	sb_pod_net "$1" "$3" && sb_pod_object "$@"
+}
+
+sb_del_pod() { # POD: in the order of a real node: the network first, the object after
+	local ns
+	read -r ns _ <"$SB_DIR/pods/$1" || return
+	sb_del_pod_net "$1"
+	rm -f "$SB_DIR/pods/$1"
+	sb_api DELETE "api/v1/namespaces/$ns/pods/$1?gracePeriodSeconds=0" >/dev/null
+}
+
+sb_del_pod_net() { # POD: the CNI's part alone
+	local pid
+	for pid in $(ip netns pids "$(sb_pod_ns "$1")" 2>/dev/null); do sb_end_pid "$pid" KILL; done
+	ip netns del "$(sb_pod_ns "$1")"
+	rm -f "$SB_DIR/pods/$1.link"
+}
+
+sb_exec() { # POD COMMAND...
+	local pod=$1
+	shift
+	sb_in "$(sb_pod_ns "$pod")" "$@"
+}
+
+sb_kubectl() {
+	sb_in "$SB_NODE" env HOME="$SB_DIR" kubectl --kubeconfig "$SB_KUBECONFIG" "$@"
+}
+
+sb_namespace() { # NAMESPACE, with the account that the controller manager would make; again is fine
+	[[ ! -e $SB_DIR/namespaces/$1 ]] || return 0
+	sb_apply api/v1/namespaces "$1" "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",
+		\"metadata\":{\"name\":\"$1\"}}" || return
+	sb_apply "api/v1/namespaces/$1/serviceaccounts" default "{\"apiVersion\":\"v1\",
+		\"kind\":\"ServiceAccount\",$(sb_meta "$1" default)}" || return
+	: >"$SB_DIR/namespaces/$1"
+}
+
+# ---- IMDS ----
+
+sb_imds() { # stats | jwks | reset | clear | forget | fault k=v... | latency k=v... | limits k=v... | ...
+	local method=POST what=$1 query='' arg=()
+	shift
+	case $what in
+	stats | jwks) method=GET ;;
+	identities)
+		method=PUT
+		arg=(--data-binary "@$1")
+		shift
+		;;
+	esac
+	while (($#)); do query+="${query:+&}$1" && shift; done
+	sb_in "$SB_IMDS" curl -sS --fail-with-body -m 20 -X "$method" ${arg[@]+"${arg[@]}"} \
+		"http://$SB_IMDS_CONTROL/$what${query:+?$query}"
+}
+
+sb_leaks() { # how many requests IMDS saw from addresses of pods
+	sb_imds stats | python3 -c 'import json, sys
+print(sum(sum(n.values()) for ip, n in json.load(sys.stdin)["sources"].items() if ip.startswith("10.244.")))'
+}
+
+# ---- the agent ----
+
+sb_start_nmi() { # [ARGUMENT...]: beside the usual ones; ready when it returns
+	sb_launch_nmi "$@" && sb_wait 15 "nmi ($SB_DIR/nmi.log)" sb_nmi_ready
+}
+
+sb_launch_nmi() {
+	local prog
+	prog=$(sb_program nmi) || return
+	sb_start nmi "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$prog" \
+		--node "$SB_NODE_NAME" --operation-mode=managed --http-probe-port=8085 \
+		--prometheus-port=9090 "$@"
+}
+
+sb_nmi_ready() {
+	sb_pid nmi >/dev/null && sb_in "$SB_NODE" curl -sf -m 2 "http://127.0.0.1:8085/readyz"
+}
+
+sb_stop_nmi() { sb_stop nmi TERM; }
+sb_kill_nmi() { sb_stop nmi KILL; }
+
+# ---- asking ----
+
+SB_TOKEN=/metadata/identity/oauth2/token
+SB_ARM=https://management.azure.com/
+SB_ASK="$SB_TOKEN?api-version=2018-02-01&resource=$SB_ARM"
+
+# One request from a pod, with the header Metadata unless CURL-ARGUMENTs say otherwise. Sets
+# SB_STATUS (000: no answer), SB_BODY, SB_HEAD and SB_MSEC.
+sb_ask() { # POD TARGET [CURL-ARGUMENT...]
+	local ns
+	ns=$(sb_pod_ns "$1")
+	sb_ask_from "$ns" "$2" -H 'Metadata: true' "${@:3}"
+}
+
+sb_ask_from() { # NAMESPACE TARGET [CURL-ARGUMENT...]
+	local out head=$SB_DIR/head.$BASHPID
+	: >"$head"
+	out=$(sb_in "$1" curl -s -m 30 --path-as-is -D "$head" -w '\n%{http_code} %{time_total}' "${@:3}" \
+		"http://169.254.169.254$2" 2>/dev/null) || true
+	SB_HEAD=$(tr -d '\r' <"$head")
+	rm -f "$head"
+	SB_BODY=${out%$'\n'*}
+	read -r SB_STATUS SB_MSEC <<<"${out##*$'\n'}"
+	SB_MSEC=$(awk -v s="$SB_MSEC" 'BEGIN { printf "%.1f", s * 1000 }')
+}
+
+sb_field() { # NAME: of the last answer, a string
+	[[ $SB_BODY =~ \"$1\":\ *\"([^\"]*)\" ]] && printf '%s\n' "${BASH_REMATCH[1]}"
+}
+
+sb_claims() { # the claims of the last answer's token, its signature checked; or why not
+	sb_field access_token | "$(sb_program nmi-sandbox-imds)" --verify "$SB_DIR/jwks" 2>&1
+}
+
+sb_claim() { # NAME
+	[[ $(sb_claims) =~ \"$1\":\"?([^\",}]*) ]] && printf '%s\n' "${BASH_REMATCH[1]}"
+}
+
+# ---- an example to work on ----
+
+SB_SHOP=11111111-aaaa-4000-8000-000000000001
+SB_BILLING=22222222-aaaa-4000-8000-000000000002
+SB_KUBELET=33333333-aaaa-4000-8000-000000000003
+SB_SYSTEM=00000000-aaaa-4000-8000-000000000001
+SB_IDS=/subscriptions/11111111-2222-4333-8444-555555555555/resourcegroups/ids/providers
+SB_IDS+=/Microsoft.ManagedIdentity/userAssignedIdentities
+
+# Two applications of one namespace with an identity each, a pod that has none, an add-on that is excepted.
+sb_example() {
+	sb_identity shop shop "$SB_SHOP" "$SB_IDS/shop" && sb_binding shop shop shop shop &&
+		sb_identity shop billing "$SB_BILLING" "$SB_IDS/billing" &&
+		sb_binding shop billing billing billing &&
+		sb_exception kube-system aks-addon-exception kubernetes.azure.com/managedby=aks &&
+		sb_add_pod web shop 10.244.0.11 app=web,aadpodidbinding=shop &&
+		sb_add_pod billing shop 10.244.0.12 app=billing,aadpodidbinding=billing &&
+		sb_add_pod plain shop 10.244.0.13 app=plain &&
+		sb_add_pod addon kube-system 10.244.0.14 kubernetes.azure.com/managedby=aks
+}
+
+sb_status() {
+	local f name pid
+	for f in "$SB_DIR"/*.pid; do
+		[[ -e $f ]] || { echo "sandbox $SB_NAME is down"; return 1; }
+		name=${f##*/} name=${name%.pid}
+		pid=$(sb_pid "$name") && printf '%-10s runs, pid %s\n' "$name" "$pid" ||
+			printf '%-10s ended, see %s\n' "$name" "$SB_DIR/$name.log"
+	done
+	for f in "$SB_DIR"/pods/*.link; do
+		[[ ! -e $f ]] || printf 'pod %-16s %s\n' "$(basename "$f" .link)" "$(<"${f%.link}") $(<"$f")"
+	done
+}
+
+sb_usage() {
+	cat <<-'END'
+		Usage: cluster.sh [--name NAME] COMMAND
+		  up | down | status
+		  add-pod POD NAMESPACE IP [key=value,...] | del-pod POD | exec POD COMMAND...
+		  example       (two applications with an identity each, one without, an add-on)
+		  start-nmi [ARGUMENT...] | stop-nmi | kill-nmi
+		  identity NAMESPACE NAME CLIENT-ID [RESOURCE-ID [TYPE]]
+		  binding NAMESPACE NAME IDENTITY SELECTOR [WEIGHT]
+		  exception NAMESPACE NAME key=value,...
+		  kubectl ... | api METHOD PATH [JSON [TYPE]]
+		  imds-ctl stats | jwks | reset | clear | fault status=429 times=2 area=token | latency msec=100
+	END
+}
+
+sb_main() {
+	local name=${NMI_SANDBOX:-demo}
+	if [[ ${1:-} == --name ]]; then
+		name=${2:-} && shift 2
+	fi
+	sb_use "$name" || return
+	local command=${1:-help}
+	shift || true
+	case $command in
+	up | down | status | example | api | kubectl | identity | binding | exception | exec) sb_"$command" "$@" ;;
+	add-pod | del-pod | start-nmi | stop-nmi | kill-nmi) sb_"${command//-/_}" "$@" ;;
+	imds-ctl) sb_imds "$@" && echo ;;
+	help | --help) sb_usage ;;
+	*) sb_usage >&2 && return 2 ;;
+	esac
+}
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+	set -euo pipefail
+	sb_main "$@"
+fi
