@@ -7,7 +7,7 @@
 #include "nmi/limits.h"
 #include "nmi/proxy.h"
 
-#include <assert.h>
+#include <stdio.h>
 
 /* More than a header block of LIMIT_CONNECTION_POOL can hold of sensible ones. */
 #define HEADERS_MAX 128
@@ -59,14 +59,16 @@ static void on_gone(struct exchange *x)
 static bool is_forwardable(struct front *f, struct exchange *x, const struct target *t)
 {
 	struct refusal why = { .reason = REASON_BAD_REQUEST };
+	char text[96];
 
 	if (!front_check_metadata(f, x))
 		return false;
 	if (x->body_too_long) {
 		why.reason = REASON_TOO_LARGE;
-		why.text =
-			"The request's body is longer than 64 KiB, more than the metadata service "
-			"takes";
+		(void)snprintf(text, sizeof(text),
+			       "The request's body is longer than %d bytes, and is not passed on",
+			       LIMIT_FORWARD_REQUEST_BYTES);
+		why.text = text;
 		why.close = true;
 	} else if (!query_is_plain(t->query)) {
 		why.text = "The request's query has a byte that must be percent-encoded";
@@ -83,7 +85,6 @@ void h_forward(struct front *f, struct exchange *x, const struct target *t)
 	struct headers headers = { .n = 0 };
 	struct err err = { 0 };
 
-	static_assert(LIMIT_FORWARD_REQUEST_BYTES == 64 * 1024, "the text above says so");
 	if (!is_forwardable(f, x, t))
 		return;
 	/* the canonical path: what was judged is what IMDS reads */

@@ -20,25 +20,30 @@ static struct response *make_response(struct front *f, const struct token *token
 	return response_new(&spec);
 }
 
+/* A reference of the caller's own. */
+static struct response *response_for(struct front *f, const struct issue_answer *a)
+{
+	struct wall now = loop_wall(f->loop);
+	struct response *r;
+
+	if (server_is_draining(f->servers[LISTENER_PODS]))
+		return make_response(f, a->token, true);
+	r = answers_find(f->answers, a->body_id, now);
+	if (r)
+		return response_ref(r);
+	r = make_response(f, a->token, false);
+	answers_put(f->answers, a->body_id, now, r);
+	return r;
+}
+
 static void grant(struct front *f, struct exchange *x, const struct issue_answer *a,
 		  const char *resource)
 {
-	_cleanup_(response_unrefp) struct response *made = NULL;
-	struct wall now = loop_wall(f->loop);
+	_cleanup_(response_unrefp) struct response *r = response_for(f, a);
 	char peer[INET_IP_TEXT_MAX];
-	struct response *r;
 
 	log_debug("token granted: peer=%s namespace=%s resource=%s request=%s",
 		  inet_ip_print(&x->peer, peer), a->pod_namespace, LOG_Q(resource), x->id);
-	if (server_is_draining(f->servers[LISTENER_PODS])) {
-		r = made = make_response(f, a->token, true);
-	} else {
-		r = answers_find(f->answers, a->body_id, now);
-		if (!r) {
-			r = made = make_response(f, a->token, false);
-			answers_put(f->answers, a->body_id, now, r);
-		}
-	}
 	front_answer(f, x, r, a->pod_namespace, resource);
 }
 

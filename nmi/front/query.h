@@ -3,7 +3,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/str.h"
-#include "mic-client/match.h"
+#include "nmi/issue.h"
 #include "nmi/limits.h"
 
 #include <stdbool.h>

@@ -12,13 +12,11 @@
 #include <string.h>
 
 static const struct {
-	const char *code;
-	unsigned status;
-	const char *error;
-	unsigned retry_after_sec;
+	const char *code, *error;
+	unsigned status, retry_after_sec;
 } table[REASONS] = {
 #define X(name, code, status, error, retry_after)                                                  \
-	[REASON_##name] = { code, status, error, retry_after },
+	[REASON_##name] = { code, error, status, retry_after },
 #include "nmi/reasons.def"
 #undef X
 };

@@ -106,7 +106,7 @@ static void enter(struct conn *c, enum phase p, struct mono now)
 {
 	struct server *s = c->server;
 
-	DL_DELETE(s->phases[c->phase], c);
+	DL_DELETE(s->phases[c->phase], c); /* NOLINT(clang-analyzer-core.NullDereference): a ring */
 	DL_APPEND(s->phases[p], c);
 	c->phase = p;
 	if (!phase_limit(s, p))

@@ -98,7 +98,7 @@ int target_parse(struct str raw, struct target *out, struct err *err)
 	const char *question;
 	struct str path = raw;
 	char *start = out->store;
-	size_t n;
+	size_t n = 0;
 	int r;
 
 	if (raw.n > LIMIT_TARGET_BYTES)
@@ -119,7 +119,7 @@ int target_parse(struct str raw, struct target *out, struct err *err)
 		start++;
 		n--;
 	}
-	if (n > 1 && start[n - 1] == '/')
+	if (n > 1 && start[n - 1] == '/' && start[n - 2] != '/')
 		start[--n] = '\0';
 	r = check_segments(start, err);
 	if (r < 0)

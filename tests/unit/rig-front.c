@@ -4,6 +4,7 @@
 
 #include "tests/unit/rig-front.h"
 
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
@@ -22,7 +23,8 @@
 
 static int listen_loopback(uint16_t *port)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t n = sizeof(in);
 
@@ -45,6 +47,7 @@ void rig_start(struct rig *r)
 {
 	struct err err = { 0 };
 
+	log_set_level(LOG_LEVEL_ERR); /* refusals are what is tested here */
 	r->loop = loop_new_fake(NULL);
 	ck_assert_ptr_nonnull(r->loop);
 	r->token.body = BODY;
@@ -110,7 +113,8 @@ void client_send_bytes(struct client *c, const void *p, size_t n)
 	/* a front that has closed already is not the sender's failure */
 	ssize_t sent = send(c->fd, p, n, MSG_NOSIGNAL);
 
-	ck_assert_msg(sent == (ssize_t)n || errno == EPIPE || errno == ECONNRESET, "send: %zd", sent);
+	ck_assert_msg(sent == (ssize_t)n || errno == EPIPE || errno == ECONNRESET, "send: %zd",
+		      sent);
 }
 
 void client_send(struct client *c, const char *text)
@@ -144,7 +148,8 @@ static size_t whole_answer(const struct client *c, struct answer *out, bool head
 	ck_assert_uint_lt(head_n, sizeof(out->head));
 	memcpy(out->head, c->buf, head_n);
 	out->head[head_n] = '\0';
-	ck_assert_int_eq(sscanf(out->head, "HTTP/1.%*d %d", &out->status), 1);
+	ck_assert_int_eq(strncmp(out->head, "HTTP/1.", 7), 0);
+	out->status = (int)strtol(out->head + strlen("HTTP/1.1 "), NULL, 10);
 	length = answer_header(out, "Content-Length");
 	body_n = headless || !length ? 0 : strtoul(length, NULL, 10);
 	if (head_n + body_n > c->n)

@@ -51,10 +51,6 @@ struct answer {
 
 struct client *client_open(struct rig *r, uint16_t port);
 struct client *client_free(struct client *c);
-static inline void client_freep(struct client **c)
-{
-	*c = client_free(*c);
-}
 void client_send(struct client *c, const char *text);
 void client_send_bytes(struct client *c, const void *p, size_t n);
 /* The next whole answer; false at the end of the stream, or when none comes. */
@@ -71,8 +67,8 @@ struct answer ask(struct rig *r, const char *request);
 struct answer ask_target(struct rig *r, const char *target);
 struct answer ask_port(struct rig *r, uint16_t port, const char *request);
 
-#define TOKEN_PATH "/metadata/identity/oauth2/token"
-#define QUERY	   "api-version=2018-02-01&resource=https://vault.azure.net"
-#define HEADERS	   "Host: 169.254.169.254\r\nMetadata: true\r\n"
+#define TOKEN_PATH    "/metadata/identity/oauth2/token"
+#define QUERY	      "api-version=2018-02-01&resource=https://vault.azure.net"
+#define HEADERS	      "Host: 169.254.169.254\r\nMetadata: true\r\n"
 #define TOKEN_REQUEST "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\n" HEADERS "\r\n"
-#define BODY	   "{\"access_token\":\"not-a-token\",\"token_type\":\"Bearer\"}"
+#define BODY	      "{\"access_token\":\"not-a-token\",\"token_type\":\"Bearer\"}"

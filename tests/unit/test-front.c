@@ -94,8 +94,9 @@ END_TEST
 START_TEST(selector_and_bypass_reach_the_issuer)
 {
 	start();
-	ck_assert_int_eq(ask_target(&rig, TOKEN_PATH "?" QUERY "&client_id=abc&bypass_cache=true").status,
-			 200);
+	ck_assert_int_eq(
+		ask_target(&rig, TOKEN_PATH "?" QUERY "&client_id=abc&bypass_cache=true").status,
+		200);
 	ck_assert_int_eq(rig.issuer.selector_kind, SELECTOR_CLIENT_ID);
 	ck_assert_str_eq(rig.issuer.selector, "abc");
 	ck_assert(rig.issuer.bypass_cache);
@@ -117,7 +118,7 @@ END_TEST
 
 START_TEST(equal_ids_within_a_second_share_one_body)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -139,7 +140,7 @@ START_TEST(equal_ids_within_a_second_share_one_body)
 	ck_assert(client_next(c, &a));
 	ck_assert_str_eq(a.body, "{\"other\":2}");
 	ck_assert_uint_eq(rig.issuer.bodies, 3);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
@@ -149,7 +150,8 @@ static const char *const probes[] = {
 	"GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\n\r\n",
 	"GET " TOKEN_PATH "?%zz&&=&resource=1&resource=2 HTTP/1.1\r\nHost: x\r\n\r\n",
 	"GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\nMetadata: True\r\n\r\n",
-	"GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\nMetadata: true\r\nmetadata: true\r\n\r\n",
+	"GET " TOKEN_PATH "?" QUERY
+	" HTTP/1.1\r\nHost: x\r\nMetadata: true\r\nmetadata: true\r\n\r\n",
 	"GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n false\r\n\r\n",
 	"GET /metadata/instance?api-version=2021-02-01 HTTP/1.1\r\nHost: x\r\n\r\n",
 	"GET /latest/meta-data HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -182,14 +184,10 @@ START_TEST(the_header_can_be_made_optional)
 END_TEST
 
 static const char *const forwarded_for[] = {
-	"X-Forwarded-For: 10.0.0.1\r\n",
-	"x-forwarded-for:\r\n",
-	"X-Forwarded-For: 1\r\n 2\r\n",
-	"X-Forwarded-For:\r\n\t2\r\n",
-	"X_Forwarded_For: 1\r\n",
-	"X-Forwarded-For : 1\r\n",
-	"A: b\r\n X-Forwarded-For: 1\r\n",
-	"A: b\r\n\tX-Forwarded-For:1\r\n",
+	"X-Forwarded-For: 10.0.0.1\r\n",   "x-forwarded-for:\r\n",
+	"X-Forwarded-For: 1\r\n 2\r\n",	   "X-Forwarded-For:\r\n\t2\r\n",
+	"X_Forwarded_For: 1\r\n",	   "X-Forwarded-For : 1\r\n",
+	"A: b\r\n X-Forwarded-For: 1\r\n", "A: b\r\n\tX-Forwarded-For:1\r\n",
 };
 
 START_TEST(x_forwarded_for_is_refused_in_every_spelling)
@@ -198,8 +196,8 @@ START_TEST(x_forwarded_for_is_refused_in_every_spelling)
 	struct answer a;
 
 	start();
-	snprintf(request, sizeof(request), "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\n" HEADERS "%s\r\n",
-		 forwarded_for[_i]);
+	snprintf(request, sizeof(request),
+		 "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\n" HEADERS "%s\r\n", forwarded_for[_i]);
 	a = ask(&rig, request);
 	assert_refused(&a, 400, "bad_request");
 	snprintf(request, sizeof(request), "GET /metadata/versions HTTP/1.1\r\n" HEADERS "%s\r\n",
@@ -228,7 +226,8 @@ START_TEST(a_refusal_of_the_issuer_becomes_its_answer)
 	ck_assert_str_eq(body_field(&a, "error"), "too_many_requests");
 	ck_assert_str_eq(body_field(&a, "error_description"), "Entra throttles: \"slow down\"");
 	ck_assert_str_eq(body_field(&a, "correlation_id"), rig.issuer.id);
-	ck_assert_str_eq(body_field(&a, "client_request_id"), "0b1f3ee0-2f0c-4b1e-9d3e-7d1a0c3c0c11");
+	ck_assert_str_eq(body_field(&a, "client_request_id"),
+			 "0b1f3ee0-2f0c-4b1e-9d3e-7d1a0c3c0c11");
 	ck_assert_str_eq(answer_header(&a, "x-ms-request-id"), rig.issuer.id);
 	say->reason = REASON_UPSTREAM_REFUSED;
 	snprintf(say->error, sizeof(say->error), "unauthorized_client");
@@ -270,8 +269,10 @@ static const struct {
 	{ "GET", TOKEN_PATH, 400, "bad_request", NULL },
 	{ "GET", TOKEN_PATH "?" QUERY "&client_id=a&client_id=b", 400, "bad_request", NULL },
 	/* newer SDKs' ways to the node's identity, and everything else about identities */
-	{ "GET", "/metadata/identity/getplatformmetadata?cred-api-version=2.0", 404, "not_found", NULL },
-	{ "POST", "/metadata/identity/issuecredential?cred-api-version=2.0", 404, "not_found", NULL },
+	{ "GET", "/metadata/identity/getplatformmetadata?cred-api-version=2.0", 404, "not_found",
+	  NULL },
+	{ "POST", "/metadata/identity/issuecredential?cred-api-version=2.0", 404, "not_found",
+	  NULL },
 	{ "GET", "/metadata/identity/info?api-version=2018-02-01", 404, "not_found", NULL },
 	{ "GET", "/metadata/identity", 404, "not_found", NULL },
 	{ "GET", "/metadata/identity/", 404, "not_found", NULL },
@@ -301,7 +302,7 @@ static const struct {
 
 START_TEST(each_route_is_answered_as_the_table_says)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	char request[1024];
 	struct answer a;
 
@@ -316,12 +317,13 @@ START_TEST(each_route_is_answered_as_the_table_says)
 		ck_assert_str_eq(rig.http.url, table[_i].url);
 		fake_http_reply(&rig.http, 200, "{}");
 	}
-	ck_assert((strcmp(table[_i].method, "HEAD") == 0 ? client_next_headless : client_next)(c, &a));
+	ck_assert((strcmp(table[_i].method, "HEAD") == 0 ? client_next_headless : client_next)(c,
+											       &a));
 	ck_assert_int_eq(a.status, table[_i].status);
 	if (table[_i].reason)
 		assert_refused(&a, table[_i].status, table[_i].reason);
 	ck_assert_uint_eq(rig.issuer.started, 0);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
@@ -331,7 +333,8 @@ START_TEST(a_405_names_the_methods_that_would_do)
 	struct answer a;
 
 	start();
-	a = ask(&rig, "POST " TOKEN_PATH "?" QUERY " HTTP/1.1\r\n" HEADERS "Content-Length: 0\r\n\r\n");
+	a = ask(&rig,
+		"POST " TOKEN_PATH "?" QUERY " HTTP/1.1\r\n" HEADERS "Content-Length: 0\r\n\r\n");
 	ck_assert_int_eq(a.status, 405);
 	ck_assert_str_eq(answer_header(&a, "Allow"), "GET");
 	a = ask(&rig, "DELETE /metadata/instance HTTP/1.1\r\n" HEADERS "\r\n");
@@ -363,7 +366,8 @@ static const char *const confused[] = {
 	"//169.254.169.254/metadata/identity/oauth2/token?" QUERY,
 	"/metadata/identity/oauth2/token#?" QUERY,
 	"/metadata/identity%3f/oauth2/token?" QUERY,
-	"/metadata/\xef\xbd\x89" "dentity/oauth2/token?" QUERY,
+	"/metadata/\xef\xbd\x89"
+	"dentity/oauth2/token?" QUERY,
 	"metadata/identity/oauth2/token?" QUERY,
 	"/metadata /identity/oauth2/token?" QUERY,
 };
@@ -390,7 +394,8 @@ START_TEST(blocked_instance_metadata_is_blocked_in_every_spelling)
 {
 	struct answer a;
 
-	rig = (struct rig){ .spec = { .metadata_header_required = true, .block_instance_metadata = true } };
+	rig = (struct rig){ .spec = { .metadata_header_required = true,
+				      .block_instance_metadata = true } };
 	rig_start(&rig);
 	a = ask_target(&rig, instance_spellings[_i]);
 	assert_refused(&a, 403, "blocked");
@@ -404,7 +409,7 @@ END_TEST
 
 START_TEST(imds_answer_is_the_pods_answer)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct answer a;
 
 	start();
@@ -432,14 +437,14 @@ START_TEST(imds_answer_is_the_pods_answer)
 	client_send(c, TOKEN_REQUEST);
 	ck_assert(client_next(c, &a));
 	ck_assert_str_eq(a.body, BODY);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(imds_being_down_is_a_503_with_retry_after)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	struct err err = { .kind = ERR_UNAVAILABLE, .msg = "Network is unreachable" };
 	struct answer a;
 
@@ -452,14 +457,14 @@ START_TEST(imds_being_down_is_a_503_with_retry_after)
 	assert_refused(&a, 503, "upstream_unavailable");
 	ck_assert_str_eq(answer_header(&a, "Retry-After"), "2");
 	ck_assert_ptr_null(strcasestr(a.body, "unreachable"));
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(a_body_that_is_too_long_is_refused)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 	static char chunk[LIMIT_FORWARD_REQUEST_BYTES + 2];
 	struct answer a;
 
@@ -476,14 +481,14 @@ START_TEST(a_body_that_is_too_long_is_refused)
 	ck_assert(client_next(c, &a));
 	assert_refused(&a, 413, "too_large");
 	ck_assert_uint_eq(rig.http.sent, 0);
-	c = client_free(c);
+	client_free(c);
 	stop();
 }
 END_TEST
 
 START_TEST(a_chunked_body_is_forwarded_whole)
 {
-	_cleanup_(client_freep) struct client *c = NULL;
+	struct client *c;
 
 	start();
 	c = client_open(&rig, rig.spec.port);
@@ -491,7 +496,7 @@ START_TEST(a_chunked_body_is_forwarded_whole)
 		       "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
 	rig_settle(&rig);
 	ck_assert_str_eq(rig.http.body, "abcde");
-	c = client_free(c);
+	client_free(c);
 	rig_settle(&rig);
 	ck_assert_uint_eq(rig.http.cancelled, 1);
 	stop();
@@ -587,8 +592,10 @@ START_TEST(probes_and_metrics_have_listeners_of_their_own)
 	(void)ask(&rig, TOKEN_REQUEST);
 	a = ask_port(&rig, rig.spec.metrics_port, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
 	ck_assert_int_eq(a.status, 200);
-	ck_assert_str_eq(answer_header(&a, "Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
-	ck_assert_ptr_nonnull(strstr(a.body, "aadpodidentity_nmi_operations_duration_seconds_count"));
+	ck_assert_str_eq(answer_header(&a, "Content-Type"),
+			 "text/plain; version=0.0.4; charset=utf-8");
+	ck_assert_ptr_nonnull(
+		strstr(a.body, "aadpodidentity_nmi_operations_duration_seconds_count"));
 	ck_assert_int_eq(refreshed, 1);
 	a = ask_port(&rig, rig.spec.metrics_port, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
 	ck_assert_int_eq(a.status, 404);
@@ -598,17 +605,17 @@ END_TEST
 
 /* counting and logging */
 
-static double operations(const char *namespace, const char *route, const char *resource,
-			 const char *status)
+static unsigned operations(const char *namespace, const char *route, const char *resource,
+			   const char *status)
 {
 	const char *values[] = { namespace, route, resource, status };
 
-	return metric_get(rig.metrics, NMI_METRIC_OPERATION, values);
+	return (unsigned)metric_get(rig.metrics, NMI_METRIC_OPERATION, values);
 }
 
-static double refusals(const char *reason)
+static unsigned refusals(const char *reason)
 {
-	return metric_get(rig.metrics, NMI_METRIC_REFUSALS, &reason);
+	return (unsigned)metric_get(rig.metrics, NMI_METRIC_REFUSALS, &reason);
 }
 
 START_TEST(answers_are_counted_by_route_and_never_by_what_a_pod_sent)
@@ -621,15 +628,15 @@ START_TEST(answers_are_counted_by_route_and_never_by_what_a_pod_sent)
 	(void)ask_target(&rig, "/metadata/..");
 	rig.issuer.answer.reason = REASON_NO_BINDING;
 	(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_double_eq(operations("shop", TOKEN_PATH, "https://vault.azure.net", "200"), 2);
-	ck_assert_double_eq(operations("", TOKEN_PATH, "", "400"), 1);
-	ck_assert_double_eq(operations("", "identity", "", "404"), 1);
-	ck_assert_double_eq(operations("", "none", "", "400"), 1);
-	ck_assert_double_eq(operations("shop", TOKEN_PATH, "", "400"), 1);
-	ck_assert_double_eq(refusals("metadata_header"), 1);
-	ck_assert_double_eq(refusals("not_found"), 1);
-	ck_assert_double_eq(refusals("bad_request"), 1);
-	ck_assert_double_eq(refusals("no_binding"), 1);
+	ck_assert_uint_eq(operations("shop", TOKEN_PATH, "https://vault.azure.net", "200"), 2);
+	ck_assert_uint_eq(operations("", TOKEN_PATH, "", "400"), 1);
+	ck_assert_uint_eq(operations("", "identity", "", "404"), 1);
+	ck_assert_uint_eq(operations("", "none", "", "400"), 1);
+	ck_assert_uint_eq(operations("shop", TOKEN_PATH, "", "400"), 1);
+	ck_assert_uint_eq(refusals("metadata_header"), 1);
+	ck_assert_uint_eq(refusals("not_found"), 1);
+	ck_assert_uint_eq(refusals("bad_request"), 1);
+	ck_assert_uint_eq(refusals("no_binding"), 1);
 	stop();
 }
 END_TEST

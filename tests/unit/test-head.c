@@ -41,20 +41,29 @@ static const struct {
 	{ "HTTP/2.0", { { "Host", "x" } }, "version" },
 	{ "http/1.1", { { "Host", "x" } }, "version" },
 	{ NULL, { { "Host", "x" } }, "version" },
-	{ "HTTP/1.1", { { "Host", "x" }, { "Content-Length", "1" }, { "Content-Length", "1" } },
+	{ "HTTP/1.1",
+	  { { "Host", "x" }, { "Content-Length", "1" }, { "Content-Length", "1" } },
 	  "Content-Length is given more than once" },
-	{ "HTTP/1.1", { { "Host", "x" }, { "Content-Length", "1" }, { "Transfer-Encoding", "chunked" } },
+	{ "HTTP/1.1",
+	  { { "Host", "x" }, { "Content-Length", "1" }, { "Transfer-Encoding", "chunked" } },
 	  "both" },
-	{ "HTTP/1.1", { { "Host", "x" }, { "Transfer-Encoding", "chunked" },
-			{ "transfer-encoding", "chunked" } }, "Transfer-Encoding is given more than once" },
-	{ "HTTP/1.1", { { "Host", "x" }, { "Transfer-Encoding", "gzip, chunked" } }, "not chunked" },
+	{ "HTTP/1.1",
+	  { { "Host", "x" },
+	    { "Transfer-Encoding", "chunked" },
+	    { "transfer-encoding", "chunked" } },
+	  "Transfer-Encoding is given more than once" },
+	{ "HTTP/1.1",
+	  { { "Host", "x" }, { "Transfer-Encoding", "gzip, chunked" } },
+	  "not chunked" },
 	{ "HTTP/1.1", { { "Host", "x" }, { "Transfer-Encoding", "identity" } }, "not chunked" },
 	{ "HTTP/1.0", { { "Transfer-Encoding", "chunked" } }, "HTTP/1.0" },
 	{ "HTTP/1.1", { { "Host", "x" }, { "Content-Length", "" } }, "empty" },
 	{ "HTTP/1.1", { { "Host", "x" }, { "Content-Length", "+1" } }, "not a number" },
 	{ "HTTP/1.1", { { "Host", "x" }, { "Content-Length", "1,1" } }, "not a number" },
 	{ "HTTP/1.1", { { "Host", "x" }, { "Content-Length", "0x1" } }, "not a number" },
-	{ "HTTP/1.1", { { "Host", "x" }, { "Content-Length", "18446744073709551616" } }, "not a number" },
+	{ "HTTP/1.1",
+	  { { "Host", "x" }, { "Content-Length", "18446744073709551616" } },
+	  "not a number" },
 	/* what folding makes of them in libmicrohttpd 0.9.75 */
 	{ "HTTP/1.1", { { "Host", "x" }, { "Content-Length0", "1" } }, "folded" },
 	{ "HTTP/1.1", { { "Host", "x" }, { "Transfer-Encodingchunked", "" } }, "folded" },
@@ -77,7 +86,8 @@ START_TEST(an_ambiguous_head_is_a_fault)
 	if (!heads[_i].fault)
 		ck_assert_msg(!h.fault, "%s", h.fault);
 	else
-		ck_assert_msg(h.fault && strstr(h.fault, heads[_i].fault), "row %d: %s", _i, h.fault);
+		ck_assert_msg(h.fault && strstr(h.fault, heads[_i].fault), "row %d: %s", _i,
+			      h.fault);
 }
 END_TEST
 

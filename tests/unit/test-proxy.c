@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "nmi/proxy.h"
-
 #include "lib/base/mem.h"
 #include "nmi/limits.h"
+#include "nmi/proxy.h"
 #include "tests/unit/fake-http.h"
 #include "tests/unit/unit.h"
 
@@ -26,6 +25,7 @@ static struct proxy *fresh(const char *base_url)
 
 static void on_done(void *ctx, const struct proxy_answer *a)
 {
+	(void)ctx;
 	done_calls++;
 	done_reason = a->reason;
 	done_status = a->status;
@@ -90,8 +90,8 @@ START_TEST(a_request_goes_to_imds_as_it_came_but_for_those_headers)
 {
 	_cleanup_(proxy_freep) struct proxy *p = fresh("http://169.254.169.254:80/");
 	const struct proxy_header headers[] = {
-		{ "Host", "169.254.169.254" }, { "Metadata", "true" },	 { "X-Own", "1" },
-		{ "Connection", "close, X-Own" }, { "X-Empty", "" }, { "Accept", "*/*" },
+		{ "Host", "169.254.169.254" },	  { "Metadata", "true" }, { "X-Own", "1" },
+		{ "Connection", "close, X-Own" }, { "X-Empty", "" },	  { "Accept", "*/*" },
 	};
 	struct proxy_request req = { .method = "POST",
 				     .target = "/metadata/scheduledevents?api-version=2020-07-01",
@@ -214,7 +214,9 @@ END_TEST
 
 UNIT_MAIN("proxy", UNIT_LOOP(headers_that_speak_for_another_hop_do_not_pass, names),
 	  UNIT(a_request_goes_to_imds_as_it_came_but_for_those_headers), UNIT(head_is_asked_as_get),
-	  UNIT(what_imds_says_is_passed_on), UNIT_LOOP(a_failure_becomes_a_reason_and_a_sentence, failures),
+	  UNIT(what_imds_says_is_passed_on),
+	  UNIT_LOOP(a_failure_becomes_a_reason_and_a_sentence, failures),
 	  UNIT_LOOP(an_odd_status_is_not_passed_on, odd_statuses),
-	  UNIT(no_more_than_the_limit_are_under_way), UNIT(a_request_that_cannot_be_sent_is_an_error),
+	  UNIT(no_more_than_the_limit_are_under_way),
+	  UNIT(a_request_that_cannot_be_sent_is_an_error),
 	  UNIT(cancelled_and_abandoned_calls_are_never_done))

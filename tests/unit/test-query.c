@@ -40,8 +40,8 @@ static const struct {
 	{ V "&resource=a%2541", "a%41", SELECTOR_NONE, "", false },
 	/* an empty selector is none; unknown parameters are ignored, other spellings of known ones too */
 	{ V "&" R "&client_id=", "https://vault.azure.net", SELECTOR_NONE, "", false },
-	{ V "&" R "&client_id=&object_id=" GUID, "https://vault.azure.net", SELECTOR_OBJECT_ID, GUID,
-	  false },
+	{ V "&" R "&client_id=&object_id=" GUID, "https://vault.azure.net", SELECTOR_OBJECT_ID,
+	  GUID, false },
 	{ V "&" R "&xms_cc=CP1&authority&=x&&msi-res-id=y", "https://vault.azure.net",
 	  SELECTOR_NONE, "", false },
 	{ V "&" R "&Client_Id=" GUID, "https://vault.azure.net", SELECTOR_NONE, "", false },
@@ -114,7 +114,8 @@ static const struct {
 
 START_TEST(a_wrong_query_is_refused_with_what_to_do_and_nothing_written)
 {
-	struct query q = { .resource = "before", .api_version = "before",
+	struct query q = { .resource = "before",
+			   .api_version = "before",
 			   .selector = { SELECTOR_OBJECT_ID, "before" } };
 	struct err err = { 0 };
 
@@ -166,7 +167,8 @@ START_TEST(the_longest_query_fits_its_store)
 	for (int i = 0; i < QUERY_PARAMS_MAX - 1; i++)
 		n += (size_t)snprintf(raw + n, sizeof(raw) - n, "%02d&", i);
 	memset(raw + n, 'x', LIMIT_TARGET_BYTES - n);
-	ck_assert_int_eq(query_parse((struct str){ raw, LIMIT_TARGET_BYTES }, &q, NULL), -ERR_INPUT);
+	ck_assert_int_eq(query_parse((struct str){ raw, LIMIT_TARGET_BYTES }, &q, NULL),
+			 -ERR_INPUT);
 	ck_assert_int_eq(query_parse((struct str){ raw, LIMIT_TARGET_BYTES + 1 }, &q, NULL),
 			 -ERR_LIMIT);
 }

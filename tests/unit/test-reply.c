@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "nmi/front/reply.h"
-
 #include "lib/base/cleanup.h"
 #include "lib/base/jval.h"
+#include "lib/base/mem.h"
+#include "nmi/front/reply.h"
 #include "tests/unit/unit.h"
 
 #define ID "11111111-2222-4333-8444-555555555555"
 
-static const int all_reasons[REASONS - 1];
-
-static enum reason reason_of(int i)
-{
-	return (enum reason)(i + 1);
-}
+static const enum reason all_reasons[] = {
+#define X(name, code, status, error, retry_after) REASON_##name,
+#include "nmi/reasons.def"
+#undef X
+};
 
 static struct jval *read_body(const struct refusal *why)
 {
@@ -38,22 +37,24 @@ static const char *field(const struct jval *doc, const char *name)
 
 /* The error codes that the SDKs' specification of the endpoint knows. */
 static const char *const spec_errors[] = {
-	"invalid_request",	"unauthorized_client", "access_denied",
-	"unsupported_response_type", "invalid_scope",	     "server_error",
-	"service_unavailable",	"bad_request",	       "forbidden",
-	"not_found",		"method_not_allowed",  "too_many_requests",
+	"invalid_request",     "unauthorized_client",
+	"access_denied",       "unsupported_response_type",
+	"invalid_scope",       "server_error",
+	"service_unavailable", "bad_request",
+	"forbidden",	       "not_found",
+	"method_not_allowed",  "too_many_requests",
 };
 
 START_TEST(every_reason_has_a_body_that_sdks_can_read)
 {
-	enum reason r = reason_of(_i);
+	enum reason r = all_reasons[_i];
 	_cleanup_(jval_freep) struct jval *doc =
 		read_body(&(struct refusal){ .reason = r, .text = "Because.", .id = ID });
 	const char *error = field(doc, "error");
 	bool known = false;
 
 	ck_assert_ptr_nonnull(error);
-	for (size_t i = 0; i < sizeof(spec_errors) / sizeof(spec_errors[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(spec_errors); i++)
 		known |= strcmp(error, spec_errors[i]) == 0;
 	ck_assert_msg(known, "%s", error);
 	ck_assert_str_eq(field(doc, "error_description"), "Because.");
@@ -68,7 +69,7 @@ END_TEST
 
 START_TEST(a_status_is_one_that_sdks_treat_rightly)
 {
-	struct refusal why = { .reason = reason_of(_i), .text = "x" };
+	struct refusal why = { .reason = all_reasons[_i], .text = "x" };
 	unsigned status = reply_status(why.reason);
 
 	/* 502 and 504 become "gateway error", and .NET does not retry 502 */
@@ -86,7 +87,7 @@ END_TEST
 
 START_TEST(a_permanent_refusal_never_has_retry_after)
 {
-	struct refusal why = { .reason = reason_of(_i), .retry_after_sec = 17 };
+	struct refusal why = { .reason = all_reasons[_i], .retry_after_sec = 17 };
 	unsigned status = reply_status(why.reason);
 
 	if (status == 429 || status == 503 || status == 410)
@@ -118,7 +119,8 @@ START_TEST(error_and_description_come_first)
 
 	body = reply_body(&(struct refusal){ .reason = REASON_NO_BINDING, .text = "t", .id = ID },
 			  NULL);
-	ck_assert_msg(strncmp(body, "{\"error\":\"invalid_request\",\"error_description\":\"t\",", 49) == 0,
+	ck_assert_msg(strncmp(body, "{\"error\":\"invalid_request\",\"error_description\":\"t\",",
+			      49) == 0,
 		      "%s", body);
 }
 END_TEST
@@ -161,9 +163,9 @@ END_TEST
 
 START_TEST(codes_are_unique)
 {
-	for (int i = 0; i < REASONS - 1; i++) {
-		for (int j = 0; j < i; j++)
-			ck_assert_str_ne(reply_code(reason_of(i)), reply_code(reason_of(j)));
+	for (size_t i = 0; i < ARRAY_SIZE(all_reasons); i++) {
+		for (size_t j = 0; j < i; j++)
+			ck_assert_str_ne(reply_code(all_reasons[i]), reply_code(all_reasons[j]));
 	}
 }
 END_TEST

@@ -120,18 +120,19 @@ static const char *const refused[] = {
 	"/metadata/identity%20/oauth2/token",
 	"/metadata/identity /oauth2/token",
 	"/metadata/identity%7f/oauth2/token",
-	"/metadata/\x69\xcc\x87" "dentity/oauth2/token",
+	("/metadata/\x69\xcc\x87"
+	 "dentity/oauth2/token"),
 	"/metadata%c0%afidentity/oauth2/token",
 	"/metadata\xc0\xafidentity/oauth2/token",
 	/* what would begin a query or a fragment later */
 	"/metadata/identity%3Fa/oauth2/token",
 	"/metadata/identity%23",
 	"/metadata/identity#/oauth2/token",
-	TOKEN "#",
+	(TOKEN "#"),
 	/* other forms of a target */
 	"http://169.254.169.254/metadata/identity/oauth2/token",
-	"HTTP://169.254.169.254" TOKEN,
-	"//169.254.169.254" TOKEN,
+	("HTTP://169.254.169.254" TOKEN),
+	("//169.254.169.254" TOKEN),
 	"169.254.169.254:80",
 	"metadata/identity/oauth2/token",
 	"?a=b",
@@ -193,17 +194,18 @@ END_TEST
 /* Every single byte, plain and escaped, inside the path: refused, or decided as it is when plain. */
 START_TEST(a_byte_and_its_escape_are_decided_alike_or_refused)
 {
-	char plain[32], escaped[32];
-	struct target a, b;
-	int ra, rb;
+	for (unsigned byte = 0; byte < 256; byte++) {
+		char plain[32], escaped[32];
+		struct target a, b;
+		int ra, rb;
 
-	snprintf(plain, sizeof(plain), "/metadata/x%cy", _i);
-	snprintf(escaped, sizeof(escaped), "/metadata/x%%%02xy", (unsigned)_i);
-	ra = target_parse((struct str){ plain, 13 }, &a, NULL);
-	rb = target_parse((struct str){ escaped, 15 }, &b, NULL);
-	if (rb == 0) {
-		ck_assert_int_eq(ra, 0);
-		ck_assert_str_eq(a.path.p, b.path.p);
+		snprintf(plain, sizeof(plain), "/metadata/x%cy", (int)byte);
+		snprintf(escaped, sizeof(escaped), "/metadata/x%%%02xy", byte);
+		ra = target_parse((struct str){ plain, 13 }, &a, NULL);
+		rb = target_parse((struct str){ escaped, 15 }, &b, NULL);
+		ck_assert_msg(rb < 0 || ra == 0, "byte %02x", byte);
+		if (rb == 0)
+			ck_assert_str_eq(a.path.p, b.path.p);
 	}
 }
 END_TEST
@@ -233,12 +235,10 @@ START_TEST(identity_and_instance_paths_are_known_in_any_case)
 }
 END_TEST
 
-static const int all_bytes[256];
-
 UNIT_MAIN("target", UNIT_LOOP(a_plain_target_becomes_its_canonical_path, taken),
 	  UNIT_LOOP(a_canonical_path_is_its_own_canonical_path, taken),
 	  UNIT_LOOP(an_ambiguous_target_is_refused_and_nothing_written, refused),
 	  UNIT(a_nul_byte_in_the_path_is_refused),
 	  UNIT(a_target_may_be_as_long_as_the_limit_and_no_longer),
-	  UNIT_LOOP(a_byte_and_its_escape_are_decided_alike_or_refused, all_bytes),
+	  UNIT(a_byte_and_its_escape_are_decided_alike_or_refused),
 	  UNIT_LOOP(identity_and_instance_paths_are_known_in_any_case, kinds))
