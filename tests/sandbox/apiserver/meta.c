@@ -58,21 +58,50 @@ const char *meta_str(const json_t *obj, const char *field)
 
 /* order */
 
+static void take_in_order(json_t *to, const json_t *from, const char *const *order)
+{
+	for (size_t i = 0; order[i]; i++) {
+		if (json_object_get(from, order[i]))
+			json_object_set(to, order[i], json_object_get(from, order[i]));
+	}
+}
+
 void meta_reorder(json_t *obj, const char *const *order)
 {
 	json_t *was = json_copy(obj), *value;
 	const char *key;
 
 	json_object_clear(obj);
-	for (size_t i = 0; order[i]; i++) {
-		if (json_object_get(was, order[i]))
-			json_object_set(obj, order[i], json_object_get(was, order[i]));
-	}
+	take_in_order(obj, was, order);
 	json_object_foreach(was, key, value)
 	{
 		if (!json_object_get(obj, key))
 			json_object_set(obj, key, value);
 	}
+	json_decref(was);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Go prints maps sorted. */
+static void sort_map(json_t *map)
+{
+	size_t n = json_object_size(map), i = 0;
+	const char **names = xcalloc(n + 1, sizeof(char *));
+	json_t *was = json_copy(map), *value;
+	const char *key;
+
+	json_object_foreach(was, key, value)
+		names[i++] = key;
+	qsort(names, n, sizeof(char *), compare_names);
+	if (n) {
+		json_object_clear(map);
+		take_in_order(map, was, names);
+	}
+	free(names);
 	json_decref(was);
 }
 
@@ -111,6 +140,8 @@ void meta_tidy(const struct kind *k, json_t *obj)
 	/* a place for what the store fills in last */
 	if (!json_object_get(meta_of(obj), "resourceVersion"))
 		json_object_set_new(meta_of(obj), "resourceVersion", json_string(""));
+	sort_map(json_object_get(meta_of(obj), "labels"));
+	sort_map(json_object_get(meta_of(obj), "annotations"));
 	meta_reorder(meta_of(obj), meta);
 	meta_reorder(obj, k->id == KIND_EVENT ? top : k->id == KIND_SECRET ? secret_top : other_top);
 }

@@ -122,7 +122,42 @@ static void default_tolerations(json_t *spec)
 	}
 }
 
-void pod_default(json_t *pod)
+static void default_status(json_t *status)
+{
+	static const char *const order[] = { "observedGeneration",
+					     "phase",
+					     "conditions",
+					     "message",
+					     "reason",
+					     "nominatedNodeName",
+					     "hostIP",
+					     "hostIPs",
+					     "podIP",
+					     "podIPs",
+					     "startTime",
+					     "initContainerStatuses",
+					     "containerStatuses",
+					     "qosClass",
+					     NULL };
+	static const char *const condition_order[] = { "type", "status", "lastProbeTime",
+						       "lastTransitionTime", NULL };
+	json_t *c;
+	size_t i;
+
+	if (!json_is_object(status))
+		return;
+	json_array_foreach(json_object_get(status, "conditions"), i, c)
+	{
+		if (!json_is_object(c))
+			continue;
+		set_default(c, "lastProbeTime", json_null());
+		set_default(c, "lastTransitionTime", json_null());
+		meta_reorder(c, condition_order);
+	}
+	meta_reorder(status, order);
+}
+
+static void default_spec(json_t *spec)
 {
 	static const char *const lists[] = { "initContainers", "containers" };
 	static const char *const order[] = { "volumes",
@@ -151,11 +186,9 @@ void pod_default(json_t *pod)
 					     "priorityClassName",
 					     "priority",
 					     NULL };
-	json_t *spec = json_object_get(pod, "spec"), *c;
+	json_t *c;
 	size_t i;
 
-	if (!json_is_object(spec))
-		return;
 	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
 		json_array_foreach(json_object_get(spec, lists[l]), i, c)
 			default_container(c);
@@ -176,6 +209,13 @@ void pod_default(json_t *pod)
 	set_default(spec, "enableServiceLinks", json_true());
 	set_default(spec, "preemptionPolicy", json_string("PreemptLowerPriority"));
 	meta_reorder(spec, order);
+}
+
+void pod_default(json_t *pod)
+{
+	if (json_is_object(json_object_get(pod, "spec")))
+		default_spec(json_object_get(pod, "spec"));
+	default_status(json_object_get(pod, "status"));
 }
 
 /* status */

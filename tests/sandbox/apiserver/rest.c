@@ -14,6 +14,7 @@
 #include "tests/sandbox/apiserver/format.h"
 #include "tests/sandbox/apiserver/meta.h"
 #include "tests/sandbox/apiserver/patch.h"
+#include "tests/sandbox/apiserver/proto.h"
 #include "tests/sandbox/apiserver/reply.h"
 #include "tests/sandbox/apiserver/request.h"
 #include "tests/sandbox/apiserver/status.h"
@@ -30,34 +31,49 @@ static bool type_is(const char *header, const char *type)
 	return n == strlen(type) && strncasecmp(header, type, n) == 0;
 }
 
-static json_t *parse_body(const struct req *req, bool yaml, const char *kind, json_t **out_problem)
+enum body { BODY_JSON, BODY_YAML, BODY_PROTO, BODY_UNKNOWN };
+
+static enum body body_type(const struct req *req)
 {
+	const char *type = req->content_type ? req->content_type : "";
+
+	return !*type || type_is(type, "application/json")	     ? BODY_JSON
+	       : type_is(type, "application/yaml")		     ? BODY_YAML
+	       : type_is(type, "application/vnd.kubernetes.protobuf") ? BODY_PROTO
+								     : BODY_UNKNOWN;
+}
+
+static json_t *parse_body(const struct req *req, enum body type, const char *kind,
+			  json_t **out_problem)
+{
+	const char *p = req->body ? req->body : "";
 	json_error_t why = { 0 };
 	struct err err = { 0 };
 	json_t *docs, *doc = NULL;
 
-	if (!yaml) {
-		doc = json_loadb(req->body ? req->body : "", req->n_body, JSON_ALLOW_NUL, &why);
-	} else {
-		docs = yaml_parse(req->body ? req->body : "", req->n_body, &err);
+	if (type == BODY_PROTO) {
+		doc = proto_decode(p, req->n_body, &err);
+	} else if (type == BODY_YAML) {
+		docs = yaml_parse(p, req->n_body, &err);
 		doc = json_incref(json_array_get(docs, 0));
 		json_decref(docs);
+	} else {
+		doc = json_loadb(p, req->n_body, JSON_ALLOW_NUL, &why);
 	}
 	if (!doc)
 		*out_problem = status_bad_request(
 			"the object provided is unrecognized (must be of type %s): couldn't get "
 			"version/kind; json parse error: %s",
-			kind, yaml ? err.msg : why.text);
+			kind, type == BODY_JSON ? why.text : err.msg);
 	return doc;
 }
 
 json_t *rest_decode(const struct req *req, const char *kind, json_t **out_problem)
 {
-	const char *type = req->content_type ? req->content_type : "application/json";
-	bool yaml = type_is(type, "application/yaml");
+	enum body type = body_type(req);
 	json_t *obj;
 
-	if (!yaml && !type_is(type, "application/json") && *type) {
+	if (type == BODY_UNKNOWN) {
 		*out_problem = status_failure(
 			415, "UnsupportedMediaType", json_object(),
 			"the body of the request was in an unknown format - accepted media types "
@@ -65,7 +81,7 @@ json_t *rest_decode(const struct req *req, const char *kind, json_t **out_proble
 			"application/vnd.kubernetes.protobuf");
 		return NULL;
 	}
-	obj = parse_body(req, yaml, kind, out_problem);
+	obj = parse_body(req, type, kind, out_problem);
 	if (obj && !json_is_object(obj)) {
 		*out_problem = status_bad_request(
 			"the object provided is unrecognized (must be of type %s): couldn't get "
@@ -437,7 +453,7 @@ static json_t *apply_patch(const struct req *req, const struct kind *k, const js
 		*out_problem = unsupported_patch(k);
 		return NULL;
 	}
-	patch = parse_body(req, false, k->name, out_problem);
+	patch = parse_body(req, BODY_JSON, k->name, out_problem);
 	if (!patch)
 		return NULL;
 	if (type_is(type, "application/json-patch+json"))

@@ -162,7 +162,8 @@ static void add_headers(struct MHD_Response *r, const struct reply *reply)
 
 	meta_new_uid(id);
 	add_header(r, "Audit-Id", id);
-	add_header(r, "Cache-Control", "no-cache, private");
+	add_header(r, "Cache-Control",
+		   reply->cache ? reply->cache : "no-cache, private");
 	add_header(r, "Content-Type", reply->type);
 	if (reply->nosniff)
 		add_header(r, "X-Content-Type-Options", "nosniff");

@@ -352,5 +352,7 @@ bool token_handle_keys(struct api *api, const struct req *req, struct reply *rep
 		answer_keys(i, req, reply);
 	else
 		return false;
+	if (reply->code == 200)
+		reply->cache = "public, max-age=3600";
 	return true;
 }
