@@ -114,7 +114,7 @@ is "the wide form has address and node" 'demo +0/1 +Running +0 +[0-9]+s +10.1.2.
 	k -n shop get pods -o wide
 is "a label is set" 'pod/demo labeled' k -n shop label pod demo tier=web
 is "selectors select" '^pod/demo' k -n shop get pods -l 'tier in (web,db),!gone' -o name
-is "or do not" '^$|No resources' k -n shop get pods -l tier=db -o name
+is "or do not" 'No resources found' k -n shop get pods -l tier=db
 is "fields select" '^pod/demo' k get pods -A --field-selector spec.nodeName=node-1 -o name
 fails "an unknown field is refused" 'field label not supported: spec.what' \
 	k get pods -A --field-selector spec.what=1
