@@ -117,7 +117,8 @@ static const struct {
 	{ false, "!" },
 	{ false, "!a=x" },
 	{ false, "a>x" },
-	{ false, "a=x," "bad!" },
+	{ false, "a=x,"
+		 "bad!" },
 	{ false, "a=0123456789012345678901234567890123456789012345678901234567890123" },
 	{ true, "x" },
 	{ true, "a=b,x" },
@@ -144,9 +145,9 @@ static const struct {
 	const char *field;
 	bool ok;
 } known[] = {
-	{ KIND_POD, "spec.nodeName", true },	{ KIND_POD, "spec.what", false },
-	{ KIND_CUSTOM, "metadata.name", true }, { KIND_CUSTOM, "spec.nodeName", false },
-	{ KIND_EVENT, "involvedObject.uid", true }, { KIND_SECRET, "type", true },
+	{ KIND_POD, "spec.nodeName", true },	      { KIND_POD, "spec.what", false },
+	{ KIND_CUSTOM, "metadata.name", true },	      { KIND_CUSTOM, "spec.nodeName", false },
+	{ KIND_EVENT, "involvedObject.uid", true },   { KIND_SECRET, "type", true },
 	{ KIND_LEASE, "spec.holderIdentity", false }, { KIND_OTHER, "metadata.namespace", true },
 };
 

@@ -106,7 +106,7 @@ struct slice {
 
 struct entry {
 	unsigned number, wire;
-	uint64_t value; /* wire type 0 */
+	uint64_t value;	    /* wire type 0 */
 	struct slice bytes; /* wire type 2 */
 };
 

@@ -37,10 +37,10 @@ static enum body body_type(const struct req *req)
 {
 	const char *type = req->content_type ? req->content_type : "";
 
-	return !*type || type_is(type, "application/json")	     ? BODY_JSON
-	       : type_is(type, "application/yaml")		     ? BODY_YAML
+	return !*type || type_is(type, "application/json")	      ? BODY_JSON
+	       : type_is(type, "application/yaml")		      ? BODY_YAML
 	       : type_is(type, "application/vnd.kubernetes.protobuf") ? BODY_PROTO
-								     : BODY_UNKNOWN;
+								      : BODY_UNKNOWN;
 }
 
 static json_t *parse_body(const struct req *req, enum body type, const char *kind,
@@ -185,8 +185,7 @@ static json_t *judge_unknown(const struct req *req, const struct kind *k, const 
 					  mode);
 	if (!json_array_size(unknown) || strcmp(mode, "Ignore") == 0)
 		return NULL;
-	json_array_foreach(unknown, i, path)
-	{
+	json_array_foreach (unknown, i, path) {
 		char *more = xasprintf("%s%sunknown field \"%s\"", all, i ? ", " : "",
 				       json_string_value(path));
 
@@ -226,18 +225,15 @@ static void after_create(struct api *api, const struct kind *k, const json_t *ob
 	if (k->id != KIND_NAMESPACE)
 		return;
 	sk = kinds_find_id(&api->kinds, KIND_SERVICE_ACCOUNT);
-	json_decref(rest_create_object(
-		api, sk,
-		json_pack("{s:{s:s, s:s}}", "metadata", "name", "default", "namespace",
-			  meta_str(obj, "name"))));
+	json_decref(rest_create_object(api, sk,
+				       json_pack("{s:{s:s, s:s}}", "metadata", "name", "default",
+						 "namespace", meta_str(obj, "name"))));
 }
 
 /* Admitted already. NULL, with a Status, if it is there. */
-static struct version *store_new(struct api *api, struct kind *k, json_t *obj,
-				 json_t **out_problem)
+static struct version *store_new(struct api *api, struct kind *k, json_t *obj, json_t **out_problem)
 {
-	_cleanup_free_ char *key =
-		kind_key(k, meta_str(obj, "namespace"), meta_str(obj, "name"));
+	_cleanup_free_ char *key = kind_key(k, meta_str(obj, "namespace"), meta_str(obj, "name"));
 	struct version *v;
 
 	if (coll_find(&k->coll, key)) {
@@ -270,7 +266,8 @@ static json_t *check_scope(const struct target *t, const json_t *obj)
 		return status_bad_request("the namespace of the provided object does not match the "
 					  "namespace sent on the request");
 	if (json_string_length(json_object_get(meta_of(obj), "resourceVersion")))
-		return status_internal("resourceVersion should not be set on objects to be created");
+		return status_internal(
+			"resourceVersion should not be set on objects to be created");
 	return NULL;
 }
 
@@ -431,8 +428,14 @@ void rest_update(struct api *api, const struct req *req, const struct target *t,
 
 /* patch */
 
-static json_t *unsupported_patch(const struct kind *k)
+static json_t *check_patch_type(const struct req *req, const struct kind *k)
 {
+	const char *type = req->content_type ? req->content_type : "";
+
+	if (type_is(type, "application/merge-patch+json") ||
+	    type_is(type, "application/json-patch+json") ||
+	    (k->id != KIND_CUSTOM && type_is(type, "application/strategic-merge-patch+json")))
+		return NULL;
 	return status_failure(
 		415, "UnsupportedMediaType", json_object(),
 		"the body of the request was in an unknown format - accepted media types include: "
@@ -447,12 +450,6 @@ static json_t *apply_patch(const struct req *req, const struct kind *k, const js
 	const char *type = req->content_type ? req->content_type : "";
 	json_t *patch, *shared = NULL, *out;
 
-	if (!type_is(type, "application/merge-patch+json") &&
-	    !type_is(type, "application/json-patch+json") &&
-	    (k->id == KIND_CUSTOM || !type_is(type, "application/strategic-merge-patch+json"))) {
-		*out_problem = unsupported_patch(k);
-		return NULL;
-	}
 	patch = parse_body(req, BODY_JSON, k->name, out_problem);
 	if (!patch)
 		return NULL;
@@ -472,15 +469,16 @@ static json_t *apply_patch(const struct req *req, const struct kind *k, const js
 	return out;
 }
 
-void rest_patch(struct api *api, const struct req *req, const struct target *t,
-		struct reply *reply)
+void rest_patch(struct api *api, const struct req *req, const struct target *t, struct reply *reply)
 {
 	_cleanup_free_ char *key = kind_key(t->kind, t->ns, t->name);
 	struct version *old = coll_find(&t->kind->coll, key);
-	json_t *problem = NULL, *obj = NULL;
+	json_t *problem = check_patch_type(req, t->kind), *obj = NULL;
 
-	if (!old) {
-		reply_status_take(reply, status_not_found(t->kind, t->name));
+	if (!problem && !old)
+		problem = status_not_found(t->kind, t->name);
+	if (problem) {
+		reply_status_take(reply, problem);
 		return;
 	}
 	obj = apply_patch(req, t->kind, version_json(old), &problem);
@@ -502,7 +500,8 @@ void rest_bind(struct api *api, const struct req *req, const struct target *t, s
 	_cleanup_free_ char *key = kind_key(t->kind, t->ns, t->name);
 	struct version *old = coll_find(&t->kind->coll, key);
 	json_t *problem = NULL, *body = rest_decode(req, "Binding", &problem), *pod;
-	const char *node = json_string_value(json_object_get(json_object_get(body, "target"), "name"));
+	const char *node =
+		json_string_value(json_object_get(json_object_get(body, "target"), "name"));
 	const char *now;
 
 	if (body && !old)
@@ -517,9 +516,10 @@ void rest_bind(struct api *api, const struct req *req, const struct target *t, s
 	now = json_string_value(
 		json_object_get(json_object_get(version_json(old), "spec"), "nodeName"));
 	if (now && *now) {
-		reply_status_take(reply, status_conflict(t->kind, t->name,
-							 "pod %s is already assigned to node \"%s\"",
-							 t->name, now));
+		reply_status_take(reply,
+				  status_conflict(t->kind, t->name,
+						  "pod %s is already assigned to node \"%s\"",
+						  t->name, now));
 		json_decref(body);
 		return;
 	}
