@@ -8,21 +8,24 @@
 
 #include <string.h>
 
+/* Without an err, err_wrap() cannot know the kind. */
+static int over_limit(const struct frames *f, struct err *err)
+{
+	return err_set(err, ERR_LIMIT, "line of a stream: more than %zu bytes", f->line_max);
+}
+
 static int deliver(struct frames *f, const char *p, size_t n, frames_line_fn *fn, void *ctx,
 		   struct err *err)
 {
 	_cleanup_free_ char *whole = NULL;
-	int r;
 
 	if (f->part.n) {
-		r = buf_append(&f->part, p, n, f->line_max, err);
-		if (r < 0)
-			return err_wrap(err, "line of a stream");
+		if (buf_append(&f->part, p, n, f->line_max, NULL) < 0)
+			return over_limit(f, err);
 		/* taken out first: the callback may reset us */
 		p = whole = buf_steal(&f->part, &n);
 	} else if (n > f->line_max) {
-		return err_set(err, ERR_LIMIT, "line of a stream: more than %zu bytes",
-			       f->line_max);
+		return over_limit(f, err);
 	}
 	return n ? fn(ctx, p, n) : 0;
 }
@@ -42,8 +45,9 @@ int frames_push(struct frames *f, const char *p, size_t n, frames_line_fn *fn, v
 		p = nl + 1;
 		n -= len + 1;
 	}
-	r = n ? buf_append(&f->part, p, n, f->line_max, err) : 0;
-	return r < 0 ? err_wrap(err, "line of a stream") : 0;
+	if (n && buf_append(&f->part, p, n, f->line_max, NULL) < 0)
+		return over_limit(f, err);
+	return 0;
 }
 
 size_t frames_pending(const struct frames *f)

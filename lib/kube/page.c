@@ -99,8 +99,10 @@ static int read_metadata(struct page *page, struct str text, struct err *err)
 		{ "continue", JVAL_STR, JVAL_MAY, &more },
 	};
 
-	if (!doc || jval_read(doc, fields, ARRAY_SIZE(fields), JVAL_CASE_EXACT, err) < 0)
-		return err_wrap(err, "metadata");
+	if (!doc || jval_read(doc, fields, ARRAY_SIZE(fields), JVAL_CASE_EXACT, err) < 0) {
+		(void)err_wrap(err, "metadata");
+		return -ERR_INPUT;
+	}
 	if (!*version)
 		return err_set(err, ERR_INPUT, "metadata.resourceVersion is empty");
 	page->version = xstrdup(version);
@@ -145,7 +147,7 @@ int page_parse(struct page *out, const char *p, size_t n, struct err *err)
 				       n - s.n);
 		r = read_member(&page, key, value, err);
 		if (r < 0)
-			return err_wrap(err, "list");
+			return r;
 	}
 	if (!closed && !take(&s, '}'))
 		return err_set(err, ERR_INPUT, "not a list: malformed at byte %zu", n - s.n);

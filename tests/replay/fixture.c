@@ -31,8 +31,8 @@ const char *recording(const char *name, size_t *out_n)
 	for (i = 0; cache[i].name[0] && strcmp(cache[i].name, name) != 0; i++)
 		;
 	if (!cache[i].name[0]) {
-		_cleanup_free_ char *path =
-			xasprintf("%s/%s.response", dir ? dir : "tests/replay/recordings", name);
+		_cleanup_free_ char *path = xasprintf("%s/%s.response",
+						      dir ? dir : "tests/replay/recordings", name);
 
 		f = fopen(path, "re");
 		if (!f)

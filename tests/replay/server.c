@@ -134,7 +134,8 @@ static void on_accept(struct loop_fd *f, uint32_t events)
 
 	if (fd < 0)
 		return;
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* fails on a unix socket */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+			 sizeof(on)); /* fails on a unix socket */
 	c = xnew(struct server_conn);
 	c->server = s;
 	s->accepted++;
@@ -146,7 +147,8 @@ static void on_accept(struct loop_fd *f, uint32_t events)
 struct server *server_new(struct loop *l, const char *unix_path, server_fn *fn, void *ctx,
 			  struct err *err)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	socklen_t len = sizeof(in);
 	struct server *s = xnew(struct server);
@@ -179,7 +181,7 @@ struct server *server_free(struct server *s)
 	if (!s)
 		return NULL;
 	DL_FOREACH_SAFE(s->conns, c, next)
-		conn_free(c);
+	conn_free(c);
 	loop_fd_del(&s->source);
 	if (s->fd >= 0)
 		close(s->fd);

@@ -18,8 +18,7 @@
 	"HTTP/1.1 " status "\r\nContent-Type: application/json\r\n"                                \
 	"Transfer-Encoding: chunked\r\n\r\n"
 /* A complete answer of a status and a body without need of a length. */
-#define SHORT(status, extra)                                                                       \
-	"HTTP/1.1 " status "\r\n" extra "Content-Length: 0\r\n\r\n"
+#define SHORT(status, extra) "HTTP/1.1 " status "\r\n" extra "Content-Length: 0\r\n\r\n"
 
 static struct fixture f;
 
@@ -36,11 +35,10 @@ static void play(const struct step *steps, size_t n, const char *path, bool opti
 
 /* whole runs of recordings: what is asked, and what the consumer then holds */
 
-#define STREAM	"sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
-#define STREAM1 "GET " PODS "?watch=1&" STREAM "&timeoutSeconds="
-#define PAGE1	"GET " PODS "?limit=500&fieldSelector=spec.nodeName%3Dnode-1 "
-#define WATCH_(rv)                                                                                 \
-	"?watch=1&allowWatchBookmarks=true&resourceVersion=" rv "&timeoutSeconds="
+#define STREAM	      "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+#define STREAM1	      "GET " PODS "?watch=1&" STREAM "&timeoutSeconds="
+#define PAGE1	      "GET " PODS "?limit=500&fieldSelector=spec.nodeName%3Dnode-1 "
+#define WATCH_(rv)    "?watch=1&allowWatchBookmarks=true&resourceVersion=" rv "&timeoutSeconds="
 #define UNPROCESSABLE SHORT("422 Unprocessable Entity", "")
 
 static const struct run {
@@ -60,7 +58,8 @@ static const struct run {
 	{ "the stream ends cleanly: the watch goes on from the bookmark's version",
 	  PODS,
 	  "my-app/demo@247 my-app/multi@244",
-	  { { STREAM1, "pods-watch-initial-events" }, { WATCH_("261"), "pods-watch-from-0", .open = true } },
+	  { { STREAM1, "pods-watch-initial-events" },
+	    { WATCH_("261"), "pods-watch-from-0", .open = true } },
 	  REFLECTOR_SYNCED,
 	  1 },
 	{ "streaming refused: a paged list, then a watch with a modification and a deletion",
@@ -135,9 +134,12 @@ static const struct run {
 	    { WATCH_("263"), .text = HEAD("200 OK") } },
 	  REFLECTOR_SYNCED,
 	  2 },
-	{ "bindings", IDENTITIES, "my-app/multi-1@238 my-app/multi-2@239 my-app/my-pod-identity-binding@237",
+	{ "bindings",
+	  IDENTITIES,
+	  "my-app/multi-1@238 my-app/multi-2@239 my-app/my-pod-identity-binding@237",
 	  { { STREAM, .text = UNPROCESSABLE }, { "limit=500", "azureidentitybindings-list" } },
-	  REFLECTOR_SYNCED, 1 },
+	  REFLECTOR_SYNCED,
+	  1 },
 	{ "an empty list is a whole",
 	  IDENTITIES,
 	  "",
@@ -225,44 +227,29 @@ static const struct {
 	size_t n_after;
 	const char *objects;
 } cuts[] = {
-	{ "pods-watch-initial-events",
-	  PODS,
-	  .after = { { NULL, "pods-watch-initial-events", .open = true } },
-	  .n_after = 1,
+	{ "pods-watch-initial-events", PODS,
+	  .after = { { NULL, "pods-watch-initial-events", .open = true } }, .n_after = 1,
 	  .objects = "my-app/demo@247 my-app/multi@244" },
-	{ "pods-list",
-	  PODS,
-	  .before = { { STREAM, .text = UNPROCESSABLE, .cut = SIZE_MAX } },
+	{ "pods-list", PODS, .before = { { STREAM, .text = UNPROCESSABLE, .cut = SIZE_MAX } },
 	  .n_before = 1,
 	  .after = { { PAGE1, "pods-list" }, { WATCH_("233"), .text = HEAD("200 OK") } },
-	  .n_after = 2,
-	  .objects = "default/done@231 my-app/demo@227 my-app/multi@229" },
-	{ "pods-list-paged-2",
-	  PODS,
+	  .n_after = 2, .objects = "default/done@231 my-app/demo@227 my-app/multi@229" },
+	{ "pods-list-paged-2", PODS,
 	  .before = { { STREAM, .text = UNPROCESSABLE },
 		      { PAGE1, "pods-list-paged-1", .cut = SIZE_MAX } },
 	  .n_before = 2,
 	  .after = { { PAGE1, "pods-list" }, { WATCH_("233"), .text = HEAD("200 OK") } },
-	  .n_after = 2,
-	  .objects = "default/done@231 my-app/demo@227 my-app/multi@229" },
-	{ "watch-too-old",
-	  PODS,
-	  .before = { { STREAM, "pods-watch-initial-events", .cut = SIZE_MAX } },
-	  .n_before = 1,
-	  .after = { { NULL, "pods-watch-initial-events", .open = true } },
-	  .n_after = 1,
+	  .n_after = 2, .objects = "default/done@231 my-app/demo@227 my-app/multi@229" },
+	{ "watch-too-old", PODS,
+	  .before = { { STREAM, "pods-watch-initial-events", .cut = SIZE_MAX } }, .n_before = 1,
+	  .after = { { NULL, "pods-watch-initial-events", .open = true } }, .n_after = 1,
 	  .objects = "my-app/demo@247 my-app/multi@244" },
-	{ "list-continue-expired",
-	  PODS,
-	  .after = { { STREAM, "pods-watch-initial-events", .open = true } },
-	  .n_after = 1,
+	{ "list-continue-expired", PODS,
+	  .after = { { STREAM, "pods-watch-initial-events", .open = true } }, .n_after = 1,
 	  .objects = "my-app/demo@247 my-app/multi@244" },
-	{ "azureassignedidentities-list",
-	  IDENTITIES,
-	  .before = { { STREAM, .text = UNPROCESSABLE, .cut = SIZE_MAX } },
-	  .n_before = 1,
-	  .after = { { "limit=500", "azureidentities-list" } },
-	  .n_after = 1,
+	{ "azureassignedidentities-list", IDENTITIES,
+	  .before = { { STREAM, .text = UNPROCESSABLE, .cut = SIZE_MAX } }, .n_before = 1,
+	  .after = { { "limit=500", "azureidentities-list" } }, .n_after = 1,
 	  .objects = "my-app/my-pod-identity@235 my-app/sp-secret@236" },
 };
 
@@ -315,7 +302,8 @@ START_TEST(a_cut_watch_resumes_at_the_last_whole_line)
 		/* the version of the last line that ends before the cut */
 		for (const char *line = all; (end = memchr(line, '\n', (size_t)(all + cut - line)));
 		     line = end + 1) {
-			const char *v = memmem(line, (size_t)(end - line), "\"resourceVersion\":\"", 19);
+			const char *v = memmem(line, (size_t)(end - line), "\"resourceVersion\":\"",
+					       19);
 
 			if (v)
 				version = v + 19;
@@ -457,10 +445,9 @@ END_TEST
 
 START_TEST(the_server_says_how_long_to_wait)
 {
-	const struct step steps[] = {
-		{ STREAM, .text = SHORT("429 Too Many Requests", "Retry-After: 20\r\n") },
-		{ STREAM, .text = stream(INITIAL_END("2"), false) }
-	};
+	const struct step steps[] = { { STREAM, .text = SHORT("429 Too Many Requests",
+							      "Retry-After: 20\r\n") },
+				      { STREAM, .text = stream(INITIAL_END("2"), false) } };
 
 	fixture_init(&f, steps, ARRAY_SIZE(steps));
 	fixture_start(&f, PODS, false);
@@ -482,7 +469,8 @@ START_TEST(a_line_that_is_no_event_is_not_delivered)
 		"{\"type\":\"ADDED\",\"object\":[]}\n",
 		"[]\n",
 		" \n",
-		"{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"\xff\",\"resourceVersion\":\"1\"}}}\n",
+		"{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"\xff\","
+		"\"resourceVersion\":\"1\"}}}\n",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		_cleanup_free_ char *lines = xasprintf("%s%s", MODIFIED("a", "8"), bad[i]);
@@ -549,8 +537,10 @@ END_TEST
 START_TEST(an_event_of_a_newer_server_is_skipped)
 {
 	const struct step steps[] = {
-		{ STREAM, .text = stream(INITIAL_END("7") "{\"type\":\"NEW\",\"object\":{}}\n"
-					 ADDED("a", "8"), false) }
+		{ STREAM,
+		  .text = stream(INITIAL_END("7") "{\"type\":\"NEW\",\"object\":{}}\n" ADDED("a",
+											     "8"),
+				 false) }
 	};
 
 	PLAY(steps, PODS);
@@ -562,9 +552,9 @@ END_TEST
 
 START_TEST(an_older_version_is_applied_all_the_same)
 {
-	const struct step steps[] = {
-		{ STREAM, .text = stream(ADDED("a", "9") INITIAL_END("9") MODIFIED("a", "3"), false) }
-	};
+	const struct step steps[] = { { STREAM, .text = stream(ADDED("a", "9") INITIAL_END("9")
+								       MODIFIED("a", "3"),
+							       false) } };
 
 	PLAY(steps, PODS);
 	ck_assert_str_eq(fixture_objects(&f), "/a@3");
@@ -574,10 +564,9 @@ END_TEST
 
 START_TEST(a_bookmark_moves_the_version_that_a_watch_resumes_at)
 {
-	const struct step steps[] = {
-		{ STREAM, .text = stream(INITIAL_END("7") BOOKMARK("70"), true) },
-		{ WATCH_("70"), .text = HEAD("200 OK") }
-	};
+	const struct step steps[] = { { STREAM,
+					.text = stream(INITIAL_END("7") BOOKMARK("70"), true) },
+				      { WATCH_("70"), .text = HEAD("200 OK") } };
 
 	PLAY(steps, PODS);
 	ck_assert_uint_eq(reflector_status(f.reflector)->restarts, 0);
@@ -669,12 +658,11 @@ END_TEST
 
 START_TEST(one_404_does_not_take_away_what_was_there_but_three_do)
 {
-	const struct step steps[] = {
-		{ STREAM, .text = stream(ADDED("a", "5") INITIAL_END("7"), true) },
-		{ WATCH_("7"), "unknown-crd" },
-		{ STREAM, "unknown-crd" },
-		{ STREAM, "unknown-crd" }
-	};
+	const struct step steps[] = { { STREAM,
+					.text = stream(ADDED("a", "5") INITIAL_END("7"), true) },
+				      { WATCH_("7"), "unknown-crd" },
+				      { STREAM, "unknown-crd" },
+				      { STREAM, "unknown-crd" } };
 
 	fixture_init(&f, steps, ARRAY_SIZE(steps));
 	fixture_start(&f, IDENTITIES, true);
@@ -701,7 +689,10 @@ static const struct {
 	  IDENTITIES,
 	  403,
 	  { "apiGroups [\"aadpodidentity.k8s.io\"]", "resources [\"azureidentities\"]" } },
-	{ "unknown-crd", PODS, 404, { "things: GET /api/v1/pods: HTTP 404", "404 page not found" } },
+	{ "unknown-crd",
+	  PODS,
+	  404,
+	  { "things: GET /api/v1/pods: HTTP 404", "404 page not found" } },
 	{ "unauthorized", PODS, 401, { "does not accept the agent's token or certificate" } },
 };
 
@@ -753,7 +744,8 @@ START_TEST(it_may_be_freed_from_its_own_callbacks)
 {
 	const struct reflector_spec spec = { .name = "things", .path = PODS };
 	const struct step streaming[] = { { STREAM, .text = stream(ADDED("a", "5") DELETED("a", "6")
-								   INITIAL_END("7"), false) } };
+									   INITIAL_END("7"),
+								   false) } };
 	const struct step paged[] = { { STREAM, .text = UNPROCESSABLE },
 				      { "limit=500", .text = list_of(ITEM("a", "5"), "7") },
 				      { WATCH_("7"), .text = stream(DELETED("a", "6"), false) } };
