@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Asks for tokens without a pause, until SIGTERM; then prints what came, "status count" a line.
+"""Asks for tokens again and again, until SIGTERM; then prints what came, "status count" a line.
 
   asker.py [--fresh] TARGET
 
@@ -46,6 +46,7 @@ while running:
     seen[ask(n)] += 1
     slowest = max(slowest, time.monotonic() - t)
     n += 1
+    time.sleep(0.002)
 for status in sorted(seen):
     print(status, seen[status])
 print(f"slowest {slowest * 1000:.0f}")

@@ -8,8 +8,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 e2e_begin flush
 
 asking() { # POD TARGET: in the background
-	sb_exec "$1" python3 "$e2e_here/asker.py" "$2" >"$SB_DIR/asked.$1" &
-	askers+=($!)
+	sb_spawn "$1" nice -n 5 python3 "$e2e_here/asker.py" "$2" >"$SB_DIR/asked.$1"
+	askers+=("$SB_SPAWNED")
 }
 
 answered() { # what came, of all pods
@@ -81,10 +81,10 @@ sb_exec web python3 - <<-'END' >"$SB_DIR/old" 2>&1 &
 	import socket, time
 	s = socket.create_connection(("169.254.169.254", 80), timeout=20)
 	ask = b"GET /metadata/versions HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n\r\n"
-	s.sendall(ask); print(s.recv(100)[:12], flush=True)
+	s.sendall(ask); print(s.recv(65536)[:12], flush=True)
 	time.sleep(4)
 	try:
-	    s.sendall(ask); print(s.recv(100)[:12], flush=True)
+	    s.sendall(ask); print(s.recv(65536)[:12] or "closed", flush=True)
 	except OSError as e:
 	    print("ended", flush=True)
 END

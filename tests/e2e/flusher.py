@@ -7,6 +7,7 @@
 Run in the node's namespace. The kernel itself is asked: its nf_tables notifications say when table
 `nmi` went and when it was there again. Prints "rounds R back B p50 MS p99 MS max MS".
 """
+import math
 import select
 import socket
 import struct
@@ -70,8 +71,11 @@ def main():
             took.append(ms)
         time.sleep(0.03)
     took.sort()
-    pick = lambda q: took[min(len(took) - 1, int(len(took) * q))] if took else float("nan")
-    print(f"rounds {rounds} back {len(took)} p50 {pick(0.5):.2f} p99 {pick(0.99):.2f} max {pick(1):.2f}")
+
+    def rank(q):  # the nearest rank
+        return took[max(0, math.ceil(len(took) * q) - 1)] if took else float("nan")
+
+    print(f"rounds {rounds} back {len(took)} p50 {rank(0.5):.2f} p99 {rank(0.99):.2f} max {rank(1):.2f}")
 
 
 main()

@@ -51,8 +51,8 @@ is 'none was throttled' "$(stat 'd["throttled"]')" 0
 
 # one pod asks without end, another is served all the same
 sb_imds latency area=token msec=50 >/dev/null
-sb_exec w1 python3 "$e2e_here/herd.py" 200 "$SB_ASK&bypass_cache=true" >"$SB_DIR/greedy" 2>&1 &
-greedy=$!
+sb_spawn w1 python3 "$e2e_here/herd.py" 200 "$SB_ASK&bypass_cache=true" >"$SB_DIR/greedy" 2>&1
+greedy=$SB_SPAWNED
 sleep 0.3
 t=$EPOCHREALTIME
 gives 'a greedy pod does not keep another from its token' "$SB_BILLING" billing "$SB_ASK"

@@ -366,6 +366,11 @@ sb_exec() { # POD COMMAND...
 	sb_in "$(sb_pod_ns "$pod")" "$@"
 }
 
+sb_spawn() { # POD COMMAND...: in the background; its pid is in SB_SPAWNED
+	nsenter --net="/run/netns/$(sb_pod_ns "$1")" -- "${@:2}" &
+	SB_SPAWNED=$!
+}
+
 sb_kubectl() {
 	sb_in "$SB_NODE" env HOME="$SB_DIR" kubectl --kubeconfig "$SB_KUBECONFIG" "$@"
 }
@@ -432,9 +437,10 @@ SB_ASK="$SB_TOKEN?api-version=2018-02-01&resource=$SB_ARM"
 # One request from a pod, with the header Metadata unless CURL-ARGUMENTs say otherwise. Sets
 # SB_STATUS (000: no answer), SB_BODY, SB_HEAD and SB_MSEC.
 sb_ask() { # POD TARGET [CURL-ARGUMENT...]
-	local ns
+	local ns header=(-H 'Metadata: true')
 	ns=$(sb_pod_ns "$1")
-	sb_ask_from "$ns" "$2" -H 'Metadata: true' "${@:3}"
+	[[ " ${*:3}" != *' Metadata:'* ]] || header=()
+	sb_ask_from "$ns" "$2" ${header[@]+"${header[@]}"} "${@:3}"
 }
 
 sb_ask_from() { # NAMESPACE TARGET [CURL-ARGUMENT...]
