@@ -110,10 +110,11 @@ is 'the port of the agent is closed to those who come directly' "$out" 000
 # each is met with a resource of its own, and throttling, which concerns all, comes last.
 fresh() { printf '%s?api-version=2018-02-01&resource=https://%s.example.com' "$SB_TOKEN" "$1"; }
 fails() { # SENTENCE STATUS REGEX FAULT...
-	sb_imds fault area=token times=1 "${@:4}" >/dev/null
+	sb_imds fault area=token "${@:4}" >/dev/null
 	refuses "$1" "$2" "$3" web "$(fresh "${4//[^a-z0-9]/}")"
 	sb_imds clear >/dev/null
 }
+# each until cleared: on a connection that is kept, one failure alone is tried again unseen
 fails 'IMDS fails' 503 service_unavailable status=500
 fails 'IMDS is out of order' 503 service_unavailable status=503
 fails 'IMDS closes' 503 service_unavailable kind=close

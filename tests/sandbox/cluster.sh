@@ -19,6 +19,8 @@
 #
 # shellcheck disable=SC2034 # variables that are for whoever sources this
 
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's own tools first
+
 sb_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 sb_root=$(cd "$sb_here/../.." && pwd)
 
