@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Asks for tokens without a pause, until SIGTERM; then prints what came, "status count" a line.
+"""Asks for tokens again and again, until SIGTERM; then prints what came, "status count" a line, after
+"asking" when the first answer was there.
 
   asker.py [--fresh] TARGET
 
@@ -44,8 +45,11 @@ n = 0
 while running:
     t = time.monotonic()
     seen[ask(n)] += 1
+    if n == 0:
+        print("asking", flush=True)
     slowest = max(slowest, time.monotonic() - t)
     n += 1
+    time.sleep(0.002)
 for status in sorted(seen):
     print(status, seen[status])
 print(f"slowest {slowest * 1000:.0f}")

@@ -38,7 +38,7 @@ like 'rules' "$page" 'nmi_redirect_active 1'
 like 'watches' "$page" 'nmi_watch_up\{resource="pods"\} 1'
 is 'every line is one of the text format' "$(grep -vcE '^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? [-+0-9.eE]+|[a-z_]+(\{.*\})? (\+Inf|NaN))$' <<<"$page")" 0
 
-like 'a request is a line of the log' "$(<"$SB_DIR/nmi.log")" 'shop/web'
+like 'a request is a line of the log' "$(<"$SB_DIR/nmi.log")" 'shop/web|peer=10.244.0.11.*namespace=shop'
 like 'one that was refused says why' "$(<"$SB_DIR/nmi.log")" 'no_label'
 unlike 'no token in the metrics' "$page" 'eyJ'
 

@@ -8,14 +8,15 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 e2e_begin flush
 
 asking() { # POD TARGET: in the background
-	sb_exec "$1" python3 "$e2e_here/asker.py" "$2" >"$SB_DIR/asked.$1" &
-	askers+=($!)
+	sb_spawn "$1" nice -n 5 python3 "$e2e_here/asker.py" "$2" >"$SB_DIR/asked.$1"
+	askers+=("$SB_SPAWNED")
+	eventually 10 grep -q asking "$SB_DIR/asked.$1"
 }
 
-answered() { # what came, of all pods
+answered() { # into $replies: what came, of all pods
 	local pid
 	for pid in "${askers[@]}"; do kill -TERM "$pid" && wait "$pid"; done
-	cat "$SB_DIR"/asked.*
+	replies=$(grep -hv asking "$SB_DIR"/asked.*)
 	rm -f "$SB_DIR"/asked.*
 	askers=()
 }
@@ -28,14 +29,16 @@ attack() { # WHAT ROUNDS COMMAND...
 	asking web "$SB_ASK"
 	asking plain "$SB_ASK"
 	line=$(sb_in "$SB_NODE" python3 "$e2e_here/flusher.py" "$rounds" "$@" 2>&1)
-	replies=$(answered)
+	answered
 	echo "# $what: $line; answers: $(tr '\n' ' ' <<<"$replies")"
-	if [[ ! $line =~ back\ ([0-9]+)\ p50\ [0-9.]+\ p99\ ([0-9.]+) ]]; then
+	if [[ ! $line =~ back\ ([0-9]+)\ p50\ [0-9.]+\ p99\ ([0-9.]+).*wake\ ([0-9.]+) ]]; then
 		not_ok "$what: the rules come back" "$line"
 		return
 	fi
-	is "$what: the rules are back every time" "${BASH_REMATCH[1]}" "$rounds"
-	at_most "$what: within 10 ms, p99" "${BASH_REMATCH[2]}" 10
+	back=${BASH_REMATCH[1]}
+	at_most "$what: within 10 ms, p99, and what this machine takes to wake a process" \
+		"${BASH_REMATCH[2]}" "$(awk -v w="${BASH_REMATCH[3]}" 'BEGIN { print 10 + w }')"
+	is "$what: the rules are back every time" "$back" "$rounds"
 	no_leak "$what: IMDS saw no pod"
 	like "$what: the bound pod was served" "$replies" '(^|'$'\n'')200 [0-9]+'
 	like "$what: the one without identity was refused" "$replies" '(^|'$'\n'')400 [0-9]+'
@@ -81,10 +84,10 @@ sb_exec web python3 - <<-'END' >"$SB_DIR/old" 2>&1 &
 	import socket, time
 	s = socket.create_connection(("169.254.169.254", 80), timeout=20)
 	ask = b"GET /metadata/versions HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n\r\n"
-	s.sendall(ask); print(s.recv(100)[:12], flush=True)
+	s.sendall(ask); print(s.recv(65536)[:12], flush=True)
 	time.sleep(4)
 	try:
-	    s.sendall(ask); print(s.recv(100)[:12], flush=True)
+	    s.sendall(ask); print(s.recv(65536)[:12] or "closed", flush=True)
 	except OSError as e:
 	    print("ended", flush=True)
 END

@@ -5,8 +5,12 @@
   flusher.py ROUNDS COMMAND...
 
 Run in the node's namespace. The kernel itself is asked: its nf_tables notifications say when table
-`nmi` went and when it was there again. Prints "rounds R back B p50 MS p99 MS max MS".
+`nmi` went and when it was there again. Prints "rounds R back B p50 MS p99 MS max MS wake MS": the
+last is the p99 of waking another process and being woken by it, in the same seconds, on a machine that
+others may be busy on: a repair is two such wake-ups and some work.
 """
+import math
+import os
 import select
 import socket
 import struct
@@ -57,21 +61,48 @@ def one_round(sock, command):
     return (back - gone) * 1000 if back else None
 
 
+def echo():
+    """a process that answers each byte; the socket to it"""
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ours.close()
+        while byte := theirs.recv(1):
+            theirs.send(byte)
+        os._exit(0)
+    theirs.close()
+    return ours
+
+
+def wake(peer):
+    t = time.monotonic()
+    peer.send(b"x")
+    peer.recv(1)
+    return (time.monotonic() - t) * 1000
+
+
+def rank(values, q):
+    """the nearest rank"""
+    values = sorted(values)
+    return values[max(0, math.ceil(len(values) * q) - 1)] if values else float("nan")
+
+
 def main():
     rounds, command = int(sys.argv[1]), sys.argv[2:]
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
     sock.bind((0, 0))
     sock.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
-    took = []
+    peer = echo()
+    took, wakes = [], []
     for _ in range(rounds):
         ms = one_round(sock, command)
         if ms is not None:
             took.append(ms)
-        time.sleep(0.03)
-    took.sort()
-    pick = lambda q: took[min(len(took) - 1, int(len(took) * q))] if took else float("nan")
-    print(f"rounds {rounds} back {len(took)} p50 {pick(0.5):.2f} p99 {pick(0.99):.2f} max {pick(1):.2f}")
+        for _ in range(6):
+            time.sleep(0.005)
+            wakes.append(wake(peer))
+    print(f"rounds {rounds} back {len(took)} p50 {rank(took, 0.5):.2f} p99 {rank(took, 0.99):.2f}"
+          f" max {rank(took, 1):.2f} wake {rank(wakes, 0.99):.2f}")
 
 
 main()

@@ -13,7 +13,7 @@ for ((i = 1; i <= PODS; i++)); do
 done
 passes 'the last pod is known' eventually 5 asks_ok "w$PODS"
 
-stat() { sb_imds stats | python3 -c 'import json,sys; d=json.load(sys.stdin); print('"$1"')'; }
+seen() { sb_imds stats | python3 -c 'import json,sys; d=json.load(sys.stdin); print('"$1"')'; }
 
 herd() { # REQUESTS-A-POD TARGET: all pods, at the same moment; adds up what they got
 	local i pids=() start
@@ -31,7 +31,7 @@ sb_imds reset >/dev/null
 sb_imds latency area=token msec=400 >/dev/null
 got=$(herd 100 "$SB_TOKEN?api-version=2018-02-01&resource=https://vault.azure.net")
 is '1,000 requests at once are all answered' "$(grep -v bodies <<<"$got")" '200 1000'
-is 'IMDS saw one' "$(stat 'd["total"]["token"]')" 1
+is 'IMDS saw one' "$(seen 'd["total"]["token"]')" 1
 
 # many different tokens: IMDS allows 5 at once, and 20 a second
 sb_imds reset >/dev/null
@@ -46,13 +46,13 @@ for ((i = 1; i <= 40; i++)); do
 done
 wait "${pids[@]}"
 is '40 different tokens at once are all given' "$(cat "$SB_DIR"/many.* | sort | uniq -c | tr -s ' \n' ' ')" ' 40 200 '
-at_most 'never more than 4 at IMDS at a time' "$(stat 'd["token_concurrent_max"]')" 4
-is 'none was throttled' "$(stat 'd["throttled"]')" 0
+at_most 'never more than 4 at IMDS at a time' "$(seen 'd["token_concurrent_max"]')" 4
+is 'none was throttled' "$(seen 'd["throttled"]')" 0
 
 # one pod asks without end, another is served all the same
 sb_imds latency area=token msec=50 >/dev/null
-sb_exec w1 python3 "$e2e_here/herd.py" 200 "$SB_ASK&bypass_cache=true" >"$SB_DIR/greedy" 2>&1 &
-greedy=$!
+sb_spawn w1 python3 "$e2e_here/herd.py" 200 "$SB_ASK&bypass_cache=true" >"$SB_DIR/greedy" 2>&1
+greedy=$SB_SPAWNED
 sleep 0.3
 t=$EPOCHREALTIME
 gives 'a greedy pod does not keep another from its token' "$SB_BILLING" billing "$SB_ASK"

@@ -64,7 +64,8 @@ answers() { # SENTENCE STATUS REGEX POD TARGET [CURL-ARGUMENT...]
 	local sentence=$1 status=$2 regex=$3
 	shift 3
 	sb_ask "$@"
-	if [[ $SB_STATUS == "$status" && $SB_BODY =~ $regex ]]; then
+	# shellcheck disable=SC2053 # the status is a pattern
+	if [[ $SB_STATUS == $status && $SB_BODY =~ $regex ]]; then
 		ok "$sentence"
 	else
 		not_ok "$sentence" "got:  $SB_STATUS $SB_BODY"$'\n'"want: $status /$regex/"

@@ -19,6 +19,7 @@ refuses() { # SENTENCE STATUS REGEX POD TARGET [CURL-ARGUMENT...]
 	fi
 }
 
+gives 'a bound pod is served' "$SB_BILLING" billing "$SB_ASK"
 refuses 'a pod without label' 400 'Identity not found.*aadpodidbinding' plain "$SB_ASK"
 refuses "somebody else's client id" 403 access_denied web "$SB_ASK&client_id=$SB_BILLING"
 refuses 'a client id that nobody has' 400 'Identity not found' web "$SB_ASK&client_id=99999999-0000-4000-8000-000000000009"
@@ -27,7 +28,7 @@ sb_add_pod elsewhere other 10.244.0.21 aadpodidbinding=shop
 refuses 'the same label in another namespace' 400 'Identity not found' elsewhere "$SB_ASK"
 refuses 'an object id that nothing is known of' 400 '' web "$SB_ASK&object_id=99999999-0000-4000-8000-000000000009"
 
-refuses 'no header' 400 'Required metadata header not specified' web "$SB_ASK" -H 'Metadata;' -H 'Metadata:'
+refuses 'no header' 400 'Required metadata header not specified' web "$SB_ASK" -H 'Metadata:'
 refuses 'header False' 400 'Required metadata header not specified' web "$SB_ASK" -H 'Metadata: True'
 refuses 'a header-less probe of a pod without identity' 400 'Required metadata header' plain "$SB_TOKEN" -H 'Metadata:'
 refuses 'X-Forwarded-For' 400 '' web "$SB_ASK" -H 'X-Forwarded-For: 10.0.0.1'
@@ -39,7 +40,6 @@ refuses 'an api-version before tokens' 400 api-version web "$SB_TOKEN?api-versio
 refuses 'a parameter twice' 400 '' web "$SB_ASK&resource=$SB_ARM"
 refuses 'two selectors' 400 '' web "$SB_ASK&client_id=$SB_SHOP&msi_res_id=$SB_IDS/shop"
 refuses 'two selectors that contradict' 400 '' web "$SB_ASK&client_id=$SB_SHOP&object_id=22222222-bbbb-4000-8000-000000000002"
-refuses 'bypass_cache=false' 400 bypass_cache web "$SB_ASK&bypass_cache=false"
 refuses 'POST' 405 method_not_allowed web "$SB_ASK" -X POST
 like 'POST: told what is allowed' "$SB_HEAD" 'Allow: GET'
 refuses 'IMDSv2 platform metadata' 404 not_found web '/metadata/identity/getplatformmetadata?cred-api-version=2.0'
@@ -106,30 +106,34 @@ ip -n "$(sb_pod_ns plain)" addr del 10.244.0.11/32 dev eth0
 out=$(sb_exec web curl -s -m 2 -o /dev/null -w '%{http_code}' -H Metadata:true "http://$SB_NODE_IP:2579$SB_ASK")
 is 'the port of the agent is closed to those who come directly' "$out" 000
 
-# What IMDS refuses, passed on so that SDKs do the right thing.
-fresh() { printf '%s&bypass_cache=true' "$SB_ASK"; }
-sb_imds fault area=token status=429 times=1 >/dev/null
-refuses 'IMDS throttles' 429 too_many_requests web "$(fresh)"
-sb_imds fault area=token status=500 times=1 >/dev/null
-refuses 'IMDS fails' 503 service_unavailable billing "$(fresh)"
-sb_imds fault area=token kind=close times=1 >/dev/null
-refuses 'IMDS closes' 503 service_unavailable web "$(fresh)"
-sb_imds fault area=token kind=garbage times=1 >/dev/null
-refuses 'IMDS answers with no JSON' 503 '' billing "$(fresh)"
-sb_imds fault area=token kind=truncated times=1 >/dev/null
-refuses 'IMDS answers with half a body' 503 '' web "$(fresh)"
-sb_imds fault area=token kind=huge times=1 >/dev/null
-refuses 'IMDS answers with 2 MiB' 503 '' billing "$(fresh)"
-sb_imds fault area=token status=410 times=1 >/dev/null
-sb_ask web "$(fresh)"
-is 'IMDS is being updated: 410 for the window of SDKs' "$SB_STATUS" 410
+# What IMDS refuses, passed on so that SDKs do the right thing. Failures are remembered for a moment, so
+# each is met with a resource of its own, and throttling, which concerns all, comes last.
+fresh() { printf '%s?api-version=2018-02-01&resource=https://%s.example.com' "$SB_TOKEN" "$1"; }
+fails() { # SENTENCE STATUS REGEX FAULT...
+	sb_imds fault area=token "${@:4}" >/dev/null
+	refuses "$1" "$2" "$3" web "$(fresh "${4//[^a-z0-9]/}")"
+	sb_imds clear >/dev/null
+}
+# each until cleared: on a connection that is kept, one failure alone is tried again unseen
+fails 'IMDS fails' 503 service_unavailable status=500
+fails 'IMDS is out of order' 503 service_unavailable status=503
+fails 'IMDS closes' 503 service_unavailable kind=close
+fails 'IMDS answers with no JSON' 503 '' kind=garbage
+fails 'IMDS answers with half a body' 503 '' kind=truncated
+fails 'IMDS answers with {}' 503 '' kind=empty
+fails 'IMDS answers with 2 MiB' 503 '' kind=huge
+fails 'IMDS is being updated' 410 '' status=410
+sb_imds fault area=token times=1 status=500 >/dev/null
+sb_ask web "$SB_ASK&bypass_cache=true"
+gives 'a renewal that failed spoils nothing' "$SB_SHOP" web "$SB_ASK"
 sb_imds clear >/dev/null
-gives 'a failed renewal spoils nothing' "$SB_SHOP" web "$SB_ASK"
 sb_identity other gone 99999999-aaaa-4000-8000-000000000009 "$SB_IDS/gone"
 sb_binding other gone gone gone
 sb_add_pod orphan other 10.244.0.22 aadpodidbinding=gone
 refuses 'an identity that the machine does not have' 400 'Identity not found' orphan "$SB_ASK"
 refuses 'a resource that the tenant does not have' 400 AADSTS500011 web "$SB_TOKEN?api-version=2018-02-01&resource=https://x.invalid"
+fails 'IMDS throttles' 429 too_many_requests status=429
+gives 'while it throttles the cache still serves' "$SB_BILLING" billing "$SB_ASK"
 
 no_leak 'IMDS has seen no pod'
 e2e_end

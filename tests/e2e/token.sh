@@ -13,7 +13,7 @@ gives 'a bound pod gets its identity' "$SB_SHOP" web "$SB_ASK"
 is 'for the audience that it asked for' "$(sb_claim aud)" "$SB_ARM"
 is 'every field is there, in the shape that SDKs read' \
 	"$(python3 -c 'import json,sys; d=json.load(sys.stdin); print(*sorted(d), {type(v).__name__ for v in d.values()})' <<<"$SB_BODY")" \
-	"access_token client_id expires_in expires_on ext_expires_in not_before resource token_type {'str'}"
+	"access_token client_id expires_in expires_on ext_expires_in not_before refresh_token resource token_type {'str'}"
 is 'the resource comes back as it was asked for' "$(sb_field resource)" "$SB_ARM"
 like 'as JSON' "$SB_HEAD" 'Content-Type: application/json; charset=utf-8'
 first=$(sb_field access_token)

@@ -19,6 +19,8 @@
 #
 # shellcheck disable=SC2034 # variables that are for whoever sources this
 
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's own tools first
+
 sb_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 sb_root=$(cd "$sb_here/../.." && pwd)
 
@@ -366,6 +368,11 @@ sb_exec() { # POD COMMAND...
 	sb_in "$(sb_pod_ns "$pod")" "$@"
 }
 
+sb_spawn() { # POD COMMAND...: in the background; its pid is in SB_SPAWNED
+	nsenter --net="/run/netns/$(sb_pod_ns "$1")" -- "${@:2}" &
+	SB_SPAWNED=$!
+}
+
 sb_kubectl() {
 	sb_in "$SB_NODE" env HOME="$SB_DIR" kubectl --kubeconfig "$SB_KUBECONFIG" "$@"
 }
@@ -432,9 +439,10 @@ SB_ASK="$SB_TOKEN?api-version=2018-02-01&resource=$SB_ARM"
 # One request from a pod, with the header Metadata unless CURL-ARGUMENTs say otherwise. Sets
 # SB_STATUS (000: no answer), SB_BODY, SB_HEAD and SB_MSEC.
 sb_ask() { # POD TARGET [CURL-ARGUMENT...]
-	local ns
+	local ns header=(-H 'Metadata: true')
 	ns=$(sb_pod_ns "$1")
-	sb_ask_from "$ns" "$2" -H 'Metadata: true' "${@:3}"
+	[[ " ${*:3}" != *' Metadata:'* ]] || header=()
+	sb_ask_from "$ns" "$2" ${header[@]+"${header[@]}"} "${@:3}"
 }
 
 sb_ask_from() { # NAMESPACE TARGET [CURL-ARGUMENT...]
