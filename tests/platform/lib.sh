@@ -75,6 +75,7 @@ on() { # on NAMESPACE COMMAND...
 spawn() { # spawn OUTPUT-FILE COMMAND...
 	local out=$1
 	shift
+	: >"$out" # here, not in the background: wait_for must not find what an earlier one said
 	"$@" >"$out" 2>"$out.err" &
 	last=$!
 	pids+=("$last")
