@@ -198,7 +198,8 @@ static void print_routes(void)
 	if (!f)
 		exit(EXIT_FAILURE);
 	front_print_routes(f);
-	fclose(f);
+	if (fclose(f) != 0)
+		exit(EXIT_FAILURE);
 	heading("Routes",
 		"What can be asked, on which listener: *pods* is where pods are redirected to\n"
 		"(``--nmi-port``), *probes* is ``--http-probe-port``, *metrics* is\n"
