@@ -299,7 +299,7 @@ struct identity_index *identity_index_free(struct identity_index *x)
 	if (!x)
 		return NULL;
 	for (unsigned kind = 0; kind < IDENTITY_KINDS; kind++) {
-		hmap_for_each_safe(n, next, &x->by_name[kind])
+		hmap_for_each_safe (n, next, &x->by_name[kind])
 			entry_remove(x, kind, container_of(n, struct entry, node));
 	}
 	free(x);
@@ -338,8 +338,7 @@ void identity_index_resync_begin(struct identity_index *x, enum identity_kind ki
 
 void identity_index_resync_end(struct identity_index *x, enum identity_kind kind)
 {
-	hmap_for_each_safe(n, next, &x->by_name[kind])
-	{
+	hmap_for_each_safe (n, next, &x->by_name[kind]) {
 		struct entry *e = container_of(n, struct entry, node);
 
 		if (e->epoch != x->epoch[kind])

@@ -86,8 +86,7 @@ void rejects_resync_begin(struct rejects *r)
 
 void rejects_resync_end(struct rejects *r)
 {
-	hmap_for_each_safe(n, next, &r->seen)
-	{
+	hmap_for_each_safe (n, next, &r->seen) {
 		struct reject *j = container_of(n, struct reject, node);
 
 		if (j->epoch != r->epoch)
@@ -102,5 +101,6 @@ size_t rejects_count(const struct rejects *r)
 
 void rejects_deinit(struct rejects *r)
 {
-	hmap_for_each_safe(n, next, &r->seen) drop(r, container_of(n, struct reject, node));
+	hmap_for_each_safe (n, next, &r->seen)
+		drop(r, container_of(n, struct reject, node));
 }

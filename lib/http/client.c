@@ -85,8 +85,7 @@ static void leave(struct http_client *c)
 		(void)http_client_free(c);
 		return;
 	}
-	DL_FOREACH_SAFE(c->pools, p, next)
-	{
+	DL_FOREACH_SAFE (c->pools, p, next) {
 		if (p != c->pools && !p->n_calls) {
 			DL_DELETE(c->pools, p);
 			pool_free(p);
@@ -269,8 +268,7 @@ static void pump(struct loop_defer *d)
 	struct pool *p;
 
 	c->busy++;
-	DL_FOREACH_SAFE(c->todo, call, next)
-	{
+	DL_FOREACH_SAFE (c->todo, call, next) {
 		if (call->state == CALL_CANCELLED) {
 			drop(call);
 			continue;
@@ -288,8 +286,8 @@ static void pump(struct loop_defer *d)
 		call->state = CALL_RUNNING;
 		DL_APPEND(c->running, call);
 	}
-	DL_FOREACH(c->pools, p)
-	rearm(p);
+	DL_FOREACH (c->pools, p)
+		rearm(p);
 	leave(c);
 }
 
@@ -367,17 +365,16 @@ struct http_client *http_client_free(struct http_client *c)
 
 	if (!c)
 		return NULL;
-	DL_FOREACH_SAFE(c->running, call, next)
-	forget(call);
-	DL_FOREACH(c->todo, call)
-	forget(call);
+	DL_FOREACH_SAFE (c->running, call, next)
+		forget(call);
+	DL_FOREACH (c->todo, call)
+		forget(call);
 	c->zombie = true;
 	if (c->busy)
 		return NULL; /* leave() comes back here */
-	DL_FOREACH_SAFE(c->todo, call, next)
-	drop(call);
-	DL_FOREACH_SAFE(c->pools, p, next_pool)
-	{
+	DL_FOREACH_SAFE (c->todo, call, next)
+		drop(call);
+	DL_FOREACH_SAFE (c->pools, p, next_pool) {
 		DL_DELETE(c->pools, p);
 		pool_free(p);
 	}

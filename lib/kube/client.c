@@ -309,8 +309,8 @@ struct kube_client *kube_client_free(struct kube_client *c)
 
 	if (!c)
 		return NULL;
-	DL_FOREACH_SAFE(c->calls, call, next)
-	call_free(call);
+	DL_FOREACH_SAFE (c->calls, call, next)
+		call_free(call);
 	c->http = http_client_free(c->http);
 	kube_config_deinit(&c->config);
 	free(c);

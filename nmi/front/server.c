@@ -524,8 +524,8 @@ void server_drain(struct server *s)
 	for (enum phase p = PHASE_FRESH; p <= PHASE_IDLE; p++) {
 		struct conn *c;
 
-		DL_FOREACH(s->phases[p], c)
-		c->deadline = mono_add_msec(now, LIMIT_DRAIN_IDLE_MSEC);
+		DL_FOREACH (s->phases[p], c)
+			c->deadline = mono_add_msec(now, LIMIT_DRAIN_IDLE_MSEC);
 	}
 	loop_timer_set_msec(s->loop, &s->deadline, LIMIT_DRAIN_IDLE_MSEC, on_deadline);
 }
@@ -548,8 +548,7 @@ struct server *server_free(struct server *s)
 		return NULL;
 	s->ending = true;
 	if (s->daemon) {
-		DL_FOREACH_SAFE(s->phases[PHASE_HANDLER], c, next)
-		{
+		DL_FOREACH_SAFE (s->phases[PHASE_HANDLER], c, next) {
 			if (!c->suspended)
 				continue; /* answered, not yet sent */
 			lose(c);

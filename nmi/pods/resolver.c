@@ -174,8 +174,8 @@ static void on_ip_changed(void *ctx, const struct inet_ip *ip)
 
 	if (!t || peek(r->store, ip, &pod) != RESOLVE_FOUND)
 		return;
-	DL_FOREACH(t->waits, w)
-	answer_soon(w);
+	DL_FOREACH (t->waits, w)
+		answer_soon(w);
 }
 
 /* the GET */
@@ -248,8 +248,7 @@ static void on_get(void *ctx, long status, const struct jval *doc, const struct 
 		log_debug("asking the API server for a pod: HTTP %ld %s", status,
 			  err ? err->msg : "");
 	/* those whose own deadline has not come may still see an event, if this found nobody */
-	DL_FOREACH(t->waits, w)
-	{
+	DL_FOREACH (t->waits, w) {
 		if (w->state == WAIT_GET || (w->state == WAIT_EVENT && pod))
 			wait_is_over(w, pod);
 	}

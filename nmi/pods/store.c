@@ -176,8 +176,7 @@ struct pod_store *pod_store_free(struct pod_store *s)
 {
 	if (!s)
 		return NULL;
-	hmap_for_each_safe(n, next, &s->by_uid)
-	{
+	hmap_for_each_safe (n, next, &s->by_uid) {
 		struct entry *e = container_of(n, struct entry, node);
 
 		entry_detach(s, e);
@@ -214,8 +213,7 @@ void pod_store_resync_begin(struct pod_store *s)
 
 void pod_store_resync_end(struct pod_store *s)
 {
-	hmap_for_each_safe(n, next, &s->by_uid)
-	{
+	hmap_for_each_safe (n, next, &s->by_uid) {
 		struct entry *e = container_of(n, struct entry, node);
 
 		if (e->epoch != s->epoch)

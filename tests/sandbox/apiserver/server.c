@@ -142,8 +142,7 @@ static void wake_dropped(struct server *s)
 
 	if (s->api->fault.drop)
 		return;
-	DL_FOREACH(s->first, x)
-	{
+	DL_FOREACH (s->first, x) {
 		if (x->dropped)
 			resume(x);
 	}
@@ -437,8 +436,8 @@ struct server *server_free(struct server *s)
 		return NULL;
 	s->stopping = true;
 	if (s->daemon) {
-		DL_FOREACH(s->first, x)
-		resume(x);
+		DL_FOREACH (s->first, x)
+			resume(x);
 		(void)MHD_run(s->daemon); /* takes the resumed ones in */
 		MHD_stop_daemon(s->daemon);
 	}
