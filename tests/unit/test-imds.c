@@ -258,6 +258,8 @@ static const struct {
 	{ "{\"error\":\"e\",\"error_description\":\"got eyJhbGciOiJSUzI1NiJ9.secret.sig_-, and "
 	  "on\"}",
 	  "e", "IMDS answered 400 e: got eyJ..., and on", false },
+	{ "{\"error\":\"eyJhbGciOiJSUzI1NiJ9.secret\"}", "eyJ...", "IMDS answered 400 eyJ...",
+	  false },
 	{ "{\"error\":\"e\",\"error_description\":\"\\u00e9\\u0007\"}", "e",
 	  "IMDS answered 400 e: \\u00c3\\u00a9\\u0007", false },
 };

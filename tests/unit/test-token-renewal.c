@@ -25,6 +25,26 @@ START_TEST(a_queued_flight_goes_with_its_last_caller)
 }
 END_TEST
 
+START_TEST(a_queued_flight_goes_with_its_last_caller_at_the_deadline_too)
+{
+	struct got g[2] = { 0 };
+	struct token_ask ask;
+	struct bench b;
+
+	bench_init(&b, 10, 1, 10);
+	ask = ask_for(&b, "first");
+	(void)get(&b, &ask, &g[0]);
+	ask = ask_for(&b, "second");
+	(void)get(&b, &ask, &g[1]);
+	loop_fake_advance(b.loop, 20000);
+	ck_assert_int_eq(g[1].fault, TOKEN_FAULT_DOWN);
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	turn(&b);
+	ck_assert_uint_eq(b.source.asked, 1);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(a_token_in_use_is_renewed_ahead_of_its_end)
 {
 	struct bench b;
@@ -165,8 +185,10 @@ START_TEST(a_queued_renewal_that_gets_a_caller_goes_before_the_others)
 
 	bench_init(&b, 10, 1, 10);
 	fill(&b, "a", "one", HOUR);
-	fill(&b, "b", "one", HOUR);
 	(void)peek(&b, "a");
+	loop_fake_advance(b.loop,
+			  10 * MINUTE_MSEC); /* so that a's renewal is due first, by any dice */
+	fill(&b, "b", "one", HOUR);
 	(void)peek(&b, "b");
 	ask = ask_for(&b, "blocks");
 	(void)get(&b, &ask, &g[0]);
@@ -175,6 +197,8 @@ START_TEST(a_queued_renewal_that_gets_a_caller_goes_before_the_others)
 	(void)get(&b, &ask, &g[1]);
 	ck_assert(fake_source_give(&b.source, "t", HOUR));
 	ck_assert_str_eq(fake_source_oldest(&b.source), "b");
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	ck_assert_str_eq(fake_source_oldest(&b.source), "a");
 	bench_deinit(&b);
 }
 END_TEST
@@ -255,6 +279,7 @@ START_TEST(of_a_short_lived_token_half_its_life_is_given)
 END_TEST
 
 UNIT_MAIN("token-renewal", UNIT(a_queued_flight_goes_with_its_last_caller),
+	  UNIT(a_queued_flight_goes_with_its_last_caller_at_the_deadline_too),
 	  UNIT(a_token_in_use_is_renewed_ahead_of_its_end),
 	  UNIT(a_token_that_nobody_uses_is_not_renewed_until_it_is_asked_for_again),
 	  UNIT(an_unused_token_is_dropped_when_it_may_no_longer_be_given),
