@@ -34,6 +34,18 @@ static void wake(struct http_client *c)
 	loop_defer(c->loop, &c->pump, pump);
 }
 
+/* lists; the analyzer does not know that utlist's are closed at the back */
+
+static void unlink_call(struct http_call **head, struct http_call *call)
+{
+	DL_DELETE(*head, call); /* NOLINT(clang-analyzer-core.NullDereference) */
+}
+
+static void unlink_pool(struct http_client *c, struct pool *p)
+{
+	DL_DELETE(c->pools, p); /* NOLINT(clang-analyzer-core.NullDereference) */
+}
+
 /* freeing */
 
 static void tls_deinit(struct tls_copy *t)
@@ -74,24 +86,27 @@ static void call_free(struct http_call *call)
 	free(call);
 }
 
-/* What can go once none of our callbacks is on the stack. */
-static void leave(struct http_client *c)
+static void free_idle_pools(struct http_client *c)
 {
 	struct pool *p, *next;
 
-	if (--c->busy)
-		return;
-	if (c->zombie) {
-		(void)http_client_free(c);
-		return;
-	}
-	DL_FOREACH_SAFE(c->pools, p, next)
-	{
+	DL_FOREACH_SAFE (c->pools, p, next) {
 		if (p != c->pools && !p->n_calls) {
-			DL_DELETE(c->pools, p);
+			unlink_pool(c, p);
 			pool_free(p);
 		}
 	}
+}
+
+/* What can go once none of our callbacks is on the stack. */
+static void leave(struct http_client *c)
+{
+	if (--c->busy)
+		return;
+	if (c->zombie)
+		(void)http_client_free(c);
+	else
+		free_idle_pools(c);
 }
 
 /* answers */
@@ -115,9 +130,9 @@ static void finish(struct http_call *call, const struct err *err)
 	};
 
 	if (call->state == CALL_RUNNING)
-		DL_DELETE(call->client->running, call);
+		unlink_call(&call->client->running, call);
 	else
-		DL_DELETE(call->client->todo, call);
+		unlink_call(&call->client->todo, call);
 	call->state = CALL_DONE;
 	loop_timer_del(&call->deadline);
 	if (!call->on_data || call->status < 200 || call->status >= 300)
@@ -128,7 +143,7 @@ static void finish(struct http_call *call, const struct err *err)
 
 static void drop(struct http_call *call)
 {
-	DL_DELETE(call->client->todo, call);
+	unlink_call(&call->client->todo, call);
 	call_free(call);
 }
 
@@ -239,6 +254,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *kn
 	struct sock *s = known;
 	uint32_t events = 0;
 
+	(void)easy; /* a socket may serve several */
 	if (what == CURL_POLL_REMOVE) {
 		if (s)
 			loop_fd_del(&s->source);
@@ -261,35 +277,38 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *kn
 	return 0;
 }
 
+static void hand_over(struct http_call *call)
+{
+	struct http_client *c = call->client;
+	struct err err = { 0 };
+
+	if (curl_multi_add_handle(call->pool->multi, call->easy) != CURLM_OK) {
+		(void)err_set(&err, ERR_OS, "%s: libcurl did not take the request", call->origin);
+		finish(call, &err);
+		return;
+	}
+	call->in_multi = true;
+	unlink_call(&c->todo, call);
+	call->state = CALL_RUNNING;
+	DL_APPEND(c->running, call);
+}
+
 /* Hand over what is new, take back what was cancelled. */
 static void pump(struct loop_defer *d)
 {
 	struct http_client *c = container_of(d, struct http_client, pump);
-	struct http_call *call, *next;
-	struct pool *p;
+	struct http_call *call;
 
 	c->busy++;
-	DL_FOREACH_SAFE(c->todo, call, next)
-	{
-		if (call->state == CALL_CANCELLED) {
+	/* each turn takes the first one off the list, which the analyzer does not see */
+	while ((call = c->todo)) {
+		if (call->state == CALL_CANCELLED) /* NOLINT(clang-analyzer-unix.Malloc) */
 			drop(call);
-			continue;
-		}
-		if (curl_multi_add_handle(call->pool->multi, call->easy) != CURLM_OK) {
-			struct err err = { 0 };
-
-			(void)err_set(&err, ERR_OS, "%s: libcurl did not take the request",
-				      call->origin);
-			finish(call, &err);
-			continue;
-		}
-		call->in_multi = true;
-		DL_DELETE(c->todo, call);
-		call->state = CALL_RUNNING;
-		DL_APPEND(c->running, call);
+		else
+			hand_over(call);
 	}
-	DL_FOREACH(c->pools, p)
-	rearm(p);
+	for (struct pool *p = c->pools; p; p = p->next)
+		rearm(p);
 	leave(c);
 }
 
@@ -353,7 +372,7 @@ struct http_client *http_client_new(struct loop *l, const struct http_client_spe
 static void forget(struct http_call *call)
 {
 	if (call->state == CALL_RUNNING) {
-		DL_DELETE(call->client->running, call);
+		unlink_call(&call->client->running, call);
 		DL_APPEND(call->client->todo, call);
 	}
 	call->state = CALL_CANCELLED;
@@ -367,18 +386,17 @@ struct http_client *http_client_free(struct http_client *c)
 
 	if (!c)
 		return NULL;
-	DL_FOREACH_SAFE(c->running, call, next)
-	forget(call);
-	DL_FOREACH(c->todo, call)
-	forget(call);
+	DL_FOREACH_SAFE (c->running, call, next)
+		forget(call);
+	DL_FOREACH (c->todo, call)
+		forget(call);
 	c->zombie = true;
 	if (c->busy)
 		return NULL; /* leave() comes back here */
-	DL_FOREACH_SAFE(c->todo, call, next)
-	drop(call);
-	DL_FOREACH_SAFE(c->pools, p, next_pool)
-	{
-		DL_DELETE(c->pools, p);
+	DL_FOREACH_SAFE (c->todo, call, next)
+		drop(call);
+	DL_FOREACH_SAFE (c->pools, p, next_pool) {
+		unlink_pool(c, p);
 		pool_free(p);
 	}
 	loop_defer_del(&c->pump);

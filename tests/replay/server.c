@@ -180,8 +180,8 @@ struct server *server_free(struct server *s)
 
 	if (!s)
 		return NULL;
-	DL_FOREACH_SAFE(s->conns, c, next)
-	conn_free(c);
+	DL_FOREACH_SAFE (s->conns, c, next)
+		conn_free(c);
 	loop_fd_del(&s->source);
 	if (s->fd >= 0)
 		close(s->fd);
