@@ -469,8 +469,7 @@ START_TEST(a_line_that_is_no_event_is_not_delivered)
 		"{\"type\":\"ADDED\",\"object\":[]}\n",
 		"[]\n",
 		" \n",
-		"{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"\xff\","
-		"\"resourceVersion\":\"1\"}}}\n",
+		ADDED("\377", "1"),
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		_cleanup_free_ char *lines = xasprintf("%s%s", MODIFIED("a", "8"), bad[i]);
