@@ -53,6 +53,7 @@
 #define PAGE_MAX            ((size_t)64 << 20)
 #define PAGE_MSEC           60000
 #define OPEN_MSEC           60000  /* a busy server queues a request for up to a minute */
+#define OPEN_WATCH_MSEC     150000 /* a proxy may hold the head back until the first bookmark, a minute */
 #define QUIET_MSEC          10000  /* between two objects of a streaming list */
 #define SILENT_MSEC         60000  /* a watch this long should have brought a bookmark */
 #define SHORT_MSEC          1000   /* a watch this short, with nothing in it, was not worth it */
@@ -582,7 +583,8 @@ static void ask(struct reflector *r, enum phase phase, const char *path, unsigne
 	r->sent_at = loop_mono(r->loop);
 	frames_reset(&r->frames);
 	buf_deinit(&r->page);
-	loop_timer_set_msec(r->loop, &r->timer, OPEN_MSEC, on_quiet);
+	loop_timer_set_msec(r->loop, &r->timer, phase == PHASE_WATCH ? OPEN_WATCH_MSEC : OPEN_MSEC,
+			    on_quiet);
 	r->call = kube_stream(r->client, &stream);
 }
 
