@@ -58,10 +58,6 @@ int nmi_config_check(const struct nmi_config *c, struct err *err)
 		return err_set(err, ERR_INPUT,
 			       "--node is required: the name of this node, "
 			       "spec.nodeName of the agent's own pod");
-	if (strcasecmp(c->operation_mode, "managed") != 0)
-		return err_set(err, ERR_INPUT,
-			       "--operation-mode: only managed is supported by this version; "
-			       "pass --operation-mode=managed");
 	if (check_ip("metadata-ip", c->metadata_ip, err) < 0)
 		return -ERR_INPUT;
 	if (strcasecmp(c->listen_address, "auto") != 0 &&
@@ -69,5 +65,11 @@ int nmi_config_check(const struct nmi_config *c, struct err *err)
 		return -ERR_INPUT;
 	if (c->sweep_sec == 0)
 		return err_set(err, ERR_INPUT, "--ipt-update-interval-sec must not be 0");
-	return check_ports(c, err);
+	if (check_ports(c, err) < 0)
+		return -ERR_INPUT;
+	if (strcasecmp(c->operation_mode, "managed") != 0)
+		return err_set(err, ERR_INPUT,
+			       "--operation-mode: only managed is supported by this version; "
+			       "pass --operation-mode=managed");
+	return 0;
 }

@@ -34,6 +34,18 @@ static void wake(struct http_client *c)
 	loop_defer(c->loop, &c->pump, pump);
 }
 
+/* lists; the analyzer does not know that utlist's are closed at the back */
+
+static void unlink_call(struct http_call **head, struct http_call *call)
+{
+	DL_DELETE(*head, call); /* NOLINT(clang-analyzer-core.NullDereference) */
+}
+
+static void unlink_pool(struct http_client *c, struct pool *p)
+{
+	DL_DELETE(c->pools, p); /* NOLINT(clang-analyzer-core.NullDereference) */
+}
+
 /* freeing */
 
 static void tls_deinit(struct tls_copy *t)
@@ -74,23 +86,36 @@ static void call_free(struct http_call *call)
 	free(call);
 }
 
-/* What can go once none of our callbacks is on the stack. */
-static void leave(struct http_client *c)
+static void free_idle_pools(struct http_client *c)
 {
 	struct pool *p, *next;
 
+<<<<<<< HEAD
 	if (--c->busy)
 		return;
 	if (c->zombie) {
 		(void)http_client_free(c);
 		return;
 	}
+=======
+>>>>>>> kube
 	DL_FOREACH_SAFE (c->pools, p, next) {
 		if (p != c->pools && !p->n_calls) {
-			DL_DELETE(c->pools, p);
+			unlink_pool(c, p);
 			pool_free(p);
 		}
 	}
+}
+
+/* What can go once none of our callbacks is on the stack. */
+static void leave(struct http_client *c)
+{
+	if (--c->busy)
+		return;
+	if (c->zombie)
+		(void)http_client_free(c);
+	else
+		free_idle_pools(c);
 }
 
 /* answers */
@@ -114,9 +139,9 @@ static void finish(struct http_call *call, const struct err *err)
 	};
 
 	if (call->state == CALL_RUNNING)
-		DL_DELETE(call->client->running, call);
+		unlink_call(&call->client->running, call);
 	else
-		DL_DELETE(call->client->todo, call);
+		unlink_call(&call->client->todo, call);
 	call->state = CALL_DONE;
 	loop_timer_del(&call->deadline);
 	if (!call->on_data || call->status < 200 || call->status >= 300)
@@ -127,7 +152,7 @@ static void finish(struct http_call *call, const struct err *err)
 
 static void drop(struct http_call *call)
 {
-	DL_DELETE(call->client->todo, call);
+	unlink_call(&call->client->todo, call);
 	call_free(call);
 }
 
@@ -238,6 +263,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *kn
 	struct sock *s = known;
 	uint32_t events = 0;
 
+	(void)easy; /* a socket may serve several */
 	if (what == CURL_POLL_REMOVE) {
 		if (s)
 			loop_fd_del(&s->source);
@@ -260,180 +286,198 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *kn
 	return 0;
 }
 
+static void hand_over(struct http_call *call)
+{
+	struct http_client *c = call->client;
+	struct err err = { 0 };
+
+	if (curl_multi_add_handle(call->pool->multi, call->easy) != CURLM_OK) {
+		(void)err_set(&err, ERR_OS, "%s: libcurl did not take the request", call->origin);
+		finish(call, &err);
+		return;
+	}
+	call->in_multi = true;
+	unlink_call(&c->todo, call);
+	call->state = CALL_RUNNING;
+	DL_APPEND(c->running, call);
+}
+
 /* Hand over what is new, take back what was cancelled. */
 static void pump(struct loop_defer *d)
 {
 	struct http_client *c = container_of(d, struct http_client, pump);
-	struct http_call *call, *next;
-	struct pool *p;
+	struct http_call *call;
 
 	c->busy++;
+<<<<<<< HEAD
 	DL_FOREACH_SAFE (c->todo, call, next) {
 		if (call->state == CALL_CANCELLED) {
+=======
+	/* each turn takes the first one off the list, which the analyzer does not see */
+	while ((call = c->todo)) {
+		if (call->state == CALL_CANCELLED) /* NOLINT(clang-analyzer-unix.Malloc) */
+>>>>>>> kube
 			drop(call);
-			continue;
+			else hand_over(call);
 		}
-		if (curl_multi_add_handle(call->pool->multi, call->easy) != CURLM_OK) {
-			struct err err = { 0 };
-
-			(void)err_set(&err, ERR_OS, "%s: libcurl did not take the request",
-				      call->origin);
-			finish(call, &err);
-			continue;
-		}
-		call->in_multi = true;
-		DL_DELETE(c->todo, call);
-		call->state = CALL_RUNNING;
-		DL_APPEND(c->running, call);
+<<<<<<< HEAD
+		DL_FOREACH (c->pools, p)
+=======
+	for (struct pool *p = c->pools; p; p = p->next)
+>>>>>>> kube
+			rearm(p);
+		leave(c);
 	}
-	DL_FOREACH (c->pools, p)
-		rearm(p);
-	leave(c);
-}
 
-/* exported */
+	/* exported */
 
-static char *copy(const char *s)
-{
-	return s ? xstrdup(s) : NULL;
-}
+	static char *copy(const char *s)
+	{
+		return s ? xstrdup(s) : NULL;
+	}
 
-static struct pool *pool_new(struct http_client *c, const struct http_tls *tls)
-{
-	struct pool *p = xnew(struct pool);
+	static struct pool *pool_new(struct http_client * c, const struct http_tls *tls)
+	{
+		struct pool *p = xnew(struct pool);
 
-	p->client = c;
-	p->multi = curl_multi_init();
-	if (!p->multi)
-		return pool_free(p);
-	curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
-	curl_multi_setopt(p->multi, CURLMOPT_PIPELINING,
-			  c->http2 ? (long)CURLPIPE_MULTIPLEX : (long)CURLPIPE_NOTHING);
-	p->tls = (struct tls_copy){
-		.ca_file = copy(tls->ca_file),
-		.ca_data = copy(tls->ca_data),
-		.cert_file = copy(tls->cert_file),
-		.cert_data = copy(tls->cert_data),
-		.key_file = copy(tls->key_file),
-		.key_data = copy(tls->key_data),
-		.server_name = copy(tls->server_name),
-		.insecure = tls->insecure,
-	};
-	return p;
-}
+		p->client = c;
+		p->multi = curl_multi_init();
+		if (!p->multi)
+			return pool_free(p);
+		curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+		curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
+		curl_multi_setopt(p->multi, CURLMOPT_PIPELINING,
+				  c->http2 ? (long)CURLPIPE_MULTIPLEX : (long)CURLPIPE_NOTHING);
+		p->tls = (struct tls_copy){
+			.ca_file = copy(tls->ca_file),
+			.ca_data = copy(tls->ca_data),
+			.cert_file = copy(tls->cert_file),
+			.cert_data = copy(tls->cert_data),
+			.key_file = copy(tls->key_file),
+			.key_data = copy(tls->key_data),
+			.server_name = copy(tls->server_name),
+			.insecure = tls->insecure,
+		};
+		return p;
+	}
 
-struct http_client *http_client_new(struct loop *l, const struct http_client_spec *spec,
+	struct http_client *http_client_new(struct loop * l, const struct http_client_spec *spec,
+					    struct err *err)
+	{
+		struct http_client *c;
+		struct pool *p;
+
+		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+			(void)err_set(err, ERR_OS, "libcurl did not start");
+			return NULL;
+		}
+		c = xnew(struct http_client);
+		c->loop = l;
+		c->user_agent = copy(spec->user_agent);
+		c->local_address = copy(spec->local_address);
+		c->http2 = spec->http2;
+		c->dead_peer_msec = spec->dead_peer_msec;
+		p = pool_new(c, &spec->tls);
+		if (!p) {
+			(void)err_set(err, ERR_OS, "libcurl: out of memory");
+			return http_client_free(c);
+		}
+		DL_PREPEND(c->pools, p);
+		return c;
+	}
+
+	static void forget(struct http_call * call)
+	{
+		if (call->state == CALL_RUNNING) {
+			unlink_call(&call->client->running, call);
+			DL_APPEND(call->client->todo, call);
+		}
+		call->state = CALL_CANCELLED;
+		loop_timer_del(&call->deadline);
+	}
+
+	struct http_client *http_client_free(struct http_client * c)
+	{
+		struct http_call *call, *next;
+		struct pool *p, *next_pool;
+
+		if (!c)
+			return NULL;
+		DL_FOREACH_SAFE (c->running, call, next)
+			forget(call);
+		DL_FOREACH (c->todo, call)
+			forget(call);
+		c->zombie = true;
+		if (c->busy)
+			return NULL; /* leave() comes back here */
+		DL_FOREACH_SAFE (c->todo, call, next)
+			drop(call);
+		DL_FOREACH_SAFE (c->pools, p, next_pool) {
+<<<<<<< HEAD
+			DL_DELETE(c->pools, p);
+=======
+		unlink_pool(c, p);
+>>>>>>> kube
+			pool_free(p);
+		}
+		loop_defer_del(&c->pump);
+		free(c->user_agent);
+		free(c->local_address);
+		free(c);
+		curl_global_cleanup();
+		return NULL;
+	}
+
+	struct http_call *http_send(struct http_client * c, const struct http_request *req,
 				    struct err *err)
-{
-	struct http_client *c;
-	struct pool *p;
+	{
+		struct http_call *call = xnew(struct http_call);
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-		(void)err_set(err, ERR_OS, "libcurl did not start");
-		return NULL;
+		assert(req->done && !c->zombie);
+		call->client = c;
+		call->pool = c->pools;
+		call->pool->n_calls++;
+		call->on_data = req->on_data;
+		call->on_status = req->on_status;
+		call->done = req->done;
+		call->ctx = req->ctx;
+		if (easy_init(call, req, err) < 0) {
+			call_free(call);
+			return NULL;
+		}
+		DL_APPEND(c->todo, call);
+		if (req->timeout_msec)
+			loop_timer_set_msec(c->loop, &call->deadline, req->timeout_msec,
+					    on_deadline);
+		wake(c);
+		return call;
 	}
-	c = xnew(struct http_client);
-	c->loop = l;
-	c->user_agent = copy(spec->user_agent);
-	c->local_address = copy(spec->local_address);
-	c->http2 = spec->http2;
-	c->dead_peer_msec = spec->dead_peer_msec;
-	p = pool_new(c, &spec->tls);
-	if (!p) {
-		(void)err_set(err, ERR_OS, "libcurl: out of memory");
-		return http_client_free(c);
-	}
-	DL_PREPEND(c->pools, p);
-	return c;
-}
 
-static void forget(struct http_call *call)
-{
-	if (call->state == CALL_RUNNING) {
-		DL_DELETE(call->client->running, call);
-		DL_APPEND(call->client->todo, call);
-	}
-	call->state = CALL_CANCELLED;
-	loop_timer_del(&call->deadline);
-}
-
-struct http_client *http_client_free(struct http_client *c)
-{
-	struct http_call *call, *next;
-	struct pool *p, *next_pool;
-
-	if (!c)
-		return NULL;
-	DL_FOREACH_SAFE (c->running, call, next)
+	void http_cancel(struct http_call * call)
+	{
+		if (!call || call->state == CALL_CANCELLED || call->state == CALL_DONE)
+			return;
 		forget(call);
-	DL_FOREACH (c->todo, call)
-		forget(call);
-	c->zombie = true;
-	if (c->busy)
-		return NULL; /* leave() comes back here */
-	DL_FOREACH_SAFE (c->todo, call, next)
-		drop(call);
-	DL_FOREACH_SAFE (c->pools, p, next_pool) {
-		DL_DELETE(c->pools, p);
-		pool_free(p);
+		wake(call->client);
 	}
-	loop_defer_del(&c->pump);
-	free(c->user_agent);
-	free(c->local_address);
-	free(c);
-	curl_global_cleanup();
-	return NULL;
-}
 
-struct http_call *http_send(struct http_client *c, const struct http_request *req, struct err *err)
-{
-	struct http_call *call = xnew(struct http_call);
+	void http_client_reconnect(struct http_client * c, const struct http_tls *tls_or_null)
+	{
+		const struct tls_copy *was = &c->pools->tls;
+		struct http_tls same = {
+			.ca_file = was->ca_file,
+			.ca_data = was->ca_data,
+			.cert_file = was->cert_file,
+			.cert_data = was->cert_data,
+			.key_file = was->key_file,
+			.key_data = was->key_data,
+			.server_name = was->server_name,
+			.insecure = was->insecure,
+		};
+		struct pool *p = pool_new(c, tls_or_null ? tls_or_null : &same);
 
-	assert(req->done && !c->zombie);
-	call->client = c;
-	call->pool = c->pools;
-	call->pool->n_calls++;
-	call->on_data = req->on_data;
-	call->on_status = req->on_status;
-	call->done = req->done;
-	call->ctx = req->ctx;
-	if (easy_init(call, req, err) < 0) {
-		call_free(call);
-		return NULL;
+		if (!p)
+			return; /* out of memory: the old connections go on */
+		DL_PREPEND(c->pools, p);
+		wake(c); /* pump() ends in leave(), which frees pools that nobody uses */
 	}
-	DL_APPEND(c->todo, call);
-	if (req->timeout_msec)
-		loop_timer_set_msec(c->loop, &call->deadline, req->timeout_msec, on_deadline);
-	wake(c);
-	return call;
-}
-
-void http_cancel(struct http_call *call)
-{
-	if (!call || call->state == CALL_CANCELLED || call->state == CALL_DONE)
-		return;
-	forget(call);
-	wake(call->client);
-}
-
-void http_client_reconnect(struct http_client *c, const struct http_tls *tls_or_null)
-{
-	const struct tls_copy *was = &c->pools->tls;
-	struct http_tls same = {
-		.ca_file = was->ca_file,
-		.ca_data = was->ca_data,
-		.cert_file = was->cert_file,
-		.cert_data = was->cert_data,
-		.key_file = was->key_file,
-		.key_data = was->key_data,
-		.server_name = was->server_name,
-		.insecure = was->insecure,
-	};
-	struct pool *p = pool_new(c, tls_or_null ? tls_or_null : &same);
-
-	if (!p)
-		return; /* out of memory: the old connections go on */
-	DL_PREPEND(c->pools, p);
-	wake(c); /* pump() ends in leave(), which frees pools that nobody uses */
-}

@@ -25,6 +25,7 @@
 /* the answer */
 
 /* libcurl gives each header line, trailers too; a blank line ends the head, also that of a 1xx. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is libcurl's */
 static size_t on_header(char *p, size_t size, size_t n, void *ctx)
 {
 	struct http_call *call = ctx;
@@ -89,6 +90,7 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
 	const struct http_client *c = ctx;
 	int fd = socket(sa->family, sa->socktype | SOCK_CLOEXEC, sa->protocol);
 
+	(void)purpose; /* there is but one: a connection */
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
 	if (c->dead_peer_msec)

@@ -23,7 +23,8 @@ static int deliver(struct frames *f, const char *p, size_t n, frames_line_fn *fn
 		if (buf_append(&f->part, p, n, f->line_max, NULL) < 0)
 			return over_limit(f, err);
 		/* taken out first: the callback may reset us */
-		p = whole = buf_steal(&f->part, &n);
+		whole = buf_steal(&f->part, &n);
+		p = whole;
 	} else if (n > f->line_max) {
 		return over_limit(f, err);
 	}

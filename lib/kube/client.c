@@ -70,7 +70,7 @@ static bool read_token(struct kube_client *c, struct err *err)
 	c->token_at = loop_mono(c->loop);
 	if (kube_token_read(&now, c->config.token_file, err) < 0)
 		return false;
-	changed = now.n != was->n || memcmp(now.p, was->p, now.n) != 0;
+	changed = !was->p || now.n != was->n || memcmp(now.p, was->p, now.n) != 0;
 	secret_deinit(was);
 	*was = now;
 	return changed;

@@ -305,11 +305,16 @@ static int find(struct kubeconfig *k, struct section *s)
 /* https://host[:port][/prefix]: a query, a fragment or a user in it would end up in every request. */
 static int check_server(const char *server, struct err *err)
 {
-	const char *host = strstr(server, "://");
+	const char *host;
 
-	if (strncmp(server, "https://", 8) != 0 && strncmp(server, "http://", 7) != 0)
+	if (!server)
+		return err_set(err, ERR_INPUT, "missing");
+	if (strncmp(server, "https://", 8) == 0)
+		host = server + 8;
+	else if (strncmp(server, "http://", 7) == 0)
+		host = server + 7;
+	else
 		return err_set(err, ERR_INPUT, "must start with https:// (or http://)");
-	host += 3;
 	if (!*host || *host == '/' || *host == ':' || host[strcspn(host, "?#@\\\"<> ")])
 		return err_set(err, ERR_INPUT, "not the URL of a server");
 	for (const char *p = host; *p; p++) {
@@ -332,8 +337,6 @@ static int read_cluster(struct kubeconfig *k, const char *name, struct kube_conf
 			    name);
 	if (r == 0)
 		r = text_of(k, &s, "server", &c->server);
-	if (r == 0 && !c->server)
-		r = err_set(k->err, ERR_INPUT, "clusters[%s].server: missing", name);
 	if (r == 0 && check_server(c->server, k->err) < 0)
 		r = err_wrap(k->err, "clusters[%s].server", name);
 	if (r == 0)
@@ -344,7 +347,7 @@ static int read_cluster(struct kubeconfig *k, const char *name, struct kube_conf
 		r = text_of(k, &s, "tls-server-name", &c->server_name);
 	if (r == 0)
 		r = bool_of(k, &s, "insecure-skip-tls-verify", &c->insecure);
-	if (r < 0)
+	if (r < 0 || !c->server)
 		return r;
 	if (c->insecure && (c->ca_file || c->ca_data))
 		return err_set(k->err, ERR_INPUT,

@@ -53,6 +53,7 @@
 #define PAGE_MAX            ((size_t)64 << 20)
 #define PAGE_MSEC           60000
 #define OPEN_MSEC           60000  /* a busy server queues a request for up to a minute */
+#define OPEN_WATCH_MSEC     150000 /* a proxy may hold the head back until the first bookmark, a minute */
 #define QUIET_MSEC          10000  /* between two objects of a streaming list */
 #define SILENT_MSEC         60000  /* a watch this long should have brought a bookmark */
 #define SHORT_MSEC          1000   /* a watch this short, with nothing in it, was not worth it */
@@ -76,35 +77,32 @@ struct reflector {
 	struct loop *loop;
 	struct kube_client *client;
 	char *name, *path, *selectors; /* "&fieldSelector=...", escaped */
-	bool optional;
 	const struct reflector_ops *ops;
 	void *ctx;
 	struct reflector_status status;
 
-	enum phase phase;
 	struct kube_call *call;
 	struct loop_timer timer; /* until the next attempt, or until this one is too slow */
 	struct backoff backoff;
-	char *version;	   /* last seen; NULL: a list is needed */
+	char *version; /* last seen; NULL: a list is needed */
+	char *more;    /* continue token of the list */
+	struct buf page;
+	struct frames frames;
+	struct mono sent_at, relisted_at;
+	struct err why;	     /* why we ended this request ourselves */
+	struct err left_out; /* what the whole lacks; kind ERR_NONE: nothing */
+
+	enum phase phase;
+	enum outcome verdict; /* of this request, when we ended it ourselves; else OUT_OK */
+	unsigned n_lines;     /* of this request */
+	unsigned page_items, n_skipped;
+	unsigned n_bad, n_garbled, n_404; /* in a row */
+	unsigned depth;			  /* inside our own callbacks: freeing has to wait */
+	bool optional;
 	bool no_streaming; /* the server cannot: for good */
 	bool paged_next;   /* the next list is paged, whatever the server can */
 	bool begun;	   /* begin() was called, end() not yet */
-	char *more;	   /* continue token of the list */
-	unsigned page_items, n_skipped;
-	struct err left_out; /* what the whole lacks; kind ERR_NONE: nothing */
-	struct buf page;
-	struct frames frames;
-
-	/* of this request */
-	struct mono sent_at;
-	bool opened;
-	unsigned long n_lines;
-	enum outcome verdict; /* why we ended it ourselves; OUT_OK: we did not */
-	struct err why;
-
-	unsigned n_bad, n_garbled, n_404; /* in a row */
-	struct mono relisted_at;
-	unsigned depth; /* inside our own callbacks: freeing has to wait */
+	bool opened;	   /* this request was answered */
 	bool dead;
 };
 
@@ -515,6 +513,7 @@ static void on_done(void *ctx, long status, const struct jval *doc, const struct
 	enum outcome out = outcome_of(r, status, err);
 	struct err why = r->why;
 
+	(void)doc; /* err says what a Status said */
 	r->call = NULL;
 	loop_timer_del(&r->timer);
 	r->depth++;
@@ -584,7 +583,8 @@ static void ask(struct reflector *r, enum phase phase, const char *path, unsigne
 	r->sent_at = loop_mono(r->loop);
 	frames_reset(&r->frames);
 	buf_deinit(&r->page);
-	loop_timer_set_msec(r->loop, &r->timer, OPEN_MSEC, on_quiet);
+	loop_timer_set_msec(r->loop, &r->timer, phase == PHASE_WATCH ? OPEN_WATCH_MSEC : OPEN_MSEC,
+			    on_quiet);
 	r->call = kube_stream(r->client, &stream);
 }
 

@@ -172,9 +172,7 @@ START_TEST(a_token_that_is_gone_is_replaced_by_the_last_one)
 }
 END_TEST
 
-static const char *const bad_tokens[] = { "", " \n", "one\r\nX-Evil: 1",
-					  "on\x01"
-					  "e" };
+static const char *const bad_tokens[] = { "", " \n", "one\r\nX-Evil: 1", "on\001e" };
 
 START_TEST(without_a_token_nothing_is_sent_and_the_file_is_named)
 {

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TEXT  "{\"a\":1}\n\n{}\r\nlong line of text\nrest"
+static const char text[] = "{\"a\":1}\n\n{}\r\nlong line of text\nrest";
 #define LINES "<{\"a\":1}><{}\r><long line of text>"
 
 static char got[256];
@@ -37,14 +37,14 @@ static int push(const char *p, size_t n, struct err *err)
 
 START_TEST(every_pair_of_cuts_gives_the_same_lines)
 {
-	const size_t n = sizeof(TEXT) - 1;
+	const size_t n = sizeof(text) - 1;
 
 	for (size_t a = 0; a <= n; a++) {
 		for (size_t b = a; b <= n; b++) {
 			start(64);
-			ck_assert_int_eq(push(TEXT, a, NULL), 0);
-			ck_assert_int_eq(push(TEXT + a, b - a, NULL), 0);
-			ck_assert_int_eq(push(TEXT + b, n - b, NULL), 0);
+			ck_assert_int_eq(push(text, a, NULL), 0);
+			ck_assert_int_eq(push(text + a, b - a, NULL), 0);
+			ck_assert_int_eq(push(text + b, n - b, NULL), 0);
 			ck_assert_str_eq(got, LINES);
 			ck_assert_uint_eq(frames_pending(&f), 4);
 			frames_deinit(&f);
@@ -58,9 +58,11 @@ START_TEST(a_line_may_be_as_long_as_the_limit_and_no_longer)
 	for (size_t cut = 0; cut < 5; cut++) {
 		struct err err = { 0 };
 
+		static const char four[] = "abcd\n";
+
 		start(4);
-		ck_assert_int_eq(push("abcd\n", cut, NULL), 0);
-		ck_assert_int_eq(push("abcd\n" + cut, 5 - cut, NULL), 0);
+		ck_assert_int_eq(push(four, cut, NULL), 0);
+		ck_assert_int_eq(push(four + cut, 5 - cut, NULL), 0);
 		ck_assert_str_eq(got, "<abcd>");
 		ck_assert_int_eq(push("ab\nabcd", 7, NULL), 0);
 		ck_assert_int_eq(push("e", 1, &err), -ERR_LIMIT);

@@ -60,6 +60,10 @@ START_TEST(an_event_is_read)
 }
 END_TEST
 
+#define NOT_AN_OBJECT                                                                              \
+	"{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"1\","              \
+	"\"annotations\":[]}}}"
+
 static const char *const bad[] = {
 	"",
 	"{",
@@ -78,8 +82,7 @@ static const char *const bad[] = {
 	"{\"type\":\"ADDED\",\"object\":" META("1") "} x",
 	"{\"type\":\"ADDED\",\"object\":" META("1") "}{}",
 	"{\"type\":\"ERROR\",\"object\":{\"code\":\"410\"}}",
-	"{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"1\","
-	"\"annotations\":[]}}}",
+	NOT_AN_OBJECT,
 };
 
 START_TEST(a_line_that_is_no_event_is_refused_and_the_output_left_alone)
