@@ -90,15 +90,6 @@ static void free_idle_pools(struct http_client *c)
 {
 	struct pool *p, *next;
 
-<<<<<<< HEAD
-	if (--c->busy)
-		return;
-	if (c->zombie) {
-		(void)http_client_free(c);
-		return;
-	}
-=======
->>>>>>> kube
 	DL_FOREACH_SAFE (c->pools, p, next) {
 		if (p != c->pools && !p->n_calls) {
 			unlink_pool(c, p);
@@ -309,175 +300,161 @@ static void pump(struct loop_defer *d)
 	struct http_call *call;
 
 	c->busy++;
-<<<<<<< HEAD
-	DL_FOREACH_SAFE (c->todo, call, next) {
-		if (call->state == CALL_CANCELLED) {
-=======
 	/* each turn takes the first one off the list, which the analyzer does not see */
 	while ((call = c->todo)) {
 		if (call->state == CALL_CANCELLED) /* NOLINT(clang-analyzer-unix.Malloc) */
->>>>>>> kube
 			drop(call);
-			else hand_over(call);
-		}
-<<<<<<< HEAD
-		DL_FOREACH (c->pools, p)
-=======
+		else
+			hand_over(call);
+	}
 	for (struct pool *p = c->pools; p; p = p->next)
->>>>>>> kube
-			rearm(p);
-		leave(c);
-	}
+		rearm(p);
+	leave(c);
+}
 
-	/* exported */
+/* exported */
 
-	static char *copy(const char *s)
-	{
-		return s ? xstrdup(s) : NULL;
-	}
+static char *copy(const char *s)
+{
+	return s ? xstrdup(s) : NULL;
+}
 
-	static struct pool *pool_new(struct http_client * c, const struct http_tls *tls)
-	{
-		struct pool *p = xnew(struct pool);
+static struct pool *pool_new(struct http_client *c, const struct http_tls *tls)
+{
+	struct pool *p = xnew(struct pool);
 
-		p->client = c;
-		p->multi = curl_multi_init();
-		if (!p->multi)
-			return pool_free(p);
-		curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-		curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
-		curl_multi_setopt(p->multi, CURLMOPT_PIPELINING,
-				  c->http2 ? (long)CURLPIPE_MULTIPLEX : (long)CURLPIPE_NOTHING);
-		p->tls = (struct tls_copy){
-			.ca_file = copy(tls->ca_file),
-			.ca_data = copy(tls->ca_data),
-			.cert_file = copy(tls->cert_file),
-			.cert_data = copy(tls->cert_data),
-			.key_file = copy(tls->key_file),
-			.key_data = copy(tls->key_data),
-			.server_name = copy(tls->server_name),
-			.insecure = tls->insecure,
-		};
-		return p;
-	}
+	p->client = c;
+	p->multi = curl_multi_init();
+	if (!p->multi)
+		return pool_free(p);
+	curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
+	curl_multi_setopt(p->multi, CURLMOPT_PIPELINING,
+			  c->http2 ? (long)CURLPIPE_MULTIPLEX : (long)CURLPIPE_NOTHING);
+	p->tls = (struct tls_copy){
+		.ca_file = copy(tls->ca_file),
+		.ca_data = copy(tls->ca_data),
+		.cert_file = copy(tls->cert_file),
+		.cert_data = copy(tls->cert_data),
+		.key_file = copy(tls->key_file),
+		.key_data = copy(tls->key_data),
+		.server_name = copy(tls->server_name),
+		.insecure = tls->insecure,
+	};
+	return p;
+}
 
-	struct http_client *http_client_new(struct loop * l, const struct http_client_spec *spec,
-					    struct err *err)
-	{
-		struct http_client *c;
-		struct pool *p;
+struct http_client *http_client_new(struct loop *l, const struct http_client_spec *spec,
+				    struct err *err)
+{
+	struct http_client *c;
+	struct pool *p;
 
-		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-			(void)err_set(err, ERR_OS, "libcurl did not start");
-			return NULL;
-		}
-		c = xnew(struct http_client);
-		c->loop = l;
-		c->user_agent = copy(spec->user_agent);
-		c->local_address = copy(spec->local_address);
-		c->http2 = spec->http2;
-		c->dead_peer_msec = spec->dead_peer_msec;
-		p = pool_new(c, &spec->tls);
-		if (!p) {
-			(void)err_set(err, ERR_OS, "libcurl: out of memory");
-			return http_client_free(c);
-		}
-		DL_PREPEND(c->pools, p);
-		return c;
-	}
-
-	static void forget(struct http_call * call)
-	{
-		if (call->state == CALL_RUNNING) {
-			unlink_call(&call->client->running, call);
-			DL_APPEND(call->client->todo, call);
-		}
-		call->state = CALL_CANCELLED;
-		loop_timer_del(&call->deadline);
-	}
-
-	struct http_client *http_client_free(struct http_client * c)
-	{
-		struct http_call *call, *next;
-		struct pool *p, *next_pool;
-
-		if (!c)
-			return NULL;
-		DL_FOREACH_SAFE (c->running, call, next)
-			forget(call);
-		DL_FOREACH (c->todo, call)
-			forget(call);
-		c->zombie = true;
-		if (c->busy)
-			return NULL; /* leave() comes back here */
-		DL_FOREACH_SAFE (c->todo, call, next)
-			drop(call);
-		DL_FOREACH_SAFE (c->pools, p, next_pool) {
-<<<<<<< HEAD
-			DL_DELETE(c->pools, p);
-=======
-		unlink_pool(c, p);
->>>>>>> kube
-			pool_free(p);
-		}
-		loop_defer_del(&c->pump);
-		free(c->user_agent);
-		free(c->local_address);
-		free(c);
-		curl_global_cleanup();
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+		(void)err_set(err, ERR_OS, "libcurl did not start");
 		return NULL;
 	}
-
-	struct http_call *http_send(struct http_client * c, const struct http_request *req,
-				    struct err *err)
-	{
-		struct http_call *call = xnew(struct http_call);
-
-		assert(req->done && !c->zombie);
-		call->client = c;
-		call->pool = c->pools;
-		call->pool->n_calls++;
-		call->on_data = req->on_data;
-		call->on_status = req->on_status;
-		call->done = req->done;
-		call->ctx = req->ctx;
-		if (easy_init(call, req, err) < 0) {
-			call_free(call);
-			return NULL;
-		}
-		DL_APPEND(c->todo, call);
-		if (req->timeout_msec)
-			loop_timer_set_msec(c->loop, &call->deadline, req->timeout_msec,
-					    on_deadline);
-		wake(c);
-		return call;
+	c = xnew(struct http_client);
+	c->loop = l;
+	c->user_agent = copy(spec->user_agent);
+	c->local_address = copy(spec->local_address);
+	c->http2 = spec->http2;
+	c->dead_peer_msec = spec->dead_peer_msec;
+	p = pool_new(c, &spec->tls);
+	if (!p) {
+		(void)err_set(err, ERR_OS, "libcurl: out of memory");
+		return http_client_free(c);
 	}
+	DL_PREPEND(c->pools, p);
+	return c;
+}
 
-	void http_cancel(struct http_call * call)
-	{
-		if (!call || call->state == CALL_CANCELLED || call->state == CALL_DONE)
-			return;
+static void forget(struct http_call *call)
+{
+	if (call->state == CALL_RUNNING) {
+		unlink_call(&call->client->running, call);
+		DL_APPEND(call->client->todo, call);
+	}
+	call->state = CALL_CANCELLED;
+	loop_timer_del(&call->deadline);
+}
+
+struct http_client *http_client_free(struct http_client *c)
+{
+	struct http_call *call, *next;
+	struct pool *p, *next_pool;
+
+	if (!c)
+		return NULL;
+	DL_FOREACH_SAFE (c->running, call, next)
 		forget(call);
-		wake(call->client);
+	DL_FOREACH (c->todo, call)
+		forget(call);
+	c->zombie = true;
+	if (c->busy)
+		return NULL; /* leave() comes back here */
+	DL_FOREACH_SAFE (c->todo, call, next)
+		drop(call);
+	DL_FOREACH_SAFE (c->pools, p, next_pool) {
+		unlink_pool(c, p);
+		pool_free(p);
 	}
+	loop_defer_del(&c->pump);
+	free(c->user_agent);
+	free(c->local_address);
+	free(c);
+	curl_global_cleanup();
+	return NULL;
+}
 
-	void http_client_reconnect(struct http_client * c, const struct http_tls *tls_or_null)
-	{
-		const struct tls_copy *was = &c->pools->tls;
-		struct http_tls same = {
-			.ca_file = was->ca_file,
-			.ca_data = was->ca_data,
-			.cert_file = was->cert_file,
-			.cert_data = was->cert_data,
-			.key_file = was->key_file,
-			.key_data = was->key_data,
-			.server_name = was->server_name,
-			.insecure = was->insecure,
-		};
-		struct pool *p = pool_new(c, tls_or_null ? tls_or_null : &same);
+struct http_call *http_send(struct http_client *c, const struct http_request *req, struct err *err)
+{
+	struct http_call *call = xnew(struct http_call);
 
-		if (!p)
-			return; /* out of memory: the old connections go on */
-		DL_PREPEND(c->pools, p);
-		wake(c); /* pump() ends in leave(), which frees pools that nobody uses */
+	assert(req->done && !c->zombie);
+	call->client = c;
+	call->pool = c->pools;
+	call->pool->n_calls++;
+	call->on_data = req->on_data;
+	call->on_status = req->on_status;
+	call->done = req->done;
+	call->ctx = req->ctx;
+	if (easy_init(call, req, err) < 0) {
+		call_free(call);
+		return NULL;
 	}
+	DL_APPEND(c->todo, call);
+	if (req->timeout_msec)
+		loop_timer_set_msec(c->loop, &call->deadline, req->timeout_msec, on_deadline);
+	wake(c);
+	return call;
+}
+
+void http_cancel(struct http_call *call)
+{
+	if (!call || call->state == CALL_CANCELLED || call->state == CALL_DONE)
+		return;
+	forget(call);
+	wake(call->client);
+}
+
+void http_client_reconnect(struct http_client *c, const struct http_tls *tls_or_null)
+{
+	const struct tls_copy *was = &c->pools->tls;
+	struct http_tls same = {
+		.ca_file = was->ca_file,
+		.ca_data = was->ca_data,
+		.cert_file = was->cert_file,
+		.cert_data = was->cert_data,
+		.key_file = was->key_file,
+		.key_data = was->key_data,
+		.server_name = was->server_name,
+		.insecure = was->insecure,
+	};
+	struct pool *p = pool_new(c, tls_or_null ? tls_or_null : &same);
+
+	if (!p)
+		return; /* out of memory: the old connections go on */
+	DL_PREPEND(c->pools, p);
+	wake(c); /* pump() ends in leave(), which frees pools that nobody uses */
+}
