@@ -20,7 +20,7 @@
 #include <string.h>
 
 #define WATCHES_MAX 16
-#define INPUT_MAX   (64 * 1024)
+#define INPUT_MAX   (64UL * 1024)
 
 static struct watch *watches[WATCHES_MAX];
 static size_t n_watches;

@@ -20,7 +20,7 @@
 
 #include <string.h>
 
-#define OBJECTS_FILE_MAX (64 * 1024 * 1024)
+#define OBJECTS_FILE_MAX (64UL * 1024 * 1024)
 
 /* The counter starts as if a cluster had been set up before us, so that old versions exist. */
 #define FIRST_VERSION 200

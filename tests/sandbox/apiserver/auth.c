@@ -12,7 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define TOKENS_FILE_MAX (1024 * 1024)
+#define TOKENS_FILE_MAX (1024UL * 1024)
 
 static const struct user anonymous = { .name = (char *)(uintptr_t) "system:anonymous" };
 

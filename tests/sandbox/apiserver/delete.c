@@ -53,10 +53,12 @@ static void dying_free(struct dying *d)
 
 struct reaper *reaper_free(struct reaper *r)
 {
+	struct dying *d, *next;
+
 	if (!r)
 		return NULL;
-	while (r->first)
-		dying_free(r->first);
+	DL_FOREACH_SAFE(r->first, d, next)
+	dying_free(d);
 	free(r);
 	return NULL;
 }

@@ -22,6 +22,7 @@
 #include "tests/sandbox/apiserver/status.h"
 #include "tests/sandbox/apiserver/watch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -325,6 +326,7 @@ static json_t *do_list(struct api *api, const struct kind *k, const char *ns, co
 	problem = *q->next ? open_next(api, k, q, &page) : open_first(api, k, q, &page);
 	if (problem)
 		return problem;
+	assert(page.all); /* either of them opens it, or says why not */
 	fill_page(q, &page, ns, &list, &next);
 	format_list(&b, &q->format, k, &list);
 	free(list.items);

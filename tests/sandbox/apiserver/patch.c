@@ -125,7 +125,7 @@ static bool do_remove(json_t *doc, const char *path, json_t **out_value)
 {
 	struct pointer at;
 	json_t *v;
-	size_t i;
+	size_t i = 0;
 
 	if (!walk(doc, path, &at))
 		return false;

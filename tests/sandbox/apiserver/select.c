@@ -49,7 +49,8 @@ static void terms_deinit(struct terms *t)
 static struct select_term *terms_add(struct terms *t, enum select_op op, char *key_take)
 {
 	t->p = xrealloc(t->p, (t->n + 1) * sizeof(struct select_term));
-	t->p[t->n] = (struct select_term){ .op = op, .key = key_take };
+	t->p[t->n] = (struct select_term){ .op = op };
+	t->p[t->n].key = key_take;
 	return &t->p[t->n++];
 }
 

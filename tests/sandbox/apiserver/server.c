@@ -35,11 +35,11 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
-#define BODY_MAX	(3 * 1024 * 1024) /* as etcd's limit on a request makes it */
-#define PEM_MAX		(1024 * 1024)
+#define BODY_MAX	(3UL * 1024 * 1024) /* as etcd's limit on a request makes it */
+#define PEM_MAX		(1024UL * 1024)
 #define CONNECTIONS_MAX 8192
 #define IDLE_S		300
-#define CHUNK		(32 * 1024)
+#define CHUNK		(32UL * 1024)
 
 struct server {
 	struct api *api;
@@ -224,8 +224,9 @@ static const char *header(struct exchange *x, const char *name)
 
 static void too_large(struct reply *reply)
 {
-	reply_status_take(reply, status_failure(413, "RequestEntityTooLarge", json_object(),
-						"Request entity too large: limit is %d", BODY_MAX));
+	reply_status_take(reply,
+			  status_failure(413, "RequestEntityTooLarge", json_object(),
+					 "Request entity too large: limit is %lu", BODY_MAX));
 }
 
 static enum MHD_Result answer(struct exchange *x, const char *method, const char *target)

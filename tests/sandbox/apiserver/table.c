@@ -44,14 +44,14 @@ static void print_age(char buf[static 32], long long s)
 		(void)snprintf(buf, 32, "%llds", s < 0 ? 0 : s);
 	else if (s < 600)
 		(void)snprintf(buf, 32, s % 60 ? "%lldm%llds" : "%lldm", s / 60, s % 60);
-	else if (s < 3 * 3600)
+	else if (s < 3LL * 3600)
 		(void)snprintf(buf, 32, "%lldm", s / 60);
-	else if (s < 8 * 3600)
+	else if (s < 8LL * 3600)
 		(void)snprintf(buf, 32, s / 60 % 60 ? "%lldh%lldm" : "%lldh", s / 3600,
 			       s / 60 % 60);
-	else if (s < 48 * 3600)
+	else if (s < 48LL * 3600)
 		(void)snprintf(buf, 32, "%lldh", s / 3600);
-	else if (s < 8 * 86400)
+	else if (s < 8LL * 86400)
 		(void)snprintf(buf, 32, s / 3600 % 24 ? "%lldd%lldh" : "%lldd", s / 86400,
 			       s / 3600 % 24);
 	else

@@ -186,7 +186,7 @@ static json_t *claims_of(const struct api *api, const json_t *sa, const struct a
 		add_node(api, ask->pod, k8s);
 	}
 	return json_pack("{s:O, s:I, s:I, s:s, s:s, s:o, s:I, s:s}", "aud", ask->audiences, "exp",
-			 (json_int_t)(now + ask->seconds), "iat", (json_int_t)now, "iss",
+			 (json_int_t)now + ask->seconds, "iat", (json_int_t)now, "iss",
 			 api->issuer->issuer, "jti", jti, "kubernetes.io", k8s, "nbf",
 			 (json_int_t)now, "sub", sub);
 }

@@ -17,7 +17,7 @@
 #include <utlist.h>
 
 /* A watch makes no more lines while this many bytes wait to be read. */
-#define BUFFER_HIGH (256 * 1024)
+#define BUFFER_HIGH (256UL * 1024)
 
 /* As the real watch cache: a bookmark about once a minute, and one shortly before the end. */
 #define BOOKMARK_MSEC	     60000
