@@ -4,6 +4,7 @@
 
 Good is a refusal (4xx, 5xx), or a closed connection, within the time; never a token, never a hang.
 """
+import re
 import socket
 import sys
 import time
@@ -51,6 +52,13 @@ CASES = {
 }
 
 
+def whole(data):
+    """is this an answer with all of its body"""
+    head, end, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: *(\d+)", head, re.I)
+    return bool(end) and length is not None and len(body) >= int(length[1])
+
+
 def ask(raw):
     with socket.create_connection(("169.254.169.254", 80), timeout=15) as s:
         try:
@@ -60,7 +68,7 @@ def ask(raw):
             pass
         data = b""
         try:
-            while chunk := s.recv(65536):
+            while not whole(data) and (chunk := s.recv(65536)):
                 data += chunk
         except ConnectionError:
             pass
