@@ -40,8 +40,8 @@ enum redirect_state {
 
 struct redirect_status {
 	enum redirect_state state;
-	bool owned;		 /* the owned table is in place too */
-	uint32_t repairs;	 /* times that something was missing or altered and put back */
+	bool owned;		   /* the owned table is in place too */
+	uint32_t repairs;	   /* times that something was missing or altered and put back */
 	uint32_t last_repair_usec; /* from the event to the commit */
 	char why[200];
 };

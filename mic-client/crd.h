@@ -17,7 +17,7 @@ struct jval;
  * while the store moves on.
  */
 struct object_meta {
-	char *namespace, *name, *uid, *resource_version;
+	char *namespace, *name, *uid, *resource_version; /* namespace and name are never empty */
 };
 
 enum azure_identity_type {
@@ -54,7 +54,7 @@ struct azure_exception {
 	size_t n_labels;
 };
 
-/* NULL with err set (ERR_INPUT) when the object is malformed; absent strings become "". */
+/* NULL with err set (ERR_INPUT) when the object is malformed; absent strings become "". NULL may be unref'd. */
 struct azure_identity *azure_identity_parse(const struct jval *obj, struct err *err);
 struct azure_identity *azure_identity_ref(const struct azure_identity *i);
 struct azure_identity *azure_identity_unref(struct azure_identity *i);
@@ -68,12 +68,20 @@ struct azure_exception *azure_exception_parse(const struct jval *obj, struct err
 struct azure_exception *azure_exception_unref(struct azure_exception *e);
 DEFINE_CLEANUP(struct azure_exception, azure_exception_unref);
 
-/* "namespace/name" of any object, for messages about one that could not be parsed; never NULL. */
+/*
+ * What identifies an object, also a malformed one: borrowed from the document, "" where it is absent
+ * or not a string. Never fails.
+ */
+struct object_id {
+	const char *namespace, *name, *uid, *resource_version;
+};
+void object_id_read(const struct jval *obj, struct object_id *out);
+/* "namespace/name", escaped for a log line. */
 void object_name_print(const struct jval *obj, char *buf, size_t size);
-/* Only what identifies an object; out is zeroed first. */
-int object_meta_parse(const struct jval *obj, struct object_meta *out, struct err *err);
-void object_meta_deinit(struct object_meta *m);
-/* metadata.labels or any object of strings, as an array on the heap. */
+#define OBJECT_NAME_MAX 512 /* a name and a namespace are at most 253 and 63 characters */
+
+/* metadata.labels or any object of strings, as one block on the heap; NULL is an empty map. */
 int labels_parse(const struct jval *map, struct label **out, size_t *out_n, struct err *err);
 void labels_free(struct label *labels, size_t n);
+/* The value of a key, compared exactly; NULL when it is absent. */
 const char *labels_find(const struct label *labels, size_t n, const char *key);

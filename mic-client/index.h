@@ -33,11 +33,14 @@ size_t identity_index_count(const struct identity_index *x, enum identity_kind k
 /* asking: results are borrowed until the next change */
 const struct azure_identity *identity_index_identity(const struct identity_index *x,
 						     const char *namespace, const char *name);
-/* Calls fn for each binding of the namespace with exactly this selector, any order. */
+/*
+ * Calls fn for each binding of the namespace with exactly this selector; those that name the same
+ * identity come one after the other.
+ */
 typedef void binding_fn(void *ctx, const struct azure_binding *b);
 void identity_index_bindings(const struct identity_index *x, const char *namespace,
 			     const char *selector, binding_fn *fn, void *ctx);
-/* True from fn ends the walk; the exception that ended it, or NULL. */
+/* Each exception of the namespace by name. True from fn ends the walk: that one, else NULL. */
 typedef bool exception_fn(void *ctx, const struct azure_exception *e);
 const struct azure_exception *identity_index_exceptions(const struct identity_index *x,
 							const char *namespace, exception_fn *fn,

@@ -36,19 +36,20 @@ struct match_pod {
 
 enum match_result {
 	MATCH_GRANTED,
-	MATCH_EXCEPTED,		  /* an AzurePodIdentityException covers the pod: node's own identity */
-	MATCH_NO_LABEL,		  /* the pod has no label aadpodidbinding, or an empty one */
-	MATCH_NO_BINDING,	  /* no AzureIdentityBinding of the namespace selects the label */
-	MATCH_IDENTITY_NOT_FOUND, /* the bindings name AzureIdentity objects that do not exist */
-	MATCH_SELECTOR_NOT_BOUND, /* bound, but not to the identity that was asked for */
+	MATCH_EXCEPTED,	  /* an AzurePodIdentityException covers it: the node's own identity */
+	MATCH_NO_LABEL,	  /* the pod has no label aadpodidbinding, or an empty one */
+	MATCH_NO_BINDING, /* no AzureIdentityBinding of the namespace selects the label */
+	MATCH_IDENTITY_NOT_FOUND,   /* the bindings name AzureIdentity objects that do not exist */
+	MATCH_SELECTOR_NOT_BOUND,   /* bound, but not to the identity that was asked for */
 	MATCH_SELECTOR_UNSUPPORTED, /* object_id: AzureIdentity does not hold it */
 	MATCH_RESULTS,
 };
 
 struct match_answer {
 	enum match_result result;
-	const struct azure_identity *identity;	 /* GRANTED; borrowed from the index */
-	const struct azure_binding *binding;	 /* GRANTED, or the first that failed; may be NULL */
+	const struct azure_identity *identity; /* GRANTED; borrowed from the index */
+	const struct azure_binding
+		*binding; /* GRANTED; else the first without its identity, or NULL */
 	const struct azure_exception *exception; /* EXCEPTED */
 	size_t candidates;			 /* identities that the pod is bound to */
 };

@@ -26,5 +26,8 @@ const struct identity_index *identity_store_index(const struct identity_store *s
 bool identity_store_has_synced(const struct identity_store *s);
 /* For health and metrics: reflector i of n, NULL past the end. */
 const struct reflector *identity_store_reflector(const struct identity_store *s, size_t i);
-/* Called after any change, and when the store becomes synced; one listener. */
+/*
+ * Called from the loop after any change, and when the store becomes synced; the changes of one turn are
+ * told once. Who asks the index sees each at once. One listener.
+ */
 void identity_store_on_change(struct identity_store *s, void (*fn)(void *ctx), void *ctx);

@@ -17,6 +17,8 @@ struct health_check {
 };
 
 #define HEALTH_CHECKS_MAX 16
+/* A line of the page; a longer reason is cut. */
+#define HEALTH_LINE_MAX 256
 
 struct health {
 	struct health_check checks[HEALTH_CHECKS_MAX];

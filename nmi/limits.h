@@ -7,25 +7,33 @@
  */
 
 /* A request target: the longest that an Azure SDK sends (resource and ARM id escaped) is under 1 KiB. */
-#define LIMIT_TARGET_BYTES (4 * 1024)
+#define LIMIT_TARGET_BYTES 4096
 /* Header block: MHD refuses what does not fit its pool of 16 KiB a connection with 431. */
-#define LIMIT_CONNECTION_POOL (16 * 1024)
+#define LIMIT_CONNECTION_POOL 16384
 /* A resource or id in a query, decoded; ARM ids are under 512 characters. */
 #define LIMIT_PARAM_BYTES 1024
 /* Open connections in all; each costs a pool of 16 KiB at most. */
 #define LIMIT_CONNECTIONS 4096
+/* Half of them: one pod cannot take them all, yet a node-local proxy can speak for many. */
+#define LIMIT_CONNECTIONS_PER_PEER 2048
 /* From the first byte to a whole request: a slow sender is cut after this. */
 #define LIMIT_REQUEST_MSEC 10000
 /* An idle keep-alive connection. */
 #define LIMIT_IDLE_SEC 75
+/* While draining: long enough for a request that was on its way, short enough for a quick exit. */
+#define LIMIT_DRAIN_IDLE_MSEC 500
+/* Connections to the probe or metrics listener: a kubelet, a scraper, a person. */
+#define LIMIT_OPERATOR_CONNECTIONS 64
+/* A refusal is logged once in this time for each pod and reason. */
+#define LIMIT_REFUSAL_LOG_MSEC 10000
 /* Body of a forwarded request and of its answer (instance metadata is under 64 KiB). */
-#define LIMIT_FORWARD_REQUEST_BYTES (64 * 1024)
-#define LIMIT_FORWARD_ANSWER_BYTES  (1024 * 1024)
+#define LIMIT_FORWARD_REQUEST_BYTES 65536
+#define LIMIT_FORWARD_ANSWER_BYTES  1048576
 #define LIMIT_FORWARD_MSEC	    20000
 /* Requests forwarded at once, per agent: beyond it 503. */
 #define LIMIT_FORWARDS 64
 /* An answer of IMDS to a token request; a token is under 8 KiB. */
-#define LIMIT_TOKEN_ANSWER_BYTES (64 * 1024)
+#define LIMIT_TOKEN_ANSWER_BYTES 65536
 /* IMDS allows 5 identity requests at once for a VM (Azure, "Rate limiting"): one is left to others. */
 #define LIMIT_IMDS_IN_FLIGHT 4
 /* Tokens kept; the least recently used one goes first. 4,096 × about 4 KiB = 16 MiB at the worst. */

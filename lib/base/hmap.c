@@ -20,12 +20,14 @@ unsigned hmap_hash(const void *key, size_t key_len)
 	return (unsigned)siphash(&secret, key, key_len);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what uthash expands to */
 void hmap_add(struct hmap *m, struct hmap_node *node, const void *key, size_t key_len)
 {
 	assert(!hmap_find(m, key, key_len));
 	HASH_ADD_KEYPTR(hh, m->head, key, (unsigned)key_len, node);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what uthash expands to */
 struct hmap_node *hmap_find(const struct hmap *m, const void *key, size_t key_len)
 {
 	struct hmap_node *found = NULL;

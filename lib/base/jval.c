@@ -178,7 +178,7 @@ static bool store(const json_t *v, enum jval_type type, void *to)
 		*(int64_t *)to = json_integer_value(v);
 		return true;
 	case JVAL_BOOL:
-		if (!json_is_boolean(v))
+		if (json_typeof(v) != JSON_TRUE && json_typeof(v) != JSON_FALSE)
 			return false;
 		*(bool *)to = json_is_true(v);
 		return true;
@@ -208,7 +208,7 @@ static int read_field(const json_t *obj, const struct jval_field *f, enum jval_c
 		return r;
 	if (!v && f->required)
 		return err_set(err, ERR_INPUT, "%s is missing", f->path);
-	if (v && json_is_string(v) && !text_of(v))
+	if (json_is_string(v) && !text_of(v))
 		return err_set(err, ERR_INPUT, "%s contains a NUL", f->path);
 	if (v && !store(v, f->type, to))
 		return err_set(err, ERR_INPUT, "%s: expected %s, found %s", f->path,

@@ -47,7 +47,7 @@ static size_t make_key(char key[static KEY_MAX], const struct family *f, const c
 	for (size_t i = 0; i < f->n_labels; i++) {
 		const char *v = values[i] ? values[i] : "";
 
-		for (size_t k = 0; v[k] && k < VALUE_MAX; k++)
+		for (size_t k = 0; k < VALUE_MAX && v[k]; k++)
 			key[n++] = (char)(v[k] >= ' ' && v[k] < 0x7f ? v[k] : '?');
 		key[n++] = SEPARATOR;
 	}

@@ -122,6 +122,10 @@ static int set_field(const struct opt *o, void *config, const char *value, struc
 	return err_set(err, ERR_INPUT, "no such type");
 }
 
+/*
+ * The prefix stands also before a name that begins with it: NMI_PORT, say, is set by Kubernetes to
+ * "tcp://..." in every pod beside a Service of the name nmi; NMI_NMI_PORT is not.
+ */
 static void env_name(char buf[static ENV_NAME_MAX], const char *prog, const char *name)
 {
 	snprintf(buf, ENV_NAME_MAX, "%s_%s", prog, name);
@@ -130,8 +134,9 @@ static void env_name(char buf[static ENV_NAME_MAX], const char *prog, const char
 }
 
 /*
- * A boolean in a variable of the old agent is true only when it is exactly "true" (manifests set
- * FORCENAMESPACED to all sorts of things); our own variables are as strict as flags.
+ * A variable that is empty counts as not set. A boolean in a variable of the old agent is true only
+ * when it is exactly "true", and never a mistake (manifests set FORCENAMESPACED to all sorts of
+ * things); our own variables are as strict as flags.
  */
 static int set_from_env(const struct opt_table *t, const struct opt *o, void *config,
 			struct err *err)
@@ -156,17 +161,9 @@ static int set_defaults(const struct opt_table *t, void *config, struct err *err
 		const struct opt *o = &t->opts[i];
 		int r;
 
-		if (o->type == OPT_IGNORED)
-			continue;
-		r = set_field(o, config, o->dflt, err);
+		r = set_field(o, config, o->type == OPT_IGNORED ? NULL : o->dflt, err);
 		if (r < 0)
 			return err_wrap(err, "default of --%s", o->name);
-	}
-	for (size_t i = 0; i < t->n; i++) {
-		int r = set_from_env(t, &t->opts[i], config, err);
-
-		if (r < 0)
-			return r;
 	}
 	return 0;
 }
@@ -186,7 +183,8 @@ static const struct opt *find(const struct opt_table *t, const char *arg, size_t
 	return NULL;
 }
 
-static bool find_action(const char *arg, enum opt_result *out)
+/* What wins over everything else; the first of these wins among themselves. */
+static enum opt_result find_early_action(int argc, char **argv)
 {
 	static const struct {
 		const char *arg;
@@ -195,17 +193,16 @@ static bool find_action(const char *arg, enum opt_result *out)
 		{ "--help", OPT_HELP },
 		{ "-h", OPT_HELP },
 		{ "--version", OPT_VERSION },
-		{ "--print-config", OPT_PRINT_CONFIG },
 		{ "--print-options-rst", OPT_PRINT_RST },
 	};
 
-	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
-		if (strcmp(arg, actions[i].arg) == 0) {
-			*out = actions[i].result;
-			return true;
+	for (int i = 1; i < argc; i++) {
+		for (size_t k = 0; k < sizeof(actions) / sizeof(actions[0]); k++) {
+			if (strcmp(argv[i], actions[k].arg) == 0)
+				return actions[k].result;
 		}
 	}
-	return false;
+	return OPT_RUN;
 }
 
 /* One argument, and the next one where it is the value. Returns how many were used, or an error. */
@@ -240,15 +237,19 @@ static int take(const struct opt_table *t, void *config, const char *arg, const 
 int opt_parse(const struct opt_table *t, void *config, int argc, char **argv,
 	      enum opt_result *out_result, struct err *err)
 {
-	enum opt_result result = OPT_RUN;
-	int r = set_defaults(t, config, err);
+	enum opt_result result = find_early_action(argc, argv);
+	int r = 0;
 
+	if (result != OPT_RUN) {
+		*out_result = result;
+		return 0;
+	}
+	r = set_defaults(t, config, err);
+	for (size_t i = 0; r >= 0 && i < t->n; i++)
+		r = set_from_env(t, &t->opts[i], config, err);
 	for (int i = 1; r >= 0 && i < argc; i += r) {
-		enum opt_result action;
-
-		if (find_action(argv[i], &action)) {
-			/* --help wins over whatever else is wrong */
-			result = result == OPT_HELP ? result : action;
+		if (strcmp(argv[i], "--print-config") == 0) {
+			result = OPT_PRINT_CONFIG;
 			r = 1;
 		} else {
 			r = take(t, config, argv[i], i + 1 < argc ? argv[i + 1] : NULL, err);
@@ -288,11 +289,11 @@ static void print_help_row(const struct opt *o, FILE *f)
 	char left[96], right[256];
 	int n;
 
-	n = snprintf(left, sizeof(left), "  %s%c%c --%s%s%s", o->letter ? "-" : "",
+	n = snprintf(left, sizeof(left), "  %s%c%c --%s%s%s", o->letter ? "-" : " ",
 		     o->letter ? o->letter : ' ', o->letter ? ',' : ' ', o->name,
 		     o->metavar ? "=" : "", o->metavar ? o->metavar : "");
-	snprintf(right, sizeof(right), "%s%s%s%s", o->help, o->dflt && *o->dflt ? " [" : "",
-		 o->dflt && *o->dflt ? o->dflt : "", o->dflt && *o->dflt ? "]" : "");
+	snprintf(right, sizeof(right), "%s%s%s%s", o->help, *o->dflt ? " [" : "", o->dflt,
+		 *o->dflt ? "]" : "");
 	fputs(left, f);
 	if (n + 1 >= HELP_COLUMN) {
 		fputc('\n', f);
@@ -305,50 +306,62 @@ static void print_help_row(const struct opt *o, FILE *f)
 void opt_print_help(const struct opt_table *t, FILE *f)
 {
 	const char *group = "";
+	char env[ENV_NAME_MAX];
 
 	fprintf(f, "Usage: %s\n\n%s\n", t->usage, t->intro);
 	for (size_t i = 0; i < t->n; i++) {
-		if (strcmp(group, t->opts[i].group) != 0)
-			fprintf(f, "\n%s:\n", group = t->opts[i].group);
+		if (strcmp(group, t->opts[i].group) != 0) {
+			group = t->opts[i].group;
+			fprintf(f, "\n%s:\n", group);
+		}
 		print_help_row(&t->opts[i], f);
 	}
-	fprintf(f, "\nOther:\n"
-		   "  -h,  --help                     Show this help\n"
-		   "       --version                  Show the version\n"
-		   "       --print-config             Show the effective settings and exit\n\n"
-		   "Each setting can also come from the environment: ");
-	fprintf(f, "NMI_ and its name in capitals.\n");
+	env_name(env, t->prog, "");
+	fprintf(f,
+		"\nOther:\n"
+		"  -h, --help                      Show this help\n"
+		"      --version                   Show the version\n"
+		"      --print-config              Show the effective settings and exit\n"
+		"      --print-options-rst         Show the settings as reStructuredText\n\n"
+		"Each setting can also come from the environment, as %s and its name in\n"
+		"capitals, '-' written '_'. The command line wins.\n",
+		env);
 }
 
-/* A docutils option list: rst2man and the documentation both set it as options. */
+/* One item of a docutils option list, whose arguments may not contain '|'. */
+static void print_rst_row(const struct opt_table *t, const struct opt *o, FILE *f)
+{
+	const char *arg = o->type == OPT_CHOICE ? "WORD" : o->metavar;
+	char env[ENV_NAME_MAX];
+
+	if (o->letter)
+		fprintf(f, "-%c%s%s, ", o->letter, arg ? " " : "", arg ? arg : "");
+	fprintf(f, "--%s%s%s\n    %s.", o->name, arg ? "=" : "", arg ? arg : "", o->help);
+	if (o->type == OPT_CHOICE)
+		fprintf(f, " One of ``%s``.", o->metavar);
+	if (*o->dflt)
+		fprintf(f, " Default: ``%s``.", o->dflt);
+	env_name(env, t->prog, o->name);
+	fprintf(f, " Environment: ``%s``", env);
+	if (o->variable)
+		fprintf(f, ", ``%s``", o->variable);
+	fputs(".\n\n", f);
+}
+
+/* Option lists under a title for each group: rst2man and the documentation both set them as such. */
 void opt_print_rst(const struct opt_table *t, FILE *f)
 {
 	const char *group = "";
-	char env[ENV_NAME_MAX];
 
 	for (size_t i = 0; i < t->n; i++) {
-		const struct opt *o = &t->opts[i];
-
-		if (strcmp(group, o->group) != 0) {
-			group = o->group;
-			fprintf(f, "%s\n%.*s\n\n", group, (int)strlen(group),
-				"--------------------------------");
+		if (strcmp(group, t->opts[i].group) != 0) {
+			group = t->opts[i].group;
+			fprintf(f, "%s\n", group);
+			for (size_t k = strlen(group); k; k--)
+				fputc('-', f);
+			fputs("\n\n", f);
 		}
-		env_name(env, t->prog, o->name);
-		if (o->letter)
-			fprintf(f, "-%c %s, ", o->letter, o->metavar);
-		/* docutils takes no '|' in an option's argument */
-		fprintf(f, "--%s%s%s\n    %s.", o->name, o->metavar ? "=" : "",
-			!o->metavar		? ""
-			: o->type == OPT_CHOICE ? "WORD"
-						: o->metavar,
-			o->help);
-		if (o->type == OPT_CHOICE)
-			fprintf(f, " One of ``%s``.", o->metavar);
-		if (o->dflt && *o->dflt)
-			fprintf(f, " Default: ``%s``.", o->dflt);
-		fprintf(f, " Environment: ``%s``%s%s%s.\n\n", env, o->variable ? ", ``" : "",
-			o->variable ? o->variable : "", o->variable ? "``" : "");
+		print_rst_row(t, &t->opts[i], f);
 	}
 }
 

@@ -18,11 +18,11 @@ enum opt_type {
 	OPT_BOOL,
 	OPT_U16,
 	OPT_UINT,
-	OPT_SEC,     /* a whole number of seconds */
-	OPT_MSEC,    /* a duration with a unit: 500ms, 10s, 2m, 1h */
-	OPT_STR,     /* borrowed from argv or the environment */
-	OPT_CHOICE,  /* a word of metavar's list ("a|b"), in any case; compare with strcasecmp() */
-	OPT_IGNORED, /* accepted for old manifests: stores the value given, else NULL */
+	OPT_SEC,    /* a whole number of seconds */
+	OPT_MSEC,   /* a duration with a unit: 500ms, 10s, 2m, 1h */
+	OPT_STR,    /* borrowed from argv or the environment */
+	OPT_CHOICE, /* a word of metavar's list ("a|b"), in any case; compare with strcasecmp() */
+	OPT_IGNORED, /* accepted for old manifests: stores the value given, else NULL; no metavar: a bool */
 };
 
 struct opt {
@@ -31,7 +31,7 @@ struct opt {
 	enum opt_type type;
 	size_t offset; /* of the field in the program's config struct */
 	const char *metavar;
-	const char *dflt;
+	const char *dflt;     /* as on the command line; "" for an ignored one */
 	const char *variable; /* a further environment variable, or NULL */
 	const char *group;
 	const char *help;
@@ -49,7 +49,8 @@ enum opt_result { OPT_RUN, OPT_HELP, OPT_VERSION, OPT_PRINT_CONFIG, OPT_PRINT_RS
 
 /*
  * Defaults, then environment, then argv. The result says what the caller asked for; nothing is
- * printed here. An error names the setting and what it takes.
+ * printed here. --help, --version and --print-options-rst win over anything else, mistakes included,
+ * and leave `config` alone. An error names the setting and what it takes; `config` is then half set.
  */
 int opt_parse(const struct opt_table *t, void *config, int argc, char **argv,
 	      enum opt_result *out_result, struct err *err);

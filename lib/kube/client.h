@@ -18,9 +18,13 @@ struct loop;
 struct kube_client;
 struct kube_call;
 
-/* `status`: HTTP status, 0 with err set when there was no answer. `doc` is the parsed body or NULL. */
+/*
+ * `status`: HTTP status, 0 with err set when there was no answer. `doc` is the parsed body or NULL. A
+ * 2xx body that is not JSON: status, and err of kind ERR_INPUT.
+ */
 typedef void kube_done_fn(void *ctx, long status, const struct jval *doc, const struct err *err);
 
+/* `config` is copied. */
 struct kube_client *kube_client_new(struct loop *l, const struct kube_config *config,
 				    const char *user_agent, struct err *err);
 struct kube_client *kube_client_free(struct kube_client *c);
@@ -36,6 +40,22 @@ struct kube_call *kube_get(struct kube_client *c, const char *path, unsigned tim
 struct kube_call *kube_post(struct kube_client *c, const char *path, const char *body,
 			    size_t body_len, unsigned timeout_msec, kube_done_fn *done, void *ctx);
 void kube_cancel(struct kube_call *call);
+
+/*
+ * One GET whose 2xx body is handed on as it arrives; `doc` is then NULL. `open` (may be NULL): the
+ * head of a 2xx answer is in. `data` returning non-zero ends the call with ERR_CANCELLED.
+ */
+struct kube_stream {
+	const char *path;
+	unsigned timeout_msec;
+	void (*open)(void *ctx);
+	int (*data)(void *ctx, const char *p, size_t n);
+	kube_done_fn *done;
+	void *ctx;
+};
+struct kube_call *kube_stream(struct kube_client *c, const struct kube_stream *s);
+/* Seconds of Retry-After, 0 without one; to be asked inside `done`. */
+unsigned kube_call_retry_after(const struct kube_call *call);
 
 /* A path segment or a query value, percent-encoded, on the heap. */
 char *kube_escape(const char *s);

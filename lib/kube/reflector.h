@@ -24,7 +24,7 @@ struct loop;
 struct reflector;
 
 struct reflector_ops {
-	void (*begin)(void *ctx);
+	void (*begin)(void *ctx); /* again without end(): the attempt before was broken off */
 	/* A malformed object is for the consumer to warn of and skip; it does not end the stream. */
 	void (*upsert)(void *ctx, const struct jval *obj);
 	void (*remove)(void *ctx, const struct jval *obj);
@@ -50,13 +50,15 @@ struct reflector_status {
 	enum reflector_state state;
 	bool has_synced; /* a whole has been delivered at least once (or it is not installed) */
 	struct mono last_event; /* last event or bookmark */
-	unsigned long restarts;
+	unsigned long
+		restarts; /* after failures and expired versions; not the server's own time-out */
 	struct err last_err; /* kind ERR_NONE when the last attempt went well */
 };
 
 struct reflector *reflector_new(struct loop *l, struct kube_client *client,
 				const struct reflector_spec *spec, const struct reflector_ops *ops,
 				void *ctx);
+/* The client must outlive the reflector. May be called from its own callbacks. */
 struct reflector *reflector_free(struct reflector *r);
 DEFINE_CLEANUP(struct reflector, reflector_free);
 void reflector_start(struct reflector *r);

@@ -3,10 +3,15 @@
 /*
  * The event loop: see loop.h.
  *
- * Timers sit in a binary heap ordered by deadline; the wait of epoll_pwait2() is the first one's, so
- * no timerfd is needed. The heap is ours because the packaged event libraries own the clock, and a
- * clock that tests can move is what this loop is for. Each timer knows its slot, so that moving and
- * deleting are logarithmic.
+ * Timers sit in a binary heap ordered by deadline; the wait of epoll_wait() is the first one's, so no
+ * timerfd is needed. It waits whole milliseconds, rounded up, which is all that anyone here asks for;
+ * epoll_pwait2() would be finer, but kernels before 5.11 have none. The heap is ours because the
+ * packaged event libraries own the clock, and a clock that tests can move is what this loop is for.
+ * Each timer knows its slot, so that moving and deleting are logarithmic.
+ *
+ * Nothing can keep the loop from going round: a timer or deferred call that starts itself again is not
+ * run for ever within one turn. Timers carry the number of the loop_timer_set() that started them, and
+ * a turn runs those with a number from before it. Ties between deadlines go by that number too.
  *
  * A batch of events from epoll may name a source that an earlier callback of the batch deleted:
  * loop_fd_del() therefore wipes it from the batch that is being dispatched.
@@ -17,6 +22,7 @@
 #include "lib/base/mem.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -25,6 +31,12 @@
 #include <utlist.h>
 
 #define BATCH 64
+
+/* A chain of deferred calls, each starting the next, goes this far before fds are looked at again. */
+#define DEFER_ROUNDS 16
+
+/* loop_fake_advance() meets a timer that time cannot get past: a test's mistake, better seen than hung. */
+#define FAKE_TURNS_MAX 10000000
 
 /* Where a fake clock starts: any fixed moment does; this one is 2026-01-01T00:00:00Z. */
 #define FAKE_WALL_START INT64_C(1767225600)
@@ -38,6 +50,9 @@ struct loop {
 	int quit_code;
 	struct loop_timer **heap;
 	size_t n_timers, cap_timers;
+	uint64_t next_seq; /* of the next loop_timer_set() */
+	bool in_timers;	   /* timers are being run, and `turn` is their idea of now */
+	struct mono turn;
 	struct loop_defer *deferred;
 	struct epoll_event *batch; /* being dispatched, or NULL */
 	int batch_n;
@@ -108,11 +123,16 @@ static void heap_put(struct loop *l, size_t slot, struct loop_timer *t)
 	t->slot = slot;
 }
 
+static bool is_due_before(const struct loop_timer *a, const struct loop_timer *b)
+{
+	return a->at.ns != b->at.ns ? mono_before(a->at, b->at) : a->seq < b->seq;
+}
+
 static void heap_up(struct loop *l, size_t i)
 {
 	struct loop_timer *t = l->heap[i];
 
-	while (i > 0 && mono_before(t->at, l->heap[(i - 1) / 2]->at)) {
+	while (i > 0 && is_due_before(t, l->heap[(i - 1) / 2])) {
 		heap_put(l, i, l->heap[(i - 1) / 2]);
 		i = (i - 1) / 2;
 	}
@@ -126,9 +146,9 @@ static void heap_down(struct loop *l, size_t i)
 	for (;;) {
 		size_t kid = 2 * i + 1;
 
-		if (kid + 1 < l->n_timers && mono_before(l->heap[kid + 1]->at, l->heap[kid]->at))
+		if (kid + 1 < l->n_timers && is_due_before(l->heap[kid + 1], l->heap[kid]))
 			kid++;
-		if (kid >= l->n_timers || !mono_before(l->heap[kid]->at, t->at))
+		if (kid >= l->n_timers || !is_due_before(l->heap[kid], t))
 			break;
 		heap_put(l, i, l->heap[kid]);
 		i = kid;
@@ -146,6 +166,10 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, struct mono at, loop_t
 	t->loop = l;
 	t->fn = fn;
 	t->at = at;
+	/* in the past is now: behind those that are due and still have to run in this turn */
+	if (l->in_timers && mono_before(at, l->turn))
+		t->at = l->turn;
+	t->seq = l->next_seq++;
 	heap_put(l, l->n_timers++, t);
 	heap_up(l, t->slot);
 }
@@ -171,17 +195,20 @@ void loop_timer_del(struct loop_timer *t)
 	t->loop = NULL;
 }
 
-/* Only timers that were due when the turn began: one that sets itself again waits its turn. */
+/* Only timers that were due when this began: one that sets itself again waits for the next turn. */
 static void run_timers(struct loop *l)
 {
-	struct mono now = loop_mono(l);
+	const uint64_t end = l->next_seq;
 
-	while (l->n_timers && !mono_before(now, l->heap[0]->at)) {
+	l->turn = loop_mono(l);
+	l->in_timers = true;
+	while (l->n_timers && !mono_before(l->turn, l->heap[0]->at) && l->heap[0]->seq < end) {
 		struct loop_timer *t = l->heap[0];
 
 		loop_timer_del(t);
 		t->fn(t);
 	}
+	l->in_timers = false;
 }
 
 /* deferred calls */
@@ -205,11 +232,18 @@ void loop_defer_del(struct loop_defer *d)
 
 static void run_deferred(struct loop *l)
 {
-	while (l->deferred) {
-		struct loop_defer *d = l->deferred;
+	for (int round = 0; l->deferred && round < DEFER_ROUNDS; round++) {
+		/* whoever defers from here on stands behind the mark, and has the next round */
+		struct loop_defer mark = { 0 };
 
-		loop_defer_del(d);
-		d->fn(d);
+		loop_defer(l, &mark, NULL);
+		while (l->deferred != &mark) {
+			struct loop_defer *d = l->deferred;
+
+			loop_defer_del(d);
+			d->fn(d);
+		}
+		loop_defer_del(&mark);
 	}
 }
 
@@ -231,6 +265,7 @@ int loop_fd_mod(struct loop_fd *f, uint32_t events, struct err *err)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = f };
 
+	assert(f->loop);
 	if (events == f->events)
 		return 0;
 	if (epoll_ctl(f->loop->epfd, EPOLL_CTL_MOD, f->fd, &ev) < 0)
@@ -258,22 +293,19 @@ void loop_fd_del(struct loop_fd *f)
 
 static int wait_for_events(struct loop *l, int max_msec, struct epoll_event *events)
 {
-	struct timespec ts = { 0 };
-	struct mono now = loop_mono(l);
-	uint64_t ns = UINT64_MAX;
+	uint64_t msec = max_msec < 0 ? UINT64_MAX : (uint64_t)max_msec;
 
 	if (l->quit || l->deferred)
-		max_msec = 0;
-	if (max_msec >= 0)
-		ns = (uint64_t)max_msec * NSEC_PER_MSEC;
+		msec = 0;
 	if (!l->fake && l->n_timers) {
-		uint64_t due = l->heap[0]->at.ns > now.ns ? l->heap[0]->at.ns - now.ns : 0;
+		uint64_t due = mono_msec_until(loop_mono(l), l->heap[0]->at);
 
-		ns = due < ns ? due : ns;
+		msec = due < msec ? due : msec;
 	}
-	ts.tv_sec = (time_t)(ns / NSEC_PER_SEC);
-	ts.tv_nsec = (long)(ns % NSEC_PER_SEC);
-	return epoll_pwait2(l->epfd, events, BATCH, ns == UINT64_MAX ? NULL : &ts, NULL);
+	if (msec == UINT64_MAX)
+		return epoll_wait(l->epfd, events, BATCH, -1);
+	/* after INT_MAX there is nothing due yet, and the next turn waits for the rest */
+	return epoll_wait(l->epfd, events, BATCH, msec < INT_MAX ? (int)msec : INT_MAX);
 }
 
 int loop_turn(struct loop *l, int max_msec, struct err *err)
@@ -281,10 +313,12 @@ int loop_turn(struct loop *l, int max_msec, struct err *err)
 	struct epoll_event events[BATCH];
 	int n;
 
+	if (l->deferred)
+		max_msec = 0; /* then something has happened already */
 	run_deferred(l);
 	n = wait_for_events(l, max_msec, events);
-	if (n < 0)
-		return errno == EINTR ? 0 : err_set_errno(err, errno, "epoll wait");
+	if (n < 0 && errno != EINTR)
+		return err_set_errno(err, errno, "epoll wait");
 	l->batch = events;
 	l->batch_n = n;
 	for (int i = 0; i < n; i++) {
@@ -302,13 +336,13 @@ int loop_turn(struct loop *l, int max_msec, struct err *err)
 
 int loop_run(struct loop *l, struct err *err)
 {
-	l->quit = false;
 	while (!l->quit) {
 		int r = loop_turn(l, -1, err);
 
 		if (r < 0)
 			return r;
 	}
+	l->quit = false;
 	return l->quit_code;
 }
 
@@ -321,10 +355,13 @@ void loop_quit(struct loop *l, int code)
 void loop_fake_advance(struct loop *l, uint64_t msec)
 {
 	struct mono end = mono_add_msec(l->fake_now, msec);
+	unsigned turns = 0;
 
 	assert(l->fake);
 	(void)loop_turn(l, 0, NULL);
 	while (l->n_timers && !mono_before(end, l->heap[0]->at)) {
+		turns++;
+		assert(turns < FAKE_TURNS_MAX);
 		if (mono_before(l->fake_now, l->heap[0]->at))
 			l->fake_now = l->heap[0]->at;
 		(void)loop_turn(l, 0, NULL);

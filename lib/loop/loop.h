@@ -21,11 +21,14 @@ struct loop;
 
 struct loop *loop_new(struct err *err);
 struct loop *loop_new_fake(struct err *err);
-struct loop *loop_free(struct loop *l); /* sources still present are forgotten, not closed */
+struct loop *loop_free(struct loop *l); /* last: who has a source frees first */
 DEFINE_CLEANUP(struct loop, loop_free);
 
 /* running */
-int loop_run(struct loop *l, struct err *err); /* until loop_quit(), whose code it returns (>= 0) */
+int loop_run(
+	struct loop *l,
+	struct err
+		*err); /* until loop_quit(), even one from before, whose code it returns (>= 0) */
 void loop_quit(struct loop *l, int code);
 /* One turn: waits up to max_msec (-1: until something happens), then dispatches what is due. */
 int loop_turn(struct loop *l, int max_msec, struct err *err);
@@ -50,22 +53,24 @@ int loop_fd_add(struct loop *l, struct loop_fd *f, int fd, uint32_t events, loop
 int loop_fd_mod(struct loop_fd *f, uint32_t events, struct err *err);
 void loop_fd_del(struct loop_fd *f); /* before closing the fd; again is fine */
 
-/* timers: one shot; setting one again moves it */
+/* timers: one shot; setting one again moves it; a deadline in the past is due in the next turn */
 struct loop_timer;
 typedef void loop_timer_fn(struct loop_timer *t);
 struct loop_timer {
 	struct loop *loop; /* NULL while not set */
 	loop_timer_fn *fn;
 	struct mono at;
-	size_t slot; /* in the loop's heap */
+	uint64_t seq; /* among those of one moment, the one set first goes first */
+	size_t slot;  /* in the loop's heap */
 };
 void loop_timer_set(struct loop *l, struct loop_timer *t, struct mono at, loop_timer_fn *fn);
 void loop_timer_set_msec(struct loop *l, struct loop_timer *t, uint64_t msec, loop_timer_fn *fn);
 void loop_timer_del(struct loop_timer *t);
 
 /*
- * Deferred calls: run once, from the loop, before it next waits. What makes "the callback is never
- * called from inside the call that asked" cheap to keep.
+ * Deferred calls: run once, in order, from the loop, before it next waits; deferring one that is
+ * queued changes nothing. What makes "the callback is never called from inside the call that asked"
+ * cheap to keep.
  */
 struct loop_defer;
 typedef void loop_defer_fn(struct loop_defer *d);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct health;
 struct issuer;
@@ -42,3 +43,6 @@ void front_drain(struct front *f);
 size_t front_connections(const struct front *f);
 struct front *front_free(struct front *f); /* ends what is under way */
 DEFINE_CLEANUP(struct front, front_free);
+
+/* The route table, one row a line, tab-separated: listener, methods, path, summary. */
+void front_print_routes(FILE *out);

@@ -33,6 +33,6 @@ enum pod_lookup pod_store_find_ip(const struct pod_store *s, const struct inet_i
 const struct pod *pod_store_find_uid(const struct pod_store *s, const char *uid);
 size_t pod_store_count(const struct pod_store *s);
 
-/* Called after each change of who holds an IP, with that IP; one listener. */
+/* Called after each change of who holds an IP, with that IP; it may ask, not feed. One listener. */
 typedef void pod_ip_changed_fn(void *ctx, const struct inet_ip *ip);
 void pod_store_on_change(struct pod_store *s, pod_ip_changed_fn *fn, void *ctx);

@@ -16,8 +16,9 @@ struct metrics;
  * Owned by the agent; callbacks come from the loop, never from inside the call that asked. Who may
  * have a token is decided before, for every request; the cache only saves the fetching.
  *
- * A flight is detached from its callers: when all have left, its answer still fills the cache. A
- * failed renewal keeps the token that is still valid. Failures are remembered briefly, by class.
+ * A flight that was sent is detached from its callers: when all have left, its answer still fills the
+ * cache. A failed renewal keeps the token that is still valid. Failures are remembered briefly, by
+ * class. How briefly, and when a token is no longer handed out: policy.h.
  */
 struct token_cache;
 struct token_wait;

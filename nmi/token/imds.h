@@ -22,7 +22,11 @@ struct imds_source *imds_source_new(struct loop *l, struct http_client *http, co
 struct imds_source *imds_source_free(struct imds_source *s);
 struct token_source imds_source_vtable(struct imds_source *s);
 
-/* Pure: what IMDS answered, into a token or a failure. Exactly one of the two is set. */
+/*
+ * Pure: what IMDS answered, into a token, or NULL with `out_fail` filled. Of the body of a failure only
+ * `error` and `error_description` are copied. A Retry-After that is a date is ignored: IMDS sends
+ * seconds, and a date would need both clocks to agree.
+ */
 struct token *imds_answer_parse(long status, const char *body, size_t n, const char *retry_after,
 				const struct token_ask *ask, struct wall now,
 				struct token_failure *out_fail);

@@ -38,8 +38,10 @@ enum token_fault {
 struct token_failure {
 	enum token_fault fault;
 	unsigned retry_after_sec; /* 0: the upstream named none */
-	char error[64];		  /* the upstream's `error`, "" if it sent none */
-	struct err err;		  /* message for a person, no secrets */
+	/* The VM was not assigned this identity: an operator has to, and the caller says how. */
+	bool not_assigned;
+	char error[64]; /* the upstream's `error`, "" if it sent none */
+	struct err err; /* message for a person, no secrets */
 };
 
 typedef void token_done_fn(void *ctx, struct token *tok, const struct token_failure *fail);

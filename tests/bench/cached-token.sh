@@ -27,7 +27,7 @@ out=$sb_root/build/bench
 mkdir -p "$out"
 
 populate() { # the other pods and objects of the node, straight to the API server
-	python3 "$here/populate.py" --server "$SB_API_URL" --ca "$SB_DIR/pki/ca.crt" \
+	sb_in "$SB_NODE" python3 "$here/populate.py" --server "$SB_API_URL" --ca "$SB_DIR/pki/ca.crt" \
 		--token "$SB_DIR/token" --node "$SB_NODE_NAME" --pods "$PODS" --objects "$OBJECTS"
 }
 

@@ -47,8 +47,10 @@ client() { # SDK POD KIND [SELECTOR VALUE]: its line of JSON
 }
 
 appid() { # JSON line: the client id that the token is of, after its signature was checked
-	printf '%s' "$1" | python3 "$here/../sandbox/jwt.py" --jwks "$SB_DIR/jwks" --from-answer \
-		--claim appid 2>&1
+	python3 -c 'import json, sys; print(json.loads(sys.argv[1])["token"], end="")' "$1" 2>/dev/null |
+		"$(sb_program nmi-sandbox-imds)" --verify "$SB_DIR/jwks" 2>&1 |
+		python3 -c 'import json, sys; print(json.load(sys.stdin)["appid"])' 2>/dev/null ||
+		printf 'no token: %s\n' "$1"
 }
 
 token_is() { # SENTENCE WANT SDK POD KIND [SELECTOR VALUE]

@@ -39,12 +39,12 @@ static json_t *check_secret_data(const json_t *secret)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach((json_t *)(uintptr_t)data, key, value)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)data, key, value) {
 		if (!json_is_string(value))
 			return status_bad_request(
 				"Secret in version \"v1\" cannot be handled as a Secret: json: "
-				"cannot unmarshal into Go struct field Secret.data of type []uint8");
+				"cannot unmarshal into Go struct field Secret.data of type "
+				"[]uint8");
 		if (!base64_is_valid(json_string_value(value)))
 			return status_bad_request(
 				"Secret in version \"v1\" cannot be handled as a Secret: illegal "
@@ -63,8 +63,7 @@ static json_t *default_secret(json_t *secret)
 		return problem;
 	if (json_object_size(plain) && !json_is_object(json_object_get(secret, "data")))
 		json_object_set_new(secret, "data", json_object());
-	json_object_foreach(plain, key, value)
-	{
+	json_object_foreach (plain, key, value) {
 		_cleanup_free_ char *text = NULL;
 
 		if (!json_is_string(value))
@@ -298,8 +297,7 @@ static void take_over_other_half(const struct kind *k, json_t *obj, const json_t
 		if (strcmp(key, "metadata") != 0 && strcmp(key, "status") != 0)
 			take_over(obj, old, key);
 	}
-	json_object_foreach((json_t *)(uintptr_t)old, key, value)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)old, key, value) {
 		if (!json_object_get(obj, key) && strcmp(key, "status") != 0)
 			json_object_set_new(obj, key, json_deep_copy(value));
 	}

@@ -65,7 +65,8 @@ void api_init(struct api *api, struct loop *loop, const struct api_options *opti
 	api->reaper = reaper_new(api);
 	kinds_init(&api->kinds, &api->store);
 	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++)
-		create(api, KIND_NAMESPACE, json_pack("{s:{s:s}}", "metadata", "name", namespaces[i]));
+		create(api, KIND_NAMESPACE,
+		       json_pack("{s:{s:s}}", "metadata", "name", namespaces[i]));
 	if (options->node)
 		create_node(api, options->node);
 }
@@ -377,8 +378,7 @@ int api_load_file(struct api *api, const char *path, struct err *err)
 	docs = yaml_parse(text, n, err);
 	if (!docs)
 		return err_wrap(err, "%s", path);
-	json_array_foreach(docs, i, doc)
-	{
+	json_array_foreach (docs, i, doc) {
 		if (json_is_null(doc) || r < 0)
 			continue;
 		r = load_one(api, doc, err);

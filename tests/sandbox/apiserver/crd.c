@@ -60,8 +60,7 @@ void crd_init_status(json_t *crd, const char *now)
 	json_t *stored = json_array(), *version, *status;
 	size_t i;
 
-	json_array_foreach(json_object_get(json_object_get(crd, "spec"), "versions"), i, version)
-	{
+	json_array_foreach (json_object_get(json_object_get(crd, "spec"), "versions"), i, version) {
 		if (json_is_true(json_object_get(version, "storage")))
 			json_array_append(stored, json_object_get(version, "name"));
 	}
@@ -88,10 +87,9 @@ static void validate_versions(const json_t *spec, json_t *causes)
 	const json_t *versions = json_object_get(spec, "versions"), *v;
 	size_t i, storage = 0;
 
-	json_array_foreach(versions, i, v)
-	{
-		_cleanup_free_ char *path =
-			xasprintf("spec.versions[%zu].schema.openAPIV3Schema", i);
+	json_array_foreach (versions, i, v) {
+		_cleanup_free_ char *path = xasprintf("spec.versions[%zu].schema.openAPIV3Schema",
+						      i);
 
 		storage += json_is_true(json_object_get(v, "storage"));
 		if (!json_is_object(
@@ -150,8 +148,7 @@ static char *join_names(const json_t *list)
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach (list, i, v) {
 		char *more = xasprintf("%s%s%s", all ? all : "", all ? "," : "",
 				       json_is_string(v) ? json_string_value(v) : "");
 
@@ -163,7 +160,8 @@ static char *join_names(const json_t *list)
 
 static void describe(struct kind *k, const json_t *version)
 {
-	const json_t *schema = json_object_get(json_object_get(version, "schema"), "openAPIV3Schema");
+	const json_t *schema = json_object_get(json_object_get(version, "schema"),
+					       "openAPIV3Schema");
 	const json_t *subs = json_object_get(version, "subresources");
 
 	json_decref(k->schema);
@@ -218,8 +216,7 @@ void crd_install(struct api *api, const json_t *crd)
 	json_t *version;
 	size_t i;
 
-	json_array_foreach(json_object_get(json_object_get(crd, "spec"), "versions"), i, version)
-	{
+	json_array_foreach (json_object_get(json_object_get(crd, "spec"), "versions"), i, version) {
 		if (is_served(version))
 			install_version(api, crd, version);
 		else
@@ -232,6 +229,6 @@ void crd_uninstall(struct api *api, const json_t *crd)
 	json_t *version;
 	size_t i;
 
-	json_array_foreach(json_object_get(json_object_get(crd, "spec"), "versions"), i, version)
+	json_array_foreach (json_object_get(json_object_get(crd, "spec"), "versions"), i, version)
 		uninstall_version(api, crd, version);
 }

@@ -171,12 +171,12 @@ static struct version *delete_pod(struct api *api, const struct target *t, const
 	struct version *v;
 
 	if (grace < 0)
-		grace = json_integer_value(
-			json_object_get(spec, "terminationGracePeriodSeconds"));
+		grace = json_integer_value(json_object_get(spec, "terminationGracePeriodSeconds"));
 	if (pod_is_idle(pod))
 		grace = 0;
-	if (again && grace >= json_integer_value(json_object_get(
-				      meta_of(pod), "deletionGracePeriodSeconds")) &&
+	if (again &&
+	    grace >= json_integer_value(
+			     json_object_get(meta_of(pod), "deletionGracePeriodSeconds")) &&
 	    grace > 0)
 		return version_ref(coll_find(&t->kind->coll, key)); /* already on its way */
 	v = version_ref(mark(api, t->kind, key, grace));

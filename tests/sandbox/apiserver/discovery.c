@@ -37,8 +37,7 @@ static json_t *find_group(const json_t *groups, const char *name)
 	json_t *g;
 	size_t i;
 
-	json_array_foreach(groups, i, g)
-	{
+	json_array_foreach (groups, i, g) {
 		if (strcmp(json_string_value(json_object_get(g, "name")), name) == 0)
 			return g;
 	}
@@ -55,8 +54,7 @@ static void add_version(json_t *groups, const char *group, const char *version)
 			      entry);
 		json_array_append_new(groups, g);
 	}
-	json_array_foreach(json_object_get(g, "versions"), i, v)
-	{
+	json_array_foreach (json_object_get(g, "versions"), i, v) {
 		if (json_equal(v, entry)) {
 			json_decref(entry);
 			return;
@@ -145,8 +143,7 @@ static void add_resource(json_t *list, const struct kind *k)
 int discovery_resources(const struct api *api, const char *group, const char *version,
 			struct reply *reply)
 {
-	_cleanup_free_ char *gv =
-		*group ? xasprintf("%s/%s", group, version) : xstrdup(version);
+	_cleanup_free_ char *gv = *group ? xasprintf("%s/%s", group, version) : xstrdup(version);
 	json_t *list = json_array();
 
 	for (const struct kind *k = api->kinds.first; k; k = k->next) {
@@ -157,11 +154,10 @@ int discovery_resources(const struct api *api, const char *group, const char *ve
 		if (strcmp(questions[i].group, group) != 0 ||
 		    strcmp(questions[i].version, version) != 0)
 			continue;
-		json_array_append_new(list,
-				      json_pack("{s:s, s:s, s:b, s:s, s:[s]}", "name",
-						questions[i].plural, "singularName", "",
-						"namespaced", 0, "kind", questions[i].kind, "verbs",
-						"create"));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s, s:[s]}", "name",
+						      questions[i].plural, "singularName", "",
+						      "namespaced", 0, "kind", questions[i].kind,
+						      "verbs", "create"));
 	}
 	if (!json_array_size(list)) {
 		json_decref(list);

@@ -100,9 +100,9 @@ static const struct {
 	const char *name;
 	fault_fn *fn;
 } faults[] = {
-	{ "bookmark", do_bookmark },   { "close-watches", do_close }, { "compact", do_compact },
-	{ "delay", do_delay },	       { "drop", do_drop },	      { "expire", do_expire },
-	{ "fail", do_fail },	       { "watchlist", do_watchlist },
+	{ "bookmark", do_bookmark }, { "close-watches", do_close }, { "compact", do_compact },
+	{ "delay", do_delay },	     { "drop", do_drop },	    { "expire", do_expire },
+	{ "fail", do_fail },	     { "watchlist", do_watchlist },
 };
 
 static json_t *stats(struct api *api)

@@ -30,7 +30,7 @@ struct format_list {
 	struct version **items;
 	size_t n;
 	uint64_t rv;
-	const char *next; /* the continue token, or "" */
+	const char *next;  /* the continue token, or "" */
 	int64_t remaining; /* negative: not said */
 };
 void format_list(struct buf *b, const struct format_spec *f, const struct kind *k,

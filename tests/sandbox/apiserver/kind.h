@@ -35,7 +35,7 @@ struct kind {
 	bool returns_deleted; /* a deletion answers with the object, not with a Status */
 	json_t *schema;	      /* custom: openAPIV3Schema; or NULL */
 	json_t *columns;      /* custom: additionalPrinterColumns; or NULL */
-	size_t type_len;      /* bytes of `{"kind":"Pod","apiVersion":"v1",`, which lists leave out */
+	size_t type_len; /* bytes of `{"kind":"Pod","apiVersion":"v1",`, which lists leave out */
 	struct coll coll;
 };
 

@@ -313,8 +313,8 @@ static json_t *open_first(const struct api *api, const struct kind *k, const str
 	return NULL;
 }
 
-static json_t *do_list(struct api *api, const struct kind *k, const char *ns,
-		       const struct query *q, struct reply *reply)
+static json_t *do_list(struct api *api, const struct kind *k, const char *ns, const struct query *q,
+		       struct reply *reply)
 {
 	_cleanup_(page_deinit) struct page page = { 0 };
 	_cleanup_free_ char *next = NULL;
@@ -361,9 +361,9 @@ static json_t *do_watch(struct api *api, const struct req *req, struct kind *k, 
 	reply->type = "application/json";
 	if (!spec.initial && spec.from < c->floor)
 		reply->watch = watch_failed_take(
-			api->watches,
-			status_expired(NULL, "too old resource version: %llu (%llu)",
-				       (unsigned long long)spec.from, (unsigned long long)c->floor));
+			api->watches, status_expired(NULL, "too old resource version: %llu (%llu)",
+						     (unsigned long long)spec.from,
+						     (unsigned long long)c->floor));
 	else
 		reply->watch = watch_start(api->watches, &spec);
 	return NULL;

@@ -20,7 +20,8 @@
 static const char usage[] =
 	"nmi-sandbox-apiserver --listen=IP:PORT --token-file=FILE [options]\n"
 	"  --cert=FILE --key=FILE  serve HTTPS with this certificate (PEM)\n"
-	"  --token-file=FILE       lines `token user group ...`; system:masters may use /_sandbox/\n"
+	"  --token-file=FILE       lines `token user group ...`; system:masters may use "
+	"/_sandbox/\n"
 	"  --node=NAME             a Node that is there from the start\n"
 	"  --crds=DIR              create what the .yaml and .json files of DIR define\n"
 	"  --load=FILE             create these objects too (again for more files)\n"
@@ -216,9 +217,9 @@ static int fill(struct api *api, const struct options *o, struct err *err)
 	api->auth = auth_load(o->tokens, err);
 	if (!api->auth)
 		return err_wrap(err, "--token-file");
-	api->issuer = token_issuer_new(
-		o->issuer ? o->issuer : "https://kubernetes.default.svc.cluster.local",
-		"https://127.0.0.1:6443/openid/v1/jwks", o->sa_key, err);
+	api->issuer = token_issuer_new(o->issuer ? o->issuer
+						 : "https://kubernetes.default.svc.cluster.local",
+				       "https://127.0.0.1:6443/openid/v1/jwks", o->sa_key, err);
 	return api->issuer ? 0 : err_wrap(err, "--sa-key");
 }
 
@@ -250,7 +251,8 @@ static int serve(struct api *api, const struct options *o, struct err *err)
 	_cleanup_(loop_signals_freep) struct loop_signals *signals = NULL;
 	_cleanup_(server_freep) struct server *server = NULL;
 
-	signals = loop_signals_new(api->loop, signos, ARRAY_SIZE(signos), on_signal, api->loop, err);
+	signals = loop_signals_new(api->loop, signos, ARRAY_SIZE(signos), on_signal, api->loop,
+				   err);
 	if (!signals)
 		return -ERR_OS;
 	server = server_new(api, &o->server, err);

@@ -58,35 +58,62 @@ const char *meta_str(const json_t *obj, const char *field)
 
 /* order */
 
+static void take_in_order(json_t *to, const json_t *from, const char *const *order)
+{
+	for (size_t i = 0; order[i]; i++) {
+		if (json_object_get(from, order[i]))
+			json_object_set(to, order[i], json_object_get(from, order[i]));
+	}
+}
+
 void meta_reorder(json_t *obj, const char *const *order)
 {
 	json_t *was = json_copy(obj), *value;
 	const char *key;
 
 	json_object_clear(obj);
-	for (size_t i = 0; order[i]; i++) {
-		if (json_object_get(was, order[i]))
-			json_object_set(obj, order[i], json_object_get(was, order[i]));
-	}
-	json_object_foreach(was, key, value)
-	{
+	take_in_order(obj, was, order);
+	json_object_foreach (was, key, value) {
 		if (!json_object_get(obj, key))
 			json_object_set(obj, key, value);
 	}
 	json_decref(was);
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Go prints maps sorted. */
+static void sort_map(json_t *map)
+{
+	size_t n = json_object_size(map), i = 0;
+	const char **names = xcalloc(n + 1, sizeof(char *));
+	json_t *was = json_copy(map), *value;
+	const char *key;
+
+	json_object_foreach (was, key, value)
+		names[i++] = key;
+	qsort(names, n, sizeof(char *), compare_names);
+	if (n) {
+		json_object_clear(map);
+		take_in_order(map, was, names);
+	}
+	free(names);
+	json_decref(was);
+}
+
 void meta_tidy(const struct kind *k, json_t *obj)
 {
-	static const char *const top[] = { "kind",     "apiVersion", "metadata",
-					   "involvedObject", "reason",   "message",
-					   "source",   "firstTimestamp", "lastTimestamp",
-					   "count",    "type",	     NULL };
-	static const char *const secret_top[] = { "kind",      "apiVersion", "metadata",
-						  "immutable", "data",	     "type",
-						  NULL };
-	static const char *const other_top[] = { "kind", "apiVersion", "metadata", "spec",
-						 "status", NULL };
+	static const char *const top[] = { "kind",	     "apiVersion",     "metadata",
+					   "involvedObject", "reason",	       "message",
+					   "source",	     "firstTimestamp", "lastTimestamp",
+					   "count",	     "type",	       NULL };
+	static const char *const secret_top[] = { "kind", "apiVersion", "metadata", "immutable",
+						  "data", "type",	NULL };
+	static const char *const other_top[] = { "kind", "apiVersion", "metadata",
+						 "spec", "status",     NULL };
 	static const char *const meta[] = { "name",
 					    "generateName",
 					    "namespace",
@@ -111,8 +138,12 @@ void meta_tidy(const struct kind *k, json_t *obj)
 	/* a place for what the store fills in last */
 	if (!json_object_get(meta_of(obj), "resourceVersion"))
 		json_object_set_new(meta_of(obj), "resourceVersion", json_string(""));
+	sort_map(json_object_get(meta_of(obj), "labels"));
+	sort_map(json_object_get(meta_of(obj), "annotations"));
 	meta_reorder(meta_of(obj), meta);
-	meta_reorder(obj, k->id == KIND_EVENT ? top : k->id == KIND_SECRET ? secret_top : other_top);
+	meta_reorder(obj, k->id == KIND_EVENT	 ? top
+			  : k->id == KIND_SECRET ? secret_top
+						 : other_top);
 }
 
 /* create, update */
@@ -233,8 +264,7 @@ static json_t *check_string_map(const struct kind *k, const json_t *meta, const 
 		return NULL;
 	if (!json_is_object(map))
 		return cannot_decode(k, map, field, "map[string]string");
-	json_object_foreach(map, key, value)
-	{
+	json_object_foreach (map, key, value) {
 		if (!json_is_string(value) && !json_is_null(value))
 			return cannot_decode(k, value, field, "string");
 	}
@@ -289,8 +319,7 @@ void meta_validate(const struct kind *k, const json_t *obj, json_t *causes)
 	const char *key, *why;
 
 	validate_name(k, obj, causes);
-	json_object_foreach(json_object_get(meta_of(obj), "labels"), key, value)
-	{
+	json_object_foreach (json_object_get(meta_of(obj), "labels"), key, value) {
 		const char *v = json_is_string(value) ? json_string_value(value) : "";
 
 		why = names_check_qualified(key);
@@ -302,8 +331,7 @@ void meta_validate(const struct kind *k, const json_t *obj, json_t *causes)
 			status_cause(causes, "FieldValueInvalid", "metadata.labels",
 				     "Invalid value: \"%s\": %s", v, why);
 	}
-	json_object_foreach(json_object_get(meta_of(obj), "annotations"), key, value)
-	{
+	json_object_foreach (json_object_get(meta_of(obj), "annotations"), key, value) {
 		why = names_check_qualified(key);
 		if (why)
 			status_cause(causes, "FieldValueInvalid", "metadata.annotations",

@@ -22,8 +22,7 @@ json_t *patch_merge(const json_t *doc, const json_t *patch)
 	if (!json_is_object(patch))
 		return json_deep_copy(patch);
 	out = json_is_object(doc) ? json_copy((json_t *)(uintptr_t)doc) : json_object();
-	json_object_foreach((json_t *)(uintptr_t)patch, key, value)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)patch, key, value) {
 		if (json_is_null(value))
 			json_object_del(out, key);
 		else
@@ -188,8 +187,7 @@ json_t *patch_json(const json_t *doc, const json_t *patch, json_t **out_problem)
 		return NULL;
 	}
 	out = json_deep_copy(doc);
-	json_array_foreach(patch, i, op)
-	{
+	json_array_foreach (patch, i, op) {
 		if (apply_op(out, op))
 			continue;
 		json_decref(out);
@@ -232,8 +230,7 @@ static bool find_by(const json_t *list, const char *key, const json_t *wanted, s
 
 	size_t i;
 
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach (list, i, item) {
 		*out_i = i;
 		if (json_equal(*key ? json_object_get(item, key) : item, wanted))
 			return true;
@@ -283,12 +280,11 @@ static json_t *merge_list(const char *key, const json_t *doc, const json_t *patc
 	bool replace = false;
 	size_t i;
 
-	json_array_foreach(patch, i, item)
+	json_array_foreach (patch, i, item)
 		replace = replace || directive_is(item, "replace");
 	if (!replace && json_is_array(doc))
 		json_array_extend(out, (json_t *)(uintptr_t)doc);
-	json_array_foreach(patch, i, item)
-	{
+	json_array_foreach (patch, i, item) {
 		if (directive_is(item, "replace"))
 			continue;
 		if (!merge_item(out, key, item, out_problem)) {
@@ -305,11 +301,10 @@ static void delete_plain(json_t *out, const char *field, const json_t *values)
 	json_t *kept = json_array(), *list = json_object_get(out, field), *item, *v;
 	size_t i, j;
 
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach (list, i, item) {
 		bool gone = false;
 
-		json_array_foreach(values, j, v)
+		json_array_foreach (values, j, v)
 			gone = gone || json_equal(item, v);
 		if (!gone)
 			json_array_append(kept, item);
@@ -377,8 +372,7 @@ static json_t *strategic(const json_t *doc, const json_t *patch, json_t **out_pr
 	out = json_is_object(doc) && !directive_is(patch, "replace")
 		      ? json_copy((json_t *)(uintptr_t)doc)
 		      : json_object();
-	json_object_foreach((json_t *)(uintptr_t)patch, key, value)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)patch, key, value) {
 		if (is_directive(key)) {
 			apply_directive(out, key, value);
 			continue;

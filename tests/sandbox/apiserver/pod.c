@@ -46,8 +46,7 @@ static void default_env(json_t *list)
 	json_t *env;
 	size_t i;
 
-	json_array_foreach(list, i, env)
-	{
+	json_array_foreach (list, i, env) {
 		json_t *ref = json_object_get(json_object_get(env, "valueFrom"), "fieldRef");
 
 		if (json_is_object(ref)) {
@@ -72,9 +71,10 @@ static const char *pull_policy(const char *image)
 static void default_container(json_t *c)
 {
 	static const char *const order[] = {
-		"name",	       "image",	      "command",     "args",	      "workingDir",
-		"ports",       "envFrom",     "env",	     "resources",     "volumeMounts",
-		"volumeDevices", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", NULL
+		"name",		  "image",	  "command",	   "args",
+		"workingDir",	  "ports",	  "envFrom",	   "env",
+		"resources",	  "volumeMounts", "volumeDevices", "livenessProbe",
+		"readinessProbe", "startupProbe", "lifecycle",	   NULL
 	};
 	json_t *port;
 	size_t i;
@@ -86,8 +86,7 @@ static void default_container(json_t *c)
 	default_probe(json_object_get(c, "livenessProbe"));
 	default_probe(json_object_get(c, "readinessProbe"));
 	default_probe(json_object_get(c, "startupProbe"));
-	json_array_foreach(json_object_get(c, "ports"), i, port)
-	{
+	json_array_foreach (json_object_get(c, "ports"), i, port) {
 		if (json_is_object(port))
 			set_default(port, "protocol", json_string("TCP"));
 	}
@@ -112,17 +111,51 @@ static void default_tolerations(json_t *spec)
 		bool there = false;
 		size_t i;
 
-		json_array_foreach(list, i, t)
+		json_array_foreach (list, i, t)
 			there = there || !*str(t, "key") || strcmp(str(t, "key"), keys[k]) == 0;
 		if (!there)
-			json_array_append_new(
-				list, json_pack("{s:s, s:s, s:s, s:i}", "key", keys[k], "operator",
-						"Exists", "effect", "NoExecute", "tolerationSeconds",
-						300));
+			json_array_append_new(list,
+					      json_pack("{s:s, s:s, s:s, s:i}", "key", keys[k],
+							"operator", "Exists", "effect", "NoExecute",
+							"tolerationSeconds", 300));
 	}
 }
 
-void pod_default(json_t *pod)
+static void default_status(json_t *status)
+{
+	static const char *const order[] = { "observedGeneration",
+					     "phase",
+					     "conditions",
+					     "message",
+					     "reason",
+					     "nominatedNodeName",
+					     "hostIP",
+					     "hostIPs",
+					     "podIP",
+					     "podIPs",
+					     "startTime",
+					     "initContainerStatuses",
+					     "containerStatuses",
+					     "qosClass",
+					     NULL };
+	static const char *const condition_order[] = { "type", "status", "lastProbeTime",
+						       "lastTransitionTime", NULL };
+	json_t *c;
+	size_t i;
+
+	if (!json_is_object(status))
+		return;
+	json_array_foreach (json_object_get(status, "conditions"), i, c) {
+		if (!json_is_object(c))
+			continue;
+		set_default(c, "lastProbeTime", json_null());
+		set_default(c, "lastTransitionTime", json_null());
+		meta_reorder(c, condition_order);
+	}
+	meta_reorder(status, order);
+}
+
+static void default_spec(json_t *spec)
 {
 	static const char *const lists[] = { "initContainers", "containers" };
 	static const char *const order[] = { "volumes",
@@ -151,13 +184,11 @@ void pod_default(json_t *pod)
 					     "priorityClassName",
 					     "priority",
 					     NULL };
-	json_t *spec = json_object_get(pod, "spec"), *c;
+	json_t *c;
 	size_t i;
 
-	if (!json_is_object(spec))
-		return;
 	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
-		json_array_foreach(json_object_get(spec, lists[l]), i, c)
+		json_array_foreach (json_object_get(spec, lists[l]), i, c)
 			default_container(c);
 	}
 	if (!*str(spec, "serviceAccountName"))
@@ -178,6 +209,13 @@ void pod_default(json_t *pod)
 	meta_reorder(spec, order);
 }
 
+void pod_default(json_t *pod)
+{
+	if (json_is_object(json_object_get(pod, "spec")))
+		default_spec(json_object_get(pod, "spec"));
+	default_status(json_object_get(pod, "status"));
+}
+
 /* status */
 
 /* Requests and limits of cpu and memory: none at all, equal everywhere, or something between. */
@@ -188,13 +226,14 @@ static const char *qos_class(const json_t *spec)
 	json_t *c;
 	size_t i;
 
-	json_array_foreach(json_object_get(spec, "containers"), i, c)
-	{
+	json_array_foreach (json_object_get(spec, "containers"), i, c) {
 		const json_t *res = json_object_get(c, "resources");
 
 		for (size_t w = 0; w < ARRAY_SIZE(what); w++) {
-			const json_t *req = json_object_get(json_object_get(res, "requests"), what[w]);
-			const json_t *lim = json_object_get(json_object_get(res, "limits"), what[w]);
+			const json_t *req = json_object_get(json_object_get(res, "requests"),
+							    what[w]);
+			const json_t *lim = json_object_get(json_object_get(res, "limits"),
+							    what[w]);
 
 			any = any || req || lim;
 			all_equal = all_equal && lim && (!req || json_equal(req, lim));
@@ -223,8 +262,8 @@ static void validate_container(const json_t *c, const char *list, size_t i, json
 	} else {
 		why = names_check_dns_label(str(c, "name"));
 		if (why)
-			status_cause(causes, "FieldValueInvalid", name,
-				     "Invalid value: \"%s\": %s", str(c, "name"), why);
+			status_cause(causes, "FieldValueInvalid", name, "Invalid value: \"%s\": %s",
+				     str(c, "name"), why);
 	}
 	if (!*str(c, "image"))
 		status_cause(causes, "FieldValueRequired", image, "Required value");
@@ -258,7 +297,7 @@ void pod_validate(const json_t *pod, json_t *causes)
 	if (!json_array_size(json_object_get(spec, "containers")))
 		status_cause(causes, "FieldValueRequired", "spec.containers", "Required value");
 	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
-		json_array_foreach(json_object_get(spec, lists[l]), i, c)
+		json_array_foreach (json_object_get(spec, lists[l]), i, c)
 			validate_container(c, lists[l], i, causes);
 	}
 	if (json_is_object(spec))
@@ -275,7 +314,7 @@ static json_t *fixed_part(const json_t *pod)
 	size_t i;
 
 	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
-		json_array_foreach(json_object_get(spec, lists[l]), i, c)
+		json_array_foreach (json_object_get(spec, lists[l]), i, c)
 			json_object_del(c, "image");
 	}
 	for (size_t m = 0; m < ARRAY_SIZE(free_members); m++)

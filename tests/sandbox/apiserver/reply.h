@@ -11,7 +11,8 @@ struct watch;
 /* An answer, before it is HTTP. All-zero is "nothing yet". */
 struct reply {
 	int code;
-	const char *type; /* a literal */
+	const char *type;  /* a literal */
+	const char *cache; /* Cache-Control, a literal; NULL: none of it */
 	char *body;
 	size_t n;
 	struct watch *watch; /* instead of a body: the stream */

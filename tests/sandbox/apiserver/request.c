@@ -82,9 +82,9 @@ static int parse_query(struct req *r, const char *p, struct err *err)
 			if (r->n_query == REQ_QUERY_MAX)
 				return err_set(err, ERR_LIMIT, "too many query parameters");
 			r->query[r->n_query].key = decode(p, key_len, true);
-			r->query[r->n_query].value =
-				has_value ? decode(p + key_len + 1, n - key_len - 1, true)
-					  : xstrdup("");
+			r->query[r->n_query].value = has_value ? decode(p + key_len + 1,
+									n - key_len - 1, true)
+							       : xstrdup("");
 			r->n_query++;
 			if (!r->query[r->n_query - 1].key || !r->query[r->n_query - 1].value)
 				return err_set(err, ERR_INPUT, "bad escape in the query");

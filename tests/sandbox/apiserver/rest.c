@@ -14,6 +14,7 @@
 #include "tests/sandbox/apiserver/format.h"
 #include "tests/sandbox/apiserver/meta.h"
 #include "tests/sandbox/apiserver/patch.h"
+#include "tests/sandbox/apiserver/proto.h"
 #include "tests/sandbox/apiserver/reply.h"
 #include "tests/sandbox/apiserver/request.h"
 #include "tests/sandbox/apiserver/status.h"
@@ -30,34 +31,49 @@ static bool type_is(const char *header, const char *type)
 	return n == strlen(type) && strncasecmp(header, type, n) == 0;
 }
 
-static json_t *parse_body(const struct req *req, bool yaml, const char *kind, json_t **out_problem)
+enum body { BODY_JSON, BODY_YAML, BODY_PROTO, BODY_UNKNOWN };
+
+static enum body body_type(const struct req *req)
 {
+	const char *type = req->content_type ? req->content_type : "";
+
+	return !*type || type_is(type, "application/json")	      ? BODY_JSON
+	       : type_is(type, "application/yaml")		      ? BODY_YAML
+	       : type_is(type, "application/vnd.kubernetes.protobuf") ? BODY_PROTO
+								      : BODY_UNKNOWN;
+}
+
+static json_t *parse_body(const struct req *req, enum body type, const char *kind,
+			  json_t **out_problem)
+{
+	const char *p = req->body ? req->body : "";
 	json_error_t why = { 0 };
 	struct err err = { 0 };
 	json_t *docs, *doc = NULL;
 
-	if (!yaml) {
-		doc = json_loadb(req->body ? req->body : "", req->n_body, JSON_ALLOW_NUL, &why);
-	} else {
-		docs = yaml_parse(req->body ? req->body : "", req->n_body, &err);
+	if (type == BODY_PROTO) {
+		doc = proto_decode(p, req->n_body, &err);
+	} else if (type == BODY_YAML) {
+		docs = yaml_parse(p, req->n_body, &err);
 		doc = json_incref(json_array_get(docs, 0));
 		json_decref(docs);
+	} else {
+		doc = json_loadb(p, req->n_body, JSON_ALLOW_NUL, &why);
 	}
 	if (!doc)
 		*out_problem = status_bad_request(
 			"the object provided is unrecognized (must be of type %s): couldn't get "
 			"version/kind; json parse error: %s",
-			kind, yaml ? err.msg : why.text);
+			kind, type == BODY_JSON ? why.text : err.msg);
 	return doc;
 }
 
 json_t *rest_decode(const struct req *req, const char *kind, json_t **out_problem)
 {
-	const char *type = req->content_type ? req->content_type : "application/json";
-	bool yaml = type_is(type, "application/yaml");
+	enum body type = body_type(req);
 	json_t *obj;
 
-	if (!yaml && !type_is(type, "application/json") && *type) {
+	if (type == BODY_UNKNOWN) {
 		*out_problem = status_failure(
 			415, "UnsupportedMediaType", json_object(),
 			"the body of the request was in an unknown format - accepted media types "
@@ -65,7 +81,7 @@ json_t *rest_decode(const struct req *req, const char *kind, json_t **out_proble
 			"application/vnd.kubernetes.protobuf");
 		return NULL;
 	}
-	obj = parse_body(req, yaml, kind, out_problem);
+	obj = parse_body(req, type, kind, out_problem);
 	if (obj && !json_is_object(obj)) {
 		*out_problem = status_bad_request(
 			"the object provided is unrecognized (must be of type %s): couldn't get "
@@ -169,8 +185,7 @@ static json_t *judge_unknown(const struct req *req, const struct kind *k, const 
 					  mode);
 	if (!json_array_size(unknown) || strcmp(mode, "Ignore") == 0)
 		return NULL;
-	json_array_foreach(unknown, i, path)
-	{
+	json_array_foreach (unknown, i, path) {
 		char *more = xasprintf("%s%sunknown field \"%s\"", all, i ? ", " : "",
 				       json_string_value(path));
 
@@ -210,18 +225,15 @@ static void after_create(struct api *api, const struct kind *k, const json_t *ob
 	if (k->id != KIND_NAMESPACE)
 		return;
 	sk = kinds_find_id(&api->kinds, KIND_SERVICE_ACCOUNT);
-	json_decref(rest_create_object(
-		api, sk,
-		json_pack("{s:{s:s, s:s}}", "metadata", "name", "default", "namespace",
-			  meta_str(obj, "name"))));
+	json_decref(rest_create_object(api, sk,
+				       json_pack("{s:{s:s, s:s}}", "metadata", "name", "default",
+						 "namespace", meta_str(obj, "name"))));
 }
 
 /* Admitted already. NULL, with a Status, if it is there. */
-static struct version *store_new(struct api *api, struct kind *k, json_t *obj,
-				 json_t **out_problem)
+static struct version *store_new(struct api *api, struct kind *k, json_t *obj, json_t **out_problem)
 {
-	_cleanup_free_ char *key =
-		kind_key(k, meta_str(obj, "namespace"), meta_str(obj, "name"));
+	_cleanup_free_ char *key = kind_key(k, meta_str(obj, "namespace"), meta_str(obj, "name"));
 	struct version *v;
 
 	if (coll_find(&k->coll, key)) {
@@ -254,7 +266,8 @@ static json_t *check_scope(const struct target *t, const json_t *obj)
 		return status_bad_request("the namespace of the provided object does not match the "
 					  "namespace sent on the request");
 	if (json_string_length(json_object_get(meta_of(obj), "resourceVersion")))
-		return status_internal("resourceVersion should not be set on objects to be created");
+		return status_internal(
+			"resourceVersion should not be set on objects to be created");
 	return NULL;
 }
 
@@ -415,8 +428,14 @@ void rest_update(struct api *api, const struct req *req, const struct target *t,
 
 /* patch */
 
-static json_t *unsupported_patch(const struct kind *k)
+static json_t *check_patch_type(const struct req *req, const struct kind *k)
 {
+	const char *type = req->content_type ? req->content_type : "";
+
+	if (type_is(type, "application/merge-patch+json") ||
+	    type_is(type, "application/json-patch+json") ||
+	    (k->id != KIND_CUSTOM && type_is(type, "application/strategic-merge-patch+json")))
+		return NULL;
 	return status_failure(
 		415, "UnsupportedMediaType", json_object(),
 		"the body of the request was in an unknown format - accepted media types include: "
@@ -431,13 +450,7 @@ static json_t *apply_patch(const struct req *req, const struct kind *k, const js
 	const char *type = req->content_type ? req->content_type : "";
 	json_t *patch, *shared = NULL, *out;
 
-	if (!type_is(type, "application/merge-patch+json") &&
-	    !type_is(type, "application/json-patch+json") &&
-	    (k->id == KIND_CUSTOM || !type_is(type, "application/strategic-merge-patch+json"))) {
-		*out_problem = unsupported_patch(k);
-		return NULL;
-	}
-	patch = parse_body(req, false, k->name, out_problem);
+	patch = parse_body(req, BODY_JSON, k->name, out_problem);
 	if (!patch)
 		return NULL;
 	if (type_is(type, "application/json-patch+json"))
@@ -456,15 +469,16 @@ static json_t *apply_patch(const struct req *req, const struct kind *k, const js
 	return out;
 }
 
-void rest_patch(struct api *api, const struct req *req, const struct target *t,
-		struct reply *reply)
+void rest_patch(struct api *api, const struct req *req, const struct target *t, struct reply *reply)
 {
 	_cleanup_free_ char *key = kind_key(t->kind, t->ns, t->name);
 	struct version *old = coll_find(&t->kind->coll, key);
-	json_t *problem = NULL, *obj = NULL;
+	json_t *problem = check_patch_type(req, t->kind), *obj = NULL;
 
-	if (!old) {
-		reply_status_take(reply, status_not_found(t->kind, t->name));
+	if (!problem && !old)
+		problem = status_not_found(t->kind, t->name);
+	if (problem) {
+		reply_status_take(reply, problem);
 		return;
 	}
 	obj = apply_patch(req, t->kind, version_json(old), &problem);
@@ -486,7 +500,8 @@ void rest_bind(struct api *api, const struct req *req, const struct target *t, s
 	_cleanup_free_ char *key = kind_key(t->kind, t->ns, t->name);
 	struct version *old = coll_find(&t->kind->coll, key);
 	json_t *problem = NULL, *body = rest_decode(req, "Binding", &problem), *pod;
-	const char *node = json_string_value(json_object_get(json_object_get(body, "target"), "name"));
+	const char *node =
+		json_string_value(json_object_get(json_object_get(body, "target"), "name"));
 	const char *now;
 
 	if (body && !old)
@@ -501,9 +516,10 @@ void rest_bind(struct api *api, const struct req *req, const struct target *t, s
 	now = json_string_value(
 		json_object_get(json_object_get(version_json(old), "spec"), "nodeName"));
 	if (now && *now) {
-		reply_status_take(reply, status_conflict(t->kind, t->name,
-							 "pod %s is already assigned to node \"%s\"",
-							 t->name, now));
+		reply_status_take(reply,
+				  status_conflict(t->kind, t->name,
+						  "pod %s is already assigned to node \"%s\"",
+						  t->name, now));
 		json_decref(body);
 		return;
 	}

@@ -82,8 +82,7 @@ static void prune(const json_t *schema, json_t *v, const char *path, bool whole,
 
 	if (json_is_object(v))
 		prune_object(schema, v, path, whole, unknown);
-	json_array_foreach(v, i, item)
-	{
+	json_array_foreach (v, i, item) {
 		_cleanup_free_ char *below = xasprintf("%s[%zu]", path, i);
 
 		prune(json_object_get(schema, "items"), item, below, false, unknown);
@@ -103,15 +102,14 @@ void schema_default(const json_t *schema, json_t *obj)
 	json_t *s, *item;
 	size_t i;
 
-	json_object_foreach(json_object_get(schema, "properties"), key, s)
-	{
+	json_object_foreach (json_object_get(schema, "properties"), key, s) {
 		const json_t *value = json_object_get(s, "default");
 
 		if (json_is_object(obj) && !json_object_get(obj, key) && value)
 			json_object_set_new(obj, key, json_deep_copy(value));
 		schema_default(s, json_object_get(obj, key));
 	}
-	json_array_foreach(obj, i, item)
+	json_array_foreach (obj, i, item)
 		schema_default(json_object_get(schema, "items"), item);
 }
 
@@ -158,8 +156,7 @@ static char *quoted_list(const json_t *values)
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(values, i, v)
-	{
+	json_array_foreach (values, i, v) {
 		_cleanup_free_ char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
 		char *more = xasprintf("%s%s%s", all, i ? ", " : "", text);
 
@@ -178,8 +175,7 @@ static void check_enum(const json_t *schema, const json_t *v, const char *path, 
 
 	if (!json_is_array(allowed))
 		return;
-	json_array_foreach(allowed, i, a)
-	{
+	json_array_foreach (allowed, i, a) {
 		if (json_equal(a, v))
 			return;
 	}
@@ -256,13 +252,11 @@ static void check_object(const json_t *schema, const json_t *obj, const char *pa
 
 	if (flag(schema, "x-kubernetes-embedded-resource"))
 		check_embedded(obj, path, causes);
-	json_array_foreach(json_object_get(schema, "required"), i, name)
-	{
+	json_array_foreach (json_object_get(schema, "required"), i, name) {
 		if (json_is_string(name))
 			require(obj, path, json_string_value(name), causes);
 	}
-	json_object_foreach((json_t *)(uintptr_t)obj, key, value)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)obj, key, value) {
 		const json_t *s = member_schema(schema, key);
 		_cleanup_free_ char *below = join(path, key);
 
@@ -291,8 +285,7 @@ static void validate(const json_t *schema, const json_t *v, const char *path, js
 		check_number(schema, v, path, causes);
 	if (json_is_object(v))
 		check_object(schema, v, path, causes);
-	json_array_foreach(v, i, item)
-	{
+	json_array_foreach (v, i, item) {
 		_cleanup_free_ char *below = xasprintf("%s[%zu]", path, i);
 
 		validate(json_object_get(schema, "items"), item, below, causes);

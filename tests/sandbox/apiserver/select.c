@@ -253,8 +253,7 @@ static int parse_field_term(const char **p, const char *text, struct terms *term
 		*p += 1;
 	} else {
 		return err_set(err, ERR_INPUT,
-			       "invalid selector: '%.80s'; can't understand '%.80s'", text,
-			       t->key);
+			       "invalid selector: '%.80s'; can't understand '%.80s'", text, t->key);
 	}
 	value = take_field_part(p, true, err);
 	if (!value)
@@ -403,7 +402,8 @@ static const char *field_value(const json_t *obj, const char *path)
 	}
 	if (json_is_boolean(v))
 		return json_is_true(v) ? "true" : "false";
-	if (!v && (strcmp(path, "spec.hostNetwork") == 0 || strcmp(path, "spec.unschedulable") == 0))
+	if (!v &&
+	    (strcmp(path, "spec.hostNetwork") == 0 || strcmp(path, "spec.unschedulable") == 0))
 		return "false";
 	return json_is_string(v) ? json_string_value(v) : "";
 }

@@ -142,8 +142,7 @@ static void wake_dropped(struct server *s)
 
 	if (s->api->fault.drop)
 		return;
-	DL_FOREACH(s->first, x)
-	{
+	DL_FOREACH (s->first, x) {
 		if (x->dropped)
 			resume(x);
 	}
@@ -162,7 +161,7 @@ static void add_headers(struct MHD_Response *r, const struct reply *reply)
 
 	meta_new_uid(id);
 	add_header(r, "Audit-Id", id);
-	add_header(r, "Cache-Control", "no-cache, private");
+	add_header(r, "Cache-Control", reply->cache ? reply->cache : "no-cache, private");
 	add_header(r, "Content-Type", reply->type);
 	if (reply->nosniff)
 		add_header(r, "X-Content-Type-Options", "nosniff");
@@ -398,13 +397,13 @@ static int start_daemon(struct server *s, struct err *err)
 					{ MHD_OPTION_END, 0, NULL } };
 	struct MHD_OptionItem plain[] = { { MHD_OPTION_END, 0, NULL } };
 
-	s->daemon = MHD_start_daemon(
-		flags, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->listener,
-		MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_ARRAY,
-		s->cert ? tls : plain, MHD_OPTION_END);
+	s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET,
+				     s->listener, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
+				     MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+				     MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+				     MHD_OPTION_ARRAY, s->cert ? tls : plain, MHD_OPTION_END);
 	if (!s->daemon)
 		return err_set(err, ERR_OS, "HTTP%s does not start: is the certificate good?",
 			       s->cert ? "S" : "");
@@ -437,7 +436,7 @@ struct server *server_free(struct server *s)
 		return NULL;
 	s->stopping = true;
 	if (s->daemon) {
-		DL_FOREACH(s->first, x)
+		DL_FOREACH (s->first, x)
 			resume(x);
 		(void)MHD_run(s->daemon); /* takes the resumed ones in */
 		MHD_stop_daemon(s->daemon);

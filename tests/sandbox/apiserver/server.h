@@ -12,7 +12,7 @@ struct api;
 struct server;
 
 struct server_options {
-	const char *listen; /* IP:PORT, port 0 is any */
+	const char *listen;	/* IP:PORT, port 0 is any */
 	const char *cert, *key; /* PEM files; both NULL: plain HTTP */
 };
 

@@ -177,8 +177,7 @@ static char *join_causes(const json_t *causes)
 	const json_t *c;
 	size_t i;
 
-	json_array_foreach(causes, i, c)
-	{
+	json_array_foreach (causes, i, c) {
 		char *more = xasprintf("%s%s%s: %s", all, i ? ", " : "",
 				       json_string_value(json_object_get(c, "field")),
 				       json_string_value(json_object_get(c, "message")));

@@ -37,7 +37,8 @@ struct event {
 	enum change change;
 	uint64_t rv;
 	struct mono at;
-	struct version *cur;  /* after the change; of a deletion: the last state with the version of the end */
+	struct version *
+		cur; /* after the change; of a deletion: the last state with the version of the end */
 	struct version *prev; /* before it; NULL for ADDED */
 };
 
@@ -57,8 +58,8 @@ typedef void store_change_fn(void *ctx, struct coll *c);
 
 struct store {
 	struct loop *loop;
-	uint64_t rv; /* of the last change */
-	size_t history; /* events kept for each collection */
+	uint64_t rv;	     /* of the last change */
+	size_t history;	     /* events kept for each collection */
 	store_change_fn *fn; /* called after each change */
 	void *ctx;
 };

@@ -47,7 +47,8 @@ static void print_age(char buf[static 32], long long s)
 	else if (s < 3 * 3600)
 		(void)snprintf(buf, 32, "%lldm", s / 60);
 	else if (s < 8 * 3600)
-		(void)snprintf(buf, 32, s / 60 % 60 ? "%lldh%lldm" : "%lldh", s / 3600, s / 60 % 60);
+		(void)snprintf(buf, 32, s / 60 % 60 ? "%lldh%lldm" : "%lldh", s / 3600,
+			       s / 60 % 60);
 	else if (s < 48 * 3600)
 		(void)snprintf(buf, 32, "%lldh", s / 3600);
 	else if (s < 8 * 86400)
@@ -141,16 +142,17 @@ json_t *table_columns(const struct kind *k)
 
 	for (i = 0; i < ARRAY_SIZE(columns); i++) {
 		if (columns[i].id == k->id)
-			json_array_append_new(all, column(columns[i].name, columns[i].type,
-							  columns[i].format, "",
-							  columns[i].priority));
+			json_array_append_new(all,
+					      column(columns[i].name, columns[i].type,
+						     columns[i].format, "", columns[i].priority));
 	}
 	if (k->id != KIND_CUSTOM)
 		return all;
-	json_array_foreach(k->columns, i, c)
-		json_array_append_new(all, column(str(c, "name"), str(c, "type"), str(c, "format"),
-						  str(c, "description"),
-						  json_integer_value(json_object_get(c, "priority"))));
+	json_array_foreach (k->columns, i, c)
+		json_array_append_new(all,
+				      column(str(c, "name"), str(c, "type"), str(c, "format"),
+					     str(c, "description"),
+					     json_integer_value(json_object_get(c, "priority"))));
 	if (!json_array_size(k->columns))
 		json_array_append_new(all, column("Age", "date", "", "", 0));
 	return all;
@@ -167,8 +169,7 @@ static void pod_summary(const json_t *pod, char ready[static 32], char restarts[
 	json_int_t again = 0;
 
 	*out_status = *str(status, "reason") ? str(status, "reason") : str(status, "phase");
-	json_array_foreach(json_object_get(status, "containerStatuses"), i, c)
-	{
+	json_array_foreach (json_object_get(status, "containerStatuses"), i, c) {
 		const char *waiting = str(at(c, "state.waiting"), "reason");
 		const char *ended = str(at(c, "state.terminated"), "reason");
 
@@ -217,8 +218,7 @@ static const char *node_state(const json_t *node)
 	json_t *c;
 	size_t i;
 
-	json_array_foreach(at(node, "status.conditions"), i, c)
-	{
+	json_array_foreach (at(node, "status.conditions"), i, c) {
 		if (strcmp(str(c, "type"), "Ready") == 0)
 			return strcmp(str(c, "status"), "True") == 0 ? "Ready" : "NotReady";
 	}
@@ -230,8 +230,7 @@ static const char *node_ip(const json_t *node)
 	json_t *a;
 	size_t i;
 
-	json_array_foreach(at(node, "status.addresses"), i, a)
-	{
+	json_array_foreach (at(node, "status.addresses"), i, a) {
 		if (strcmp(str(a, "type"), "InternalIP") == 0)
 			return str(a, "address");
 	}
@@ -260,7 +259,7 @@ static json_t *custom_cells(const struct kind *k, const json_t *obj, int64_t now
 	json_t *cells = json_pack("[s]", meta_str(obj, "name")), *c;
 	size_t i;
 
-	json_array_foreach(k->columns, i, c)
+	json_array_foreach (k->columns, i, c)
 		json_array_append_new(cells, custom_cell(c, obj, now));
 	if (!json_array_size(k->columns))
 		json_array_append_new(cells, age(obj, now));

@@ -175,8 +175,8 @@ static json_t *claims_of(const struct api *api, const json_t *sa, const struct a
 			 int64_t now)
 {
 	const char *ns = meta_str(sa, "namespace");
-	_cleanup_free_ char *sub =
-		xasprintf("system:serviceaccount:%s:%s", ns, meta_str(sa, "name"));
+	_cleanup_free_ char *sub = xasprintf("system:serviceaccount:%s:%s", ns,
+					     meta_str(sa, "name"));
 	json_t *k8s = json_pack("{s:s, s:o}", "namespace", ns, "serviceaccount", ref(sa));
 	char jti[META_UID_MAX];
 
@@ -220,9 +220,10 @@ static json_t *find_pod(const struct api *api, const json_t *sa, struct ask *ask
 	if (!json_is_object(ask->bound))
 		return NULL;
 	if (!kind || strcmp(kind, "Pod") != 0)
-		return status_bad_request("cannot bind token for serviceaccount \"%s\" to object of "
-					  "type %s",
-					  meta_str(sa, "name"), kind ? kind : "");
+		return status_bad_request(
+			"cannot bind token for serviceaccount \"%s\" to object of "
+			"type %s",
+			meta_str(sa, "name"), kind ? kind : "");
 	key = kind_key(pk, meta_str(sa, "namespace"), name ? name : "");
 	v = coll_find(&pk->coll, key);
 	if (!v)
@@ -352,5 +353,7 @@ bool token_handle_keys(struct api *api, const struct req *req, struct reply *rep
 		answer_keys(i, req, reply);
 	else
 		return false;
+	if (reply->code == 200)
+		reply->cache = "public, max-age=3600";
 	return true;
 }

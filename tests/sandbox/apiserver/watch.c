@@ -219,8 +219,7 @@ static void on_delayed(struct loop_timer *t)
 	struct watches *ws = container_of(t, struct watches, delayed);
 	struct watch *w;
 
-	DL_FOREACH(ws->first, w)
-	{
+	DL_FOREACH (ws->first, w) {
 		(void)pump(w, BUFFER_HIGH); /* what does not fit follows when it is read */
 		wake(w);
 	}
@@ -234,8 +233,7 @@ void watches_notify(struct watches *ws, struct coll *c)
 
 	if (ws->api->fault.delay_msec && !ws->delayed.loop)
 		loop_timer_set_msec(ws->api->loop, &ws->delayed, 10, on_delayed);
-	DL_FOREACH(ws->first, w)
-	{
+	DL_FOREACH (ws->first, w) {
 		if (w->kind && (!c || &w->kind->coll == c)) {
 			(void)pump(w, BUFFER_HIGH);
 			wake(w);
@@ -379,8 +377,7 @@ void watches_bookmark(struct watches *ws)
 {
 	struct watch *w;
 
-	DL_FOREACH(ws->first, w)
-	{
+	DL_FOREACH (ws->first, w) {
 		if (w->bookmarks)
 			bookmark_now(w);
 	}
@@ -390,8 +387,7 @@ void watches_end(struct watches *ws, bool abort)
 {
 	struct watch *w;
 
-	DL_FOREACH(ws->first, w)
-	{
+	DL_FOREACH (ws->first, w) {
 		w->ended = true;
 		w->abort = abort;
 		wake(w);
@@ -402,8 +398,7 @@ void watches_end_kind(struct watches *ws, const struct kind *k)
 {
 	struct watch *w;
 
-	DL_FOREACH(ws->first, w)
-	{
+	DL_FOREACH (ws->first, w) {
 		if (w->kind != k)
 			continue;
 		(void)pump(w, SIZE_MAX); /* the last chance */
@@ -418,8 +413,7 @@ void watches_flush(struct watches *ws)
 {
 	struct watch *w;
 
-	DL_FOREACH(ws->first, w)
-	{
+	DL_FOREACH (ws->first, w) {
 		(void)pump(w, SIZE_MAX); /* delayed ones stay behind, as they should */
 		wake(w);
 	}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Prints one page of the reference in docs/ from the tables that the agent is made of, so that they
+ * cannot disagree: `reference options|metrics|reasons|routes`.
+ */
+
+#include "nmi/config.h"
+#include "nmi/front/front.h"
+#include "nmi/metrics.h"
+#include "nmi/reason.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GENERATED ".. Made by docs/reference.c; do not edit. ninja -C build update-docs\n\n"
+
+static void heading(const char *title, const char *intro)
+{
+	fputs(GENERATED, stdout);
+	printf("%s\n", title);
+	for (size_t n = strlen(title); n; n--)
+		putchar('=');
+	printf("\n\n%s\n\n", intro);
+}
+
+/* options */
+
+static void print_options(void)
+{
+	opt_print_rst(&nmi_options, stdout); /* as `nmi --print-options-rst` does, to the byte */
+}
+
+/* metrics */
+
+static const char *type_name(enum metric_type type)
+{
+	switch (type) {
+	case METRIC_COUNTER:
+		return "counter";
+	case METRIC_GAUGE:
+		return "gauge";
+	case METRIC_HISTOGRAM:
+		return "histogram";
+	}
+	return "?";
+}
+
+static void print_metric(const struct metric_desc *d)
+{
+	printf("``%s``\n    %s. Type: %s.", d->name, d->help, type_name(d->type));
+	for (size_t i = 0; i < METRIC_LABELS_MAX && d->labels[i]; i++)
+		printf("%s``%s``", i ? ", " : " Labels: ", d->labels[i]);
+	if (d->labels[0])
+		putchar('.');
+	for (size_t i = 0; i < d->n_buckets; i++)
+		printf("%s%g", i ? ", " : " Buckets: ", d->buckets[i]);
+	puts(d->n_buckets ? ".\n" : "\n");
+}
+
+static void print_metrics(void)
+{
+	heading("Metrics",
+		"Served in the Prometheus text format on ``--prometheus-port``. A label takes at "
+		"most\n"
+		"256 combinations of values; what comes after is counted under ``other``.");
+	for (size_t i = 0; i < NMI_METRICS; i++)
+		print_metric(&nmi_metric_descs[i]);
+}
+
+/* reasons */
+
+struct reason_row {
+	const char *code;
+	unsigned status;
+	const char *error;
+	unsigned retry_after_sec;
+};
+
+static const struct reason_row rows[REASONS] = {
+#define X(name, code, status, error, retry_after)                                                  \
+	[REASON_##name] = { code, status, error, retry_after },
+#include "nmi/reasons.def"
+#undef X
+};
+
+/* clang-format off */
+static const struct {
+	const char *meaning;
+	const char *next;
+} words[] = {
+	[REASON_METADATA_HEADER] = {
+		"The request has no header ``Metadata: true``",
+		"Send it; every Azure SDK does" },
+	[REASON_BAD_REQUEST] = {
+		"The request is malformed or ambiguous; the text says where",
+		"Correct the client" },
+	[REASON_NO_LABEL] = {
+		"The pod has no label ``aadpodidbinding``, or an empty one",
+		"Label the pod with the selector of an AzureIdentityBinding" },
+	[REASON_NO_BINDING] = {
+		"No AzureIdentityBinding in the pod's namespace has the selector that the label names",
+		"Create one there, or correct the label" },
+	[REASON_IDENTITY_NOT_FOUND] = {
+		"The binding names an AzureIdentity that is not in its namespace",
+		"Create the AzureIdentity there, or correct ``spec.azureIdentity``" },
+	[REASON_NOT_BOUND] = {
+		"The identity asked for by client id or resource id is not one of the pod's",
+		"Bind it to the pod, or ask for one that is" },
+	[REASON_SELECTOR] = {
+		"The way of naming an identity is not supported (``object_id``), or more than one was used",
+		"Name it by ``client_id`` or ``msi_res_id``, or not at all" },
+	[REASON_IDENTITY_TYPE] = {
+		"The AzureIdentity is of a type that this version does not serve",
+		"Use a user-assigned managed identity (type 0)" },
+	[REASON_IDENTITY_INVALID] = {
+		"The AzureIdentity lacks what its type needs; the text names the field",
+		"Complete the object" },
+	[REASON_POD_UNKNOWN] = {
+		"No running pod of this node is known by the request's source address (yet)",
+		"Ask again; if it stays, look at the agent's readiness and its watch of pods" },
+	[REASON_AMBIGUOUS_IP] = {
+		"More than one running pod of this node has that address",
+		"Ask again when the older one has ended; if it stays, look at the network plugin" },
+	[REASON_NOT_SYNCED] = {
+		"The identity objects have not been read from the API server yet",
+		"Ask again; if it stays, look at the agent's readiness" },
+	[REASON_OVERLOADED] = {
+		"A limit on requests that wait was reached",
+		"Ask again, less often" },
+	[REASON_UPSTREAM_REFUSED] = {
+		"IMDS or Entra understood and refused; its own words follow",
+		"Correct the identity or the resource; asking again does not help" },
+	[REASON_UPSTREAM_THROTTLED] = {
+		"IMDS has too many requests from this node",
+		"Ask again after Retry-After" },
+	[REASON_UPSTREAM_UPDATING] = {
+		"IMDS is being updated, which takes up to 70 seconds",
+		"Ask again; the SDKs do" },
+	[REASON_UPSTREAM_DOWN] = {
+		"IMDS or Entra did not answer, or with something that is no answer",
+		"Ask again; if it stays, see whether the node itself reaches it" },
+	[REASON_NOT_FOUND] = {
+		"There is no such path here, and identity paths are never forwarded",
+		"Ask ``/metadata/identity/oauth2/token``" },
+	[REASON_METHOD] = {
+		"The path takes another method; ``Allow`` names it",
+		"Correct the client" },
+	[REASON_BLOCKED] = {
+		"The operator blocked instance metadata (``--block-instance-metadata``)",
+		"Do without it, or ask the operator" },
+	[REASON_TOO_LARGE] = {
+		"The request's body is over the limit",
+		"Send less" },
+	[REASON_INTERNAL] = {
+		"A fault of nmi",
+		"Report it with the agent's log" },
+};
+/* clang-format on */
+static_assert(sizeof(words) / sizeof(words[0]) == REASONS, "words[] must cover reasons.def");
+
+static void print_reason(const struct reason_row *r, enum reason reason)
+{
+	if (!words[reason].meaning) {
+		fprintf(stderr, "reason %s has no words in docs/reference.c\n", r->code);
+		exit(EXIT_FAILURE);
+	}
+	printf("   * - ``%s``\n     - %u\n     - ``%s``\n     -", r->code, r->status, r->error);
+	if (r->retry_after_sec)
+		printf(" %u s", r->retry_after_sec);
+	printf("\n     - %s.\n     - %s.\n", words[reason].meaning, words[reason].next);
+}
+
+static void print_reasons(void)
+{
+	heading("Refusals",
+		"Each refusal is JSON with an ``error`` for the SDK and a text for a person. The "
+		"code\n"
+		"stands in the answer, in the agent's log line and in the metric\n"
+		"``nmi_refusals_total``. Retry-After is sent only where asking again helps.");
+	puts(".. list-table::\n   :header-rows: 1\n\n   * - Code\n     - Status\n     - Error\n"
+	     "     - Retry-After\n     - Meaning\n     - What to do");
+	for (unsigned i = REASON_NONE + 1; i < REASONS; i++)
+		print_reason(&rows[i], (enum reason)i);
+}
+
+/* routes */
+
+/* The front prints a line a route: listener, methods, path and what it is for, between tabs. */
+static void print_routes(void)
+{
+	char *text = NULL, *save = NULL;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	if (!f)
+		exit(EXIT_FAILURE);
+	front_print_routes(f);
+	if (fclose(f) != 0)
+		exit(EXIT_FAILURE);
+	heading("Routes",
+		"What can be asked, on which listener: *pods* is where pods are redirected to\n"
+		"(``--nmi-port``), *probes* is ``--http-probe-port``, *metrics* is\n"
+		"``--prometheus-port``. The first row that fits decides. HEAD is answered as GET,\n"
+		"without a body.");
+	puts(".. list-table::\n   :header-rows: 1\n\n   * - Listener\n     - Methods\n     - Path\n"
+	     "     - What it does");
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *cell = NULL;
+		const char *listener = strtok_r(line, "\t", &cell);
+		const char *methods = strtok_r(NULL, "\t", &cell);
+		const char *path = strtok_r(NULL, "\t", &cell);
+
+		printf("   * - %s\n     - %s\n     - ``%s``\n     - %s.\n", listener, methods, path,
+		       cell);
+	}
+	free(text);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*print)(void);
+	} pages[] = { { "options", print_options },
+		      { "metrics", print_metrics },
+		      { "reasons", print_reasons },
+		      { "routes", print_routes } };
+
+	for (size_t i = 0; argc == 2 && i < sizeof(pages) / sizeof(pages[0]); i++) {
+		if (strcmp(argv[1], pages[i].name) == 0) {
+			pages[i].print();
+			return EXIT_SUCCESS;
+		}
+	}
+	fputs("Usage: reference options|metrics|reasons|routes\n", stderr);
+	return EXIT_FAILURE;
+}

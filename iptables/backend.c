@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The table of backends, and the one that does nothing: see backend.h. */
+
+#include "iptables/backend.h"
+
+#include "lib/base/mem.h"
+
+/* In the order in which REDIRECT_AUTO tries them. */
+static const struct backend *const backends[] = { &nft_backend, &none_backend };
+
+const struct backend *backend_choose(enum redirect_backend id, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+		const struct backend *b = backends[i];
+
+		if (id == REDIRECT_AUTO ? !b->automatic : b->id != id)
+			continue;
+		if (b->probe(err) == 0)
+			return b;
+	}
+	return NULL;
+}
+
+int backend_remove_all(struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(backends) && r == 0; i++)
+		r = backends[i]->remove(err);
+	return r;
+}
+
+/* none: the network plugin brings the traffic, by Cilium's local redirect policy for one */
+
+static int none_probe(struct err *err)
+{
+	return 0;
+}
+
+static void *none_open(const struct redirect_spec *spec, struct err *err)
+{
+	return xnew(char);
+}
+
+static void none_close(void *state)
+{
+	free(state);
+}
+
+static int none_apply(void *state, struct backend_report *report, struct err *err)
+{
+	*report = (struct backend_report){
+		.text = "no packet rules: the network plugin must redirect pods to the agent",
+	};
+	return 0;
+}
+
+static int none_verify(void *state, bool deleted, enum backend_verdict *out,
+		       struct backend_report *report, struct err *err)
+{
+	*out = BACKEND_SAME;
+	return none_apply(state, report, err);
+}
+
+static int none_remove(struct err *err)
+{
+	return 0;
+}
+
+const struct backend none_backend = {
+	.name = "none",
+	.id = REDIRECT_NONE,
+	.probe = none_probe,
+	.open = none_open,
+	.close = none_close,
+	.verify = none_verify,
+	.apply = none_apply,
+	.remove = none_remove,
+};

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "iptables/redirect.h"
+
+/*
+ * A way to put the rules into the kernel. Only the redirector calls these, from its own process, so
+ * they may block. `state` is what open() gave. verify() and apply() fill `report` whenever they
+ * return 0; its text is then a note for the operator ("" for none), or for BACKEND_ALTERED what is
+ * wrong.
+ */
+enum backend_verdict { BACKEND_SAME, BACKEND_ALTERED };
+
+struct backend_report {
+	bool owned;
+	unsigned again_msec; /* not 0: verify() then, since no news will tell of what is awaited */
+	char text[sizeof(((struct redirect_status *)0)->why)];
+};
+
+struct backend {
+	const char *name;
+	enum redirect_backend id;
+	bool automatic; /* REDIRECT_AUTO may choose it */
+	bool events;	/* changes are seen by monitor.h */
+
+	/* Can this kernel do it, with the privileges that we have? */
+	int (*probe)(struct err *err);
+	void *(*open)(const struct redirect_spec *spec, struct err *err);
+	void (*close)(void *state);
+	/*
+	 * Are the rules those of the last apply()? `deleted`: they are known to be gone, so that there
+	 * is no need to look before the next apply().
+	 */
+	int (*verify)(void *state, bool deleted, enum backend_verdict *out,
+		      struct backend_report *report, struct err *err);
+	/* Put all rules in place, whatever is there now. */
+	int (*apply)(void *state, struct backend_report *report, struct err *err);
+	/* Take all rules away, those of earlier runs too. None there is success. */
+	int (*remove)(struct err *err);
+};
+
+extern const struct backend nft_backend;
+extern const struct backend none_backend;
+
+/* The backend that was asked for; for REDIRECT_AUTO the first one that works here. */
+const struct backend *backend_choose(enum redirect_backend id, struct err *err);
+/* Every backend removes what it knows. */
+int backend_remove_all(struct err *err);

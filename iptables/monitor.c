@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The nftables notification group: see monitor.h.
+ *
+ * On a node whose service proxy writes nftables most news are not about us: they are told apart by
+ * the first attribute, which in every message of this group but NEWGEN is the table's name.
+ */
+
+#include "iptables/monitor.h"
+
+#include "iptables/nlsock.h"
+#include "iptables/ruleset.h"
+#include "lib/base/mem.h"
+#include "lib/loop/loop.h"
+
+#include <assert.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <netlink/attr.h>
+#include <netlink/errno.h>
+#include <netlink/msg.h>
+#include <netlink/socket.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+/* A large commit by others (10,000 rules) must not make the kernel drop news; it is only a ceiling. */
+#define RECEIVE_BYTES (1024 * 1024)
+
+static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
+		      NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1 &&
+		      NFTA_FLOWTABLE_TABLE == 1,
+	      "the table's name is the first attribute everywhere");
+
+struct monitor {
+	struct nl_sock *sk;
+	struct loop_fd source;
+	bool ours;
+	bool deleted;
+	monitor_fn *fn;
+	void *ctx;
+};
+
+static int on_message(struct nl_msg *msg, void *arg)
+{
+	struct monitor *m = arg;
+	struct nlmsghdr *h = nlmsg_hdr(msg);
+	const struct nfgenmsg *g = nlmsg_data(h);
+	struct nlattr *table;
+	const char *name;
+	int type = h->nlmsg_type & 0xff;
+
+	if (h->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || type == NFT_MSG_NEWGEN ||
+	    !nlmsg_valid_hdr(h, sizeof(*g)) || g->nfgen_family != AF_INET)
+		return NL_OK;
+	table = nlmsg_find_attr(h, sizeof(*g), NFTA_TABLE_NAME);
+	if (!table || nla_len(table) <= 0 || !memchr(nla_data(table), '\0', (size_t)nla_len(table)))
+		return NL_OK;
+	name = nla_get_string(table);
+	m->ours = m->ours || ruleset_is_ours(name);
+	/* Replacing it is news of a deletion as well, followed by those of a new one. */
+	if ((type == NFT_MSG_NEWTABLE || type == NFT_MSG_DELTABLE) &&
+	    strcmp(name, ruleset_table_name(RULESET_KEPT)) == 0)
+		m->deleted = type == NFT_MSG_DELTABLE;
+	return NL_OK;
+}
+
+static void on_readable(struct loop_fd *f, uint32_t events)
+{
+	struct monitor *m = container_of(f, struct monitor, source);
+	struct mono since = loop_mono(f->loop);
+	bool lost = false;
+	int r;
+
+	m->ours = m->deleted = false;
+
+	/* -NLE_NOMEM is ENOBUFS: news were dropped, so anything may have happened. */
+	do {
+		r = nl_recvmsgs_default(m->sk);
+		lost = lost || (r < 0 && r != -NLE_AGAIN);
+	} while (r >= 0 || r == -NLE_NOMEM);
+	if (m->ours || lost)
+		m->fn(m->ctx, since, m->deleted && !lost);
+}
+
+struct monitor *monitor_new(struct loop *l, monitor_fn *fn, void *ctx, struct err *err)
+{
+	_cleanup_(monitor_freep) struct monitor *m = xnew(struct monitor);
+	int r;
+
+	m->fn = fn;
+	m->ctx = ctx;
+	m->sk = nlsock_new(err);
+	if (!m->sk)
+		return NULL;
+	nl_socket_disable_seq_check(m->sk);
+	nl_socket_modify_cb(m->sk, NL_CB_VALID, NL_CB_CUSTOM, on_message, m);
+	r = nl_socket_add_membership(m->sk, NFNLGRP_NFTABLES);
+	if (r >= 0)
+		r = nl_socket_set_nonblocking(m->sk);
+	if (r < 0) {
+		(void)nlsock_error(err, r, "subscribing to nftables changes");
+		return NULL;
+	}
+	(void)nl_socket_set_buffer_size(m->sk, RECEIVE_BYTES, 0); /* the default works too */
+	if (loop_fd_add(l, &m->source, nl_socket_get_fd(m->sk), EPOLLIN, on_readable, err) < 0)
+		return NULL;
+	return steal_ptr(m);
+}
+
+struct monitor *monitor_free(struct monitor *m)
+{
+	if (!m)
+		return NULL;
+	loop_fd_del(&m->source);
+	m->sk = nlsock_free(m->sk);
+	free(m);
+	return NULL;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+
+#include <stdbool.h>
+
+struct loop;
+
+/*
+ * Tells when someone, ourselves included, changed a table of ours, or when the kernel had to drop
+ * news and so may have changed it. One call for all the news that were waiting; `since` is when the
+ * loop woke up for them. `deleted`: the last that was heard of the table that is kept is its end.
+ */
+struct monitor;
+typedef void monitor_fn(void *ctx, struct mono since, bool deleted);
+
+struct monitor *monitor_new(struct loop *l, monitor_fn *fn, void *ctx, struct err *err);
+struct monitor *monitor_free(struct monitor *m);
+DEFINE_CLEANUP(struct monitor, monitor_free);

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * nmi's side of the redirector: see redirect.h. Everything here is a few bytes over a socketpair;
+ * what may block happens in the other process (redirector.c).
+ */
+
+#include "iptables/redirect.h"
+
+#include "iptables/backend.h"
+#include "iptables/redirector.h"
+#include "iptables/ruleset.h"
+#include "iptables/wire.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/loop/loop.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+
+/* How long the process may take to end once it is told to. */
+#define END_MSEC      1000
+#define END_STEP_MSEC 5
+
+struct redirect {
+	pid_t pid; /* 0 once reaped */
+	int fd;
+	struct loop_fd channel;
+	struct redirect_status status;
+	redirect_status_fn *fn;
+	void *ctx;
+};
+
+static const char *const backend_names[] = {
+	[REDIRECT_AUTO] = "auto",
+	[REDIRECT_NFT] = "nft",
+	[REDIRECT_NONE] = "none",
+};
+static_assert(ARRAY_SIZE(backend_names) == REDIRECT_BACKENDS, "a name for each backend");
+
+struct redirect *redirect_spawn(struct err *err)
+{
+	int pair[2];
+	struct redirect *r;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		(void)err_set_errno(err, errno, "socketpair of the redirector");
+		return NULL;
+	}
+	pid = fork();
+	if (pid == 0) {
+		close(pair[0]);
+		redirector_main(pair[1]);
+	}
+	close(pair[1]);
+	if (pid < 0) {
+		(void)err_set_errno(err, errno, "starting the redirector");
+		close(pair[0]);
+		return NULL;
+	}
+	r = xnew(struct redirect);
+	r->pid = pid;
+	r->fd = pair[0];
+	return r;
+}
+
+/* In words, if it can be known yet; the process is left to redirect_free() otherwise. */
+static void describe_end(struct redirect *r, char *why, size_t size)
+{
+	int status;
+
+	if (waitpid(r->pid, &status, WNOHANG) != r->pid) {
+		(void)snprintf(why, size, "the redirector ended");
+		return;
+	}
+	r->pid = 0;
+	if (WIFSIGNALED(status))
+		(void)snprintf(why, size, "the redirector was ended by signal %d",
+			       WTERMSIG(status));
+	else
+		(void)snprintf(why, size, "the redirector ended with code %d", WEXITSTATUS(status));
+}
+
+static void set_gone(struct redirect *r)
+{
+	size_t n;
+
+	loop_fd_del(&r->channel);
+	r->status.state = REDIRECT_GONE;
+	r->status.owned = false;
+	describe_end(r, r->status.why, sizeof(r->status.why));
+	n = strlen(r->status.why);
+	(void)snprintf(r->status.why + n, sizeof(r->status.why) - n,
+		       ": the rules stand, but nobody repairs them; restart nmi");
+	r->fn(r->ctx, &r->status);
+}
+
+static void on_channel(struct loop_fd *f, uint32_t events)
+{
+	struct redirect *r = container_of(f, struct redirect, channel);
+	uint8_t msg[WIRE_STATUS_BYTES + 1];
+	struct err err;
+	ssize_t n = recv(r->fd, msg, sizeof(msg), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0)
+		set_gone(r);
+	else if (wire_get_status(msg, (size_t)n, &r->status, &err) == 0)
+		r->fn(r->ctx, &r->status);
+	else
+		log_warn("ignoring what the redirector says: %s", err.msg);
+}
+
+int redirect_start(struct redirect *r, struct loop *l, const struct redirect_spec *spec,
+		   redirect_status_fn *fn, void *ctx, struct err *err)
+{
+	uint8_t msg[WIRE_START_BYTES];
+	int e = ruleset_check(spec, err);
+
+	if (e < 0)
+		return e;
+	r->fn = fn;
+	r->ctx = ctx;
+	wire_put_start(spec, msg);
+	if (send(r->fd, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return err_set_errno(err, errno, "telling the redirector what to do");
+	return loop_fd_add(l, &r->channel, r->fd, EPOLLIN, on_channel, err);
+}
+
+const struct redirect_status *redirect_status(const struct redirect *r)
+{
+	return &r->status;
+}
+
+/* Closing the channel is the request; the process does nothing long, but it may be stuck. */
+static void end_process(pid_t pid)
+{
+	const struct timespec step = { .tv_nsec = END_STEP_MSEC * (long)NSEC_PER_MSEC };
+
+	for (int waited = 0; waited < END_MSEC; waited += END_STEP_MSEC) {
+		if (waitpid(pid, NULL, WNOHANG) != 0)
+			return;		      /* ended; or -1: not ours to reap any more */
+		(void)nanosleep(&step, NULL); /* woken early, it looks early */
+	}
+	log_warn("the redirector does not end: killing it");
+	/* Not permitted once nmi runs as another user; it then ends when the kernel lets go of it. */
+	if (kill(pid, SIGKILL) == 0)
+		(void)waitpid(pid, NULL, 0);
+}
+
+struct redirect *redirect_free(struct redirect *r)
+{
+	if (!r)
+		return NULL;
+	loop_fd_del(&r->channel);
+	close(r->fd);
+	if (r->pid)
+		end_process(r->pid);
+	free(r);
+	return NULL;
+}
+
+int redirect_uninstall(struct err *err)
+{
+	return backend_remove_all(err);
+}
+
+const char *redirect_backend_name(enum redirect_backend b)
+{
+	return (unsigned)b < REDIRECT_BACKENDS ? backend_names[b] : "?";
+}
+
+int redirect_backend_parse(const char *name, enum redirect_backend *out, struct err *err)
+{
+	for (unsigned b = 0; b < REDIRECT_BACKENDS; b++) {
+		if (strcmp(name, backend_names[b]) == 0) {
+			*out = (enum redirect_backend)b;
+			return 0;
+		}
+	}
+	return err_set(err, ERR_INPUT, "'%.40s' is not a redirect backend: auto, nft or none",
+		       name);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The packet rules as text: see ruleset.h.
+ *
+ * Theory of operation
+ *
+ * Four chains, each closing one way to a token that is not the pod's own:
+ *
+ *   spoof_check  A source address is a claim. What arrives from a link to which that address is not
+ *                routed is dropped, before connection tracking. That covers addresses of this host
+ *                too: the host's own requests never come in from a link.
+ *   to_agent     DNAT to the agent on an address of the node. Not to 127.0.0.1, which needs
+ *                route_localnet; not `redirect`, which needs an IPv4 address on the pod's link.
+ *                -199 is the lowest priority that the kernel takes for nat in prerouting.
+ *   agent_port   Nobody speaks to the agent's port directly: a connection must have been made by the
+ *                DNAT above. On every address of the node, since the agent may listen on all. What
+ *                the host sends to itself passes; the agent judges that on its own.
+ *   guard        Redirected packets go to the input hook and never meet it. What does meet it was not
+ *                redirected (the chain is gone, a foreign NOTRACK kept DNAT from happening) and must
+ *                not reach the metadata service. A reset, since a pod that hears nothing waits.
+ *
+ * None of them is in the output path: the host's own agents reach the metadata service as ever.
+ * `iif lo` is left out where the metadata address is a local one and the host's own requests come
+ * round through prerouting.
+ *
+ * Both tables say the same. Of two DNAT chains the first decides, the second then finds the
+ * connection translated and is not asked (tests/platform/two-tables.sh); a drop in either is a drop.
+ *
+ * The text that is compared is not made here: how a rule is listed depends on the version of
+ * libnftables. The listing that followed our own commit is the standard; see nft.c.
+ */
+
+#include "iptables/ruleset.h"
+
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/* clang-format off */
+static const struct {
+	const char *name;
+	const char *flags;
+	const char *comment; /* 128 bytes at most, an nftables limit */
+} tables[] = {
+	[RULESET_KEPT] = { "nmi", "",
+		"nmi: pods to the agent, never to the metadata service; outlives the agent, ends with: nmi uninstall" },
+	[RULESET_LIVE] = { "nmi-live", "flags owner;",
+		"nmi-redirector: the same as table nmi, safe from a flush while the agent runs" },
+};
+/* clang-format on */
+static_assert(sizeof(tables) / sizeof(tables[0]) == RULESET_TABLES, "a row for each table");
+
+const char *ruleset_table_name(enum ruleset_table t)
+{
+	return tables[t].name;
+}
+
+bool ruleset_is_ours(const char *table_name)
+{
+	for (size_t t = 0; t < ARRAY_SIZE(tables); t++)
+		if (strcmp(table_name, tables[t].name) == 0)
+			return true;
+	return false;
+}
+
+int ruleset_check(const struct redirect_spec *spec, struct err *err)
+{
+	char text[INET_IP_TEXT_MAX];
+
+	if (spec->backend == REDIRECT_NONE)
+		return 0;
+	if (!inet_ip_is_v4(&spec->metadata_ip) || inet_ip_is_unspecified(&spec->metadata_ip) ||
+	    inet_ip_is_loopback(&spec->metadata_ip))
+		return err_set(
+			err, ERR_INPUT,
+			"metadata address %s cannot be redirected: it must be a plain IPv4 address",
+			inet_ip_print(&spec->metadata_ip, text));
+	if (!inet_ip_is_v4(&spec->agent_ip) || inet_ip_is_unspecified(&spec->agent_ip) ||
+	    inet_ip_is_loopback(&spec->agent_ip))
+		return err_set(err, ERR_INPUT,
+			       "pods cannot be redirected to %s: give an IPv4 address of this node "
+			       "that is "
+			       "neither 0.0.0.0 nor loopback",
+			       inet_ip_print(&spec->agent_ip, text));
+	if (inet_ip_eq(&spec->agent_ip, &spec->metadata_ip))
+		return err_set(err, ERR_INPUT, "pods cannot be redirected from %s to itself",
+			       inet_ip_print(&spec->agent_ip, text));
+	if (!spec->metadata_port || !spec->agent_port)
+		return err_set(err, ERR_INPUT, "port 0 cannot be redirected from or to");
+	return 0;
+}
+
+/*
+ * Declare, delete, declare: in one transaction that is "replace whatever is there, if anything".
+ * The first declaration carries the flags, since the kernel refuses to take ownership off a table.
+ */
+char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
+{
+	char metadata[INET_IP_TEXT_MAX], agent[INET_IP_TEXT_MAX];
+	_cleanup_free_ char *wanted = NULL;
+
+	(void)inet_ip_print(&spec->metadata_ip, metadata);
+	(void)inet_ip_print(&spec->agent_ip, agent);
+	wanted = xasprintf("ip daddr %s tcp dport %u", metadata, (unsigned)spec->metadata_port);
+	return xasprintf(
+		"table ip %1$s { %2$s }\n"
+		"delete table ip %1$s\n"
+		"table ip %1$s {\n"
+		"	%2$s\n"
+		"	comment \"%3$s\"\n"
+		"	chain spoof_check {\n"
+		"		type filter hook prerouting priority -310; policy accept;\n"
+		"		iif != \"lo\" %4$s fib saddr . iif oif missing counter drop\n"
+		"	}\n"
+		"	chain to_agent {\n"
+		"		type nat hook prerouting priority -199; policy accept;\n"
+		"		iif != \"lo\" %4$s counter dnat to %5$s:%6$u\n"
+		"	}\n"
+		"	chain agent_port {\n"
+		"		type filter hook input priority -300; policy accept;\n"
+		"		iif != \"lo\" tcp dport %6$u ct status dnat ct original ip daddr "
+		"%7$s ct original proto-dst %8$u accept\n"
+		"		iif != \"lo\" tcp dport %6$u counter drop\n"
+		"	}\n"
+		"	chain guard {\n"
+		"		type filter hook forward priority -300; policy accept;\n"
+		"		%4$s counter reject with tcp reset\n"
+		"	}\n"
+		"}\n",
+		tables[t].name, tables[t].flags, tables[t].comment, wanted, agent,
+		(unsigned)spec->agent_port, metadata, (unsigned)spec->metadata_port);
+}
+
+/* An owned table is listed with the name of its owner's process, as far as nft can find it out. */
+void ruleset_normalise(char *listing)
+{
+	static const char mark[] = " # progname ";
+	char *at;
+
+	while ((at = strstr(listing, mark))) {
+		const char *rest = at + strcspn(at, "\n");
+
+		memmove(at, rest, strlen(rest) + 1);
+	}
+}
+
+static struct str next_line(const char **at)
+{
+	struct str line;
+
+	*at += strspn(*at, " \t\n");
+	line = (struct str){ *at, strcspn(*at, "\n") };
+	*at += line.n;
+	return line;
+}
+
+/* A line of a foreign rule may be long and may hold anything. */
+static void quote(char *buf, size_t size, struct str line)
+{
+	str_escape(buf, size, line.n ? line : STR("(end)"));
+}
+
+bool ruleset_same(enum ruleset_table t, const char *expected, const char *actual,
+		  char why[static RULESET_WHY_MAX])
+{
+	struct str want, have;
+	char a[48], b[48];
+
+	if (!actual) {
+		(void)snprintf(why, RULESET_WHY_MAX, "table %s is missing", tables[t].name);
+		return false;
+	}
+	if (strcmp(expected, actual) == 0)
+		return true;
+	do {
+		want = next_line(&expected);
+		have = next_line(&actual);
+	} while (want.n && have.n && str_eq(want, have));
+	quote(a, sizeof(a), have);
+	quote(b, sizeof(b), want);
+	(void)snprintf(why, RULESET_WHY_MAX, "table %s is altered: '%s' in place of '%s'",
+		       tables[t].name, a, b);
+	return false;
+}

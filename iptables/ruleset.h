@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "iptables/redirect.h"
+
+/*
+ * The packet rules as nftables text: pure functions, nothing here talks to the kernel.
+ */
+enum ruleset_table {
+	RULESET_KEPT, /* un-owned: outlives the redirector */
+	RULESET_LIVE, /* owned by the redirector's socket: nobody else can remove it, ends with it */
+	RULESET_TABLES,
+};
+
+const char *ruleset_table_name(enum ruleset_table t);
+bool ruleset_is_ours(const char *table_name);
+/* Can rules be made of it at all? */
+int ruleset_check(const struct redirect_spec *spec, struct err *err);
+/* Text that puts the table in place of whatever has its name; on the heap. */
+char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t);
+
+/* Take out of a listing what differs between two listings of the same rules. In place. */
+void ruleset_normalise(char *listing);
+#define RULESET_WHY_MAX 160
+/* Both normalised; `actual` may be NULL: no such table. If they differ, `why` says where. */
+bool ruleset_same(enum ruleset_table t, const char *expected, const char *actual,
+		  char why[static RULESET_WHY_MAX]);

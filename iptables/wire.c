@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Messages between nmi and its redirector: see wire.h. */
+
+#include "iptables/wire.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Both ends are the same binary, so a version is not needed; the kind catches a mix-up. */
+enum wire_kind { WIRE_START = 0x6e6d6901, WIRE_STATUS = 0x6e6d6902 };
+
+struct wire_start {
+	uint32_t kind;
+	uint8_t backend;
+	uint8_t delete_conntrack;
+	uint16_t metadata_port;
+	uint16_t agent_port;
+	uint16_t zero;
+	uint32_t sweep_msec;
+	uint8_t metadata_ip[16];
+	uint8_t agent_ip[16];
+};
+static_assert(sizeof(struct wire_start) == WIRE_START_BYTES, "no padding");
+
+struct wire_status {
+	uint32_t kind;
+	uint8_t state;
+	uint8_t owned;
+	uint16_t zero;
+	uint32_t repairs;
+	uint32_t last_repair_usec;
+	char why[sizeof(((struct redirect_status *)0)->why)];
+};
+static_assert(sizeof(struct wire_status) == WIRE_STATUS_BYTES, "no padding");
+
+void wire_put_start(const struct redirect_spec *spec, uint8_t out[static WIRE_START_BYTES])
+{
+	struct wire_start w = {
+		.kind = WIRE_START,
+		.backend = (uint8_t)spec->backend,
+		.delete_conntrack = spec->delete_conntrack,
+		.metadata_port = spec->metadata_port,
+		.agent_port = spec->agent_port,
+		.sweep_msec = spec->sweep_msec,
+	};
+
+	memcpy(w.metadata_ip, spec->metadata_ip.b, sizeof(w.metadata_ip));
+	memcpy(w.agent_ip, spec->agent_ip.b, sizeof(w.agent_ip));
+	memcpy(out, &w, sizeof(w));
+}
+
+int wire_get_start(const void *p, size_t n, struct redirect_spec *out, struct err *err)
+{
+	struct wire_start w;
+
+	if (n != sizeof(w))
+		return err_set(err, ERR_INPUT, "a message of %zu bytes, not %zu", n, sizeof(w));
+	memcpy(&w, p, sizeof(w));
+	if (w.kind != WIRE_START || w.zero)
+		return err_set(err, ERR_INPUT, "not a start message");
+	if (w.backend >= REDIRECT_BACKENDS || w.delete_conntrack > 1)
+		return err_set(err, ERR_INPUT, "a start message with a value out of range");
+	*out = (struct redirect_spec){
+		.backend = (enum redirect_backend)w.backend,
+		.delete_conntrack = w.delete_conntrack,
+		.metadata_port = w.metadata_port,
+		.agent_port = w.agent_port,
+		.sweep_msec = w.sweep_msec,
+	};
+	memcpy(out->metadata_ip.b, w.metadata_ip, sizeof(w.metadata_ip));
+	memcpy(out->agent_ip.b, w.agent_ip, sizeof(w.agent_ip));
+	return 0;
+}
+
+void wire_put_status(const struct redirect_status *s, uint8_t out[static WIRE_STATUS_BYTES])
+{
+	struct wire_status w = {
+		.kind = WIRE_STATUS,
+		.state = (uint8_t)s->state,
+		.owned = s->owned,
+		.repairs = s->repairs,
+		.last_repair_usec = s->last_repair_usec,
+	};
+
+	memcpy(w.why, s->why, strnlen(s->why, sizeof(w.why) - 1));
+	memcpy(out, &w, sizeof(w));
+}
+
+int wire_get_status(const void *p, size_t n, struct redirect_status *out, struct err *err)
+{
+	struct wire_status w;
+
+	if (n != sizeof(w))
+		return err_set(err, ERR_INPUT, "a message of %zu bytes, not %zu", n, sizeof(w));
+	memcpy(&w, p, sizeof(w));
+	if (w.kind != WIRE_STATUS || w.zero)
+		return err_set(err, ERR_INPUT, "not a status message");
+	if (w.state > REDIRECT_GONE || w.owned > 1 || !memchr(w.why, '\0', sizeof(w.why)))
+		return err_set(err, ERR_INPUT, "a status message with a value out of range");
+	*out = (struct redirect_status){
+		.state = (enum redirect_state)w.state,
+		.owned = w.owned,
+		.repairs = w.repairs,
+		.last_repair_usec = w.last_repair_usec,
+	};
+	memcpy(out->why, w.why, sizeof(w.why));
+	return 0;
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The custom resources of aadpodidentity.k8s.io/v1, decoded: see crd.h.
+ *
+ * An object and its strings are one block of memory: there can be a hundred thousand of them, and a
+ * block for each string would cost more than the strings.
+ */
+
+#include "mic-client/crd.h"
+
+#include "lib/base/jval.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Key and value are compared exactly, as the old agent does. */
+#define BEHAVIOR_KEY	"aadpodidentity.k8s.io/Behavior"
+#define BEHAVIOR_SPACED "namespaced"
+
+/* A string on its way into the block: where its pointer goes, and the text; NULL counts as "". */
+struct part {
+	size_t offset;
+	const char *text;
+};
+
+#define PART(type, member, text)                                                                   \
+	{                                                                                          \
+		offsetof(struct type, member), (text)                                              \
+	}
+
+static void *pack(size_t size, const struct part *parts, size_t n)
+{
+	size_t total = size;
+	char *block, *at;
+
+	for (size_t i = 0; i < n; i++)
+		total += str_of(parts[i].text).n + 1;
+	block = xcalloc(1, total);
+	at = block + size;
+	for (size_t i = 0; i < n; i++) {
+		struct str s = str_of(parts[i].text);
+
+		if (s.n)
+			memcpy(at, s.p, s.n);
+		memcpy(block + parts[i].offset, &at, sizeof(at));
+		at += s.n + 1;
+	}
+	return block;
+}
+
+/* metadata, as strict as the API server itself: an object without a name cannot be told apart */
+static int read_meta(const struct jval *obj, struct object_id *out, struct err *err)
+{
+	const struct jval_field fields[] = {
+		{ "metadata.namespace", JVAL_STR, JVAL_MUST, &out->namespace },
+		{ "metadata.name", JVAL_STR, JVAL_MUST, &out->name },
+		{ "metadata.uid", JVAL_STR, JVAL_MAY, &out->uid },
+		{ "metadata.resourceVersion", JVAL_STR, JVAL_MAY, &out->resource_version },
+	};
+	int r = jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_EXACT, err);
+
+	if (r < 0)
+		return r;
+	if (!*out->namespace)
+		return err_set(err, ERR_INPUT, "metadata.namespace is empty");
+	if (!*out->name)
+		return err_set(err, ERR_INPUT, "metadata.name is empty");
+	return 0;
+}
+
+static int read_behavior(const struct jval *obj, bool *out_namespaced, struct err *err)
+{
+	const struct jval *annotations = NULL, *v;
+	const struct jval_field fields[] = {
+		{ "metadata.annotations", JVAL_OBJ, JVAL_MAY, &annotations },
+	};
+	int r = jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_EXACT, err);
+
+	if (r < 0)
+		return r;
+	v = annotations ? jval_get(annotations, BEHAVIOR_KEY) : NULL;
+	if (v && !jval_as_str(v))
+		return err_set(err, ERR_INPUT, "metadata.annotations: %s is not a string",
+			       BEHAVIOR_KEY);
+	*out_namespaced = v && strcmp(jval_as_str(v), BEHAVIOR_SPACED) == 0;
+	return 0;
+}
+
+/* identities */
+
+struct azure_identity *azure_identity_parse(const struct jval *obj, struct err *err)
+{
+	struct object_id id = { 0 };
+	const char *client = NULL, *resource = NULL, *tenant = NULL, *endpoint = NULL;
+	const char *secret = NULL, *secret_ns = NULL;
+	int64_t type = AZURE_IDENTITY_USER_ASSIGNED;
+	bool namespaced = false;
+	const struct jval_field fields[] = {
+		{ "spec.type", JVAL_INT, JVAL_MAY, &type },
+		{ "spec.clientID", JVAL_STR, JVAL_MAY, &client },
+		{ "spec.resourceID", JVAL_STR, JVAL_MAY, &resource },
+		{ "spec.tenantID", JVAL_STR, JVAL_MAY, &tenant },
+		{ "spec.adEndpoint", JVAL_STR, JVAL_MAY, &endpoint },
+		{ "spec.clientPassword.name", JVAL_STR, JVAL_MAY, &secret },
+		{ "spec.clientPassword.namespace", JVAL_STR, JVAL_MAY, &secret_ns },
+	};
+	struct azure_identity *i;
+
+	if (read_meta(obj, &id, err) < 0 || read_behavior(obj, &namespaced, err) < 0 ||
+	    jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_IGNORED, err) < 0)
+		return NULL;
+	const struct part parts[] = {
+		PART(azure_identity, meta.namespace, id.namespace),
+		PART(azure_identity, meta.name, id.name),
+		PART(azure_identity, meta.uid, id.uid),
+		PART(azure_identity, meta.resource_version, id.resource_version),
+		PART(azure_identity, client_id, client),
+		PART(azure_identity, resource_id, resource),
+		PART(azure_identity, tenant_id, tenant),
+		PART(azure_identity, ad_endpoint, endpoint),
+		PART(azure_identity, secret_name, secret),
+		PART(azure_identity, secret_namespace, secret_ns),
+	};
+	i = pack(sizeof(*i), parts, ARRAY_SIZE(parts));
+	i->refs = 1;
+	i->type = type;
+	i->namespaced = namespaced;
+	return i;
+}
+
+struct azure_identity *azure_identity_ref(const struct azure_identity *i)
+{
+	struct azure_identity *same = (void *)(uintptr_t)i; /* the count is not part of its value */
+
+	same->refs++;
+	return same;
+}
+
+struct azure_identity *azure_identity_unref(struct azure_identity *i)
+{
+	if (i && --i->refs == 0)
+		free(i);
+	return NULL;
+}
+
+/* bindings */
+
+struct azure_binding *azure_binding_parse(const struct jval *obj, struct err *err)
+{
+	struct object_id id = { 0 };
+	const char *identity = NULL, *selector = NULL;
+	int64_t weight = 0;
+	const struct jval_field fields[] = {
+		{ "spec.azureIdentity", JVAL_STR, JVAL_MAY, &identity },
+		{ "spec.selector", JVAL_STR, JVAL_MAY, &selector },
+		{ "spec.weight", JVAL_INT, JVAL_MAY, &weight },
+	};
+	struct azure_binding *b;
+
+	if (read_meta(obj, &id, err) < 0 ||
+	    jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_IGNORED, err) < 0)
+		return NULL;
+	const struct part parts[] = {
+		PART(azure_binding, meta.namespace, id.namespace),
+		PART(azure_binding, meta.name, id.name),
+		PART(azure_binding, meta.uid, id.uid),
+		PART(azure_binding, meta.resource_version, id.resource_version),
+		PART(azure_binding, azure_identity, identity),
+		PART(azure_binding, selector, selector),
+	};
+	b = pack(sizeof(*b), parts, ARRAY_SIZE(parts));
+	b->refs = 1;
+	b->weight = weight;
+	return b;
+}
+
+struct azure_binding *azure_binding_unref(struct azure_binding *b)
+{
+	if (b && --b->refs == 0)
+		free(b);
+	return NULL;
+}
+
+/* exceptions */
+
+struct azure_exception *azure_exception_parse(const struct jval *obj, struct err *err)
+{
+	struct object_id id = { 0 };
+	const struct jval *map = NULL;
+	struct label *labels = NULL;
+	size_t n = 0;
+	const struct jval_field fields[] = {
+		{ "spec.podLabels", JVAL_OBJ, JVAL_MAY, &map },
+	};
+	struct azure_exception *e;
+
+	if (read_meta(obj, &id, err) < 0 ||
+	    jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_IGNORED, err) < 0)
+		return NULL;
+	if (labels_parse(map, &labels, &n, err) < 0) {
+		(void)err_wrap(err, "spec.podLabels");
+		return NULL;
+	}
+	const struct part parts[] = {
+		PART(azure_exception, meta.namespace, id.namespace),
+		PART(azure_exception, meta.name, id.name),
+		PART(azure_exception, meta.uid, id.uid),
+		PART(azure_exception, meta.resource_version, id.resource_version),
+	};
+	e = pack(sizeof(*e), parts, ARRAY_SIZE(parts));
+	e->refs = 1;
+	e->labels = labels;
+	e->n_labels = n;
+	return e;
+}
+
+struct azure_exception *azure_exception_unref(struct azure_exception *e)
+{
+	if (e && --e->refs == 0) {
+		labels_free(e->labels, e->n_labels);
+		free(e);
+	}
+	return NULL;
+}
+
+/* of any object */
+
+static const char *meta_string(const struct jval *meta, const char *key)
+{
+	const struct jval *v = meta ? jval_get(meta, key) : NULL;
+	const char *s = v ? jval_as_str(v) : NULL;
+
+	return s ? s : "";
+}
+
+void object_id_read(const struct jval *obj, struct object_id *out)
+{
+	const struct jval *meta = obj ? jval_get(obj, "metadata") : NULL;
+
+	out->namespace = meta_string(meta, "namespace");
+	out->name = meta_string(meta, "name");
+	out->uid = meta_string(meta, "uid");
+	out->resource_version = meta_string(meta, "resourceVersion");
+}
+
+void object_name_print(const struct jval *obj, char *buf, size_t size)
+{
+	struct object_id id;
+	size_t n;
+
+	object_id_read(obj, &id);
+	n = str_escape(buf, size, str_of(*id.namespace ? id.namespace : "?"));
+	if (n + 1 >= size)
+		return;
+	buf[n++] = '/';
+	(void)str_escape(buf + n, size - n, str_of(*id.name ? id.name : "?"));
+}
+
+/* labels: the array, then the strings, one block */
+
+struct label_walk {
+	size_t n, bytes;
+	struct label *to; /* NULL: count only */
+	char *at;
+	struct err *err;
+};
+
+static char *label_copy(struct label_walk *w, const char *s)
+{
+	size_t size = strlen(s) + 1;
+	char *copy = w->at;
+
+	memcpy(copy, s, size);
+	w->at += size;
+	return copy;
+}
+
+static int label_visit(void *ctx, const char *key, const struct jval *v)
+{
+	struct label_walk *w = ctx;
+	const char *value = jval_as_str(v);
+
+	if (!value)
+		return err_set(w->err, ERR_INPUT, "the value of %s is not a string", LOG_Q(key));
+	if (w->to)
+		w->to[w->n] = (struct label){ label_copy(w, key), label_copy(w, value) };
+	w->n++;
+	w->bytes += strlen(key) + strlen(value) + 2;
+	return 0;
+}
+
+int labels_parse(const struct jval *map, struct label **out, size_t *out_n, struct err *err)
+{
+	struct label_walk w = { .err = err };
+	int r = map ? jval_each(map, label_visit, &w) : 0;
+
+	if (r < 0)
+		return r;
+	if (w.n == 0) {
+		*out = NULL;
+		*out_n = 0;
+		return 0;
+	}
+	w.to = xcalloc(1, w.n * sizeof(struct label) + w.bytes);
+	w.at = (char *)(w.to + w.n);
+	w.n = 0;
+	r = jval_each(map, label_visit, &w);
+	assert(r == 0); /* it was seen whole a moment ago */
+	*out = w.to;
+	*out_n = w.n;
+	return 0;
+}
+
+void labels_free(struct label *labels, size_t n)
+{
+	(void)n; /* one block */
+	free(labels);
+}
+
+const char *labels_find(const struct label *labels, size_t n, const char *key)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(labels[i].key, key) == 0)
+			return labels[i].value;
+	}
+	return NULL;
+}

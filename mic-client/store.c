@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The identity objects, kept in step with the API server: see store.h.
+ *
+ * A malformed object is dropped, also where an earlier version of it was well. A binding that was
+ * changed into something unreadable was changed for a reason, perhaps to take an identity away; to go
+ * on granting by the old one would be to fail open. The same holds for an exception.
+ */
+
+#include "mic-client/store.h"
+
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/kube/reflector.h"
+#include "lib/loop/loop.h"
+#include "mic-client/crd.h"
+#include "mic-client/index.h"
+#include "mic-client/rejects.h"
+
+#define PATH "/apis/aadpodidentity.k8s.io/v1/"
+
+struct feed {
+	struct identity_store *store;
+	enum identity_kind kind;
+	struct reflector *reflector;
+	struct rejects rejects;
+};
+
+struct identity_store {
+	struct loop *loop;
+	struct identity_index *index;
+	struct feed feeds[IDENTITY_KINDS];
+	struct loop_defer change; /* many changes of one turn are told once */
+	void (*on_change)(void *ctx);
+	void *on_change_ctx;
+};
+
+/* kinds: false with err when the object is malformed */
+
+static bool put_identity(struct identity_index *x, const struct jval *obj, struct err *err)
+{
+	struct azure_identity *i = azure_identity_parse(obj, err);
+
+	if (i)
+		identity_index_put_identity_take(x, i);
+	return i;
+}
+
+static bool put_binding(struct identity_index *x, const struct jval *obj, struct err *err)
+{
+	struct azure_binding *b = azure_binding_parse(obj, err);
+
+	if (b)
+		identity_index_put_binding_take(x, b);
+	return b;
+}
+
+static bool put_exception(struct identity_index *x, const struct jval *obj, struct err *err)
+{
+	struct azure_exception *e = azure_exception_parse(obj, err);
+
+	if (e)
+		identity_index_put_exception_take(x, e);
+	return e;
+}
+
+static const struct kind {
+	const char *kind, *plural, *path;
+	bool (*put)(struct identity_index *x, const struct jval *obj, struct err *err);
+	const char *meanwhile; /* what it means that the object is ignored */
+} kinds[IDENTITY_KINDS] = {
+	[KIND_IDENTITY] = { "AzureIdentity", "azureidentities", PATH "azureidentities",
+			    put_identity, "no pod gets a token of it" },
+	[KIND_BINDING] = { "AzureIdentityBinding", "azureidentitybindings",
+			   PATH "azureidentitybindings", put_binding, "no pod is bound by it" },
+	[KIND_EXCEPTION] = { "AzurePodIdentityException", "azurepodidentityexceptions",
+			     PATH "azurepodidentityexceptions", put_exception,
+			     "no pod is excepted by it" },
+};
+
+/* telling */
+
+static void tell_change(struct loop_defer *d)
+{
+	struct identity_store *s = container_of(d, struct identity_store, change);
+
+	if (s->on_change)
+		s->on_change(s->on_change_ctx);
+}
+
+static void changed(struct identity_store *s)
+{
+	loop_defer(s->loop, &s->change, tell_change);
+}
+
+/* feeding */
+
+static void on_begin(void *ctx)
+{
+	struct feed *f = ctx;
+
+	identity_index_resync_begin(f->store->index, f->kind);
+	rejects_resync_begin(&f->rejects);
+}
+
+static void reject(struct feed *f, const struct jval *obj, const struct object_id *id,
+		   const struct err *err)
+{
+	const struct kind *k = &kinds[f->kind];
+	char name[OBJECT_NAME_MAX];
+
+	identity_index_remove(f->store->index, f->kind, id->namespace, id->name);
+	if (!rejects_note(&f->rejects, id))
+		return;
+	object_name_print(obj, name, sizeof(name));
+	log_warn("%s %s is ignored: %s; correct the object, until then %s", k->kind, name, err->msg,
+		 k->meanwhile);
+}
+
+static void on_upsert(void *ctx, const struct jval *obj)
+{
+	struct feed *f = ctx;
+	struct err err = { 0 };
+	struct object_id id;
+
+	object_id_read(obj, &id);
+	if (!kinds[f->kind].put(f->store->index, obj, &err))
+		reject(f, obj, &id, &err);
+	else if (rejects_forget(&f->rejects, &id))
+		log_info("%s %s/%s can be read again", kinds[f->kind].kind, id.namespace, id.name);
+	changed(f->store);
+}
+
+static void on_remove(void *ctx, const struct jval *obj)
+{
+	struct feed *f = ctx;
+	struct object_id id;
+
+	object_id_read(obj, &id);
+	(void)rejects_forget(&f->rejects, &id); /* gone is gone, either way */
+	identity_index_remove(f->store->index, f->kind, id.namespace, id.name);
+	changed(f->store);
+}
+
+static void on_end(void *ctx)
+{
+	struct feed *f = ctx;
+
+	identity_index_resync_end(f->store->index, f->kind);
+	rejects_resync_end(&f->rejects);
+	changed(f->store);
+}
+
+static const struct reflector_ops ops = {
+	.begin = on_begin,
+	.upsert = on_upsert,
+	.remove = on_remove,
+	.end = on_end,
+};
+
+/* the store */
+
+struct identity_store *identity_store_new(struct loop *l, struct kube_client *client)
+{
+	struct identity_store *s = xnew(struct identity_store);
+
+	s->loop = l;
+	s->index = identity_index_new();
+	for (unsigned kind = 0; kind < IDENTITY_KINDS; kind++) {
+		struct feed *f = &s->feeds[kind];
+
+		f->store = s;
+		f->kind = kind;
+		f->reflector = reflector_new(l, client,
+					     &(struct reflector_spec){
+						     .name = kinds[kind].plural,
+						     .path = kinds[kind].path,
+						     .optional = true,
+					     },
+					     &ops, f);
+	}
+	return s;
+}
+
+struct identity_store *identity_store_free(struct identity_store *s)
+{
+	if (!s)
+		return NULL;
+	for (unsigned kind = 0; kind < IDENTITY_KINDS; kind++) {
+		s->feeds[kind].reflector = reflector_free(s->feeds[kind].reflector);
+		rejects_deinit(&s->feeds[kind].rejects);
+	}
+	loop_defer_del(&s->change);
+	s->index = identity_index_free(s->index);
+	free(s);
+	return NULL;
+}
+
+void identity_store_start(struct identity_store *s)
+{
+	for (unsigned kind = 0; kind < IDENTITY_KINDS; kind++)
+		reflector_start(s->feeds[kind].reflector);
+}
+
+const struct identity_index *identity_store_index(const struct identity_store *s)
+{
+	return s->index;
+}
+
+bool identity_store_has_synced(const struct identity_store *s)
+{
+	for (unsigned kind = 0; kind < IDENTITY_KINDS; kind++) {
+		if (!reflector_status(s->feeds[kind].reflector)->has_synced)
+			return false;
+	}
+	return true;
+}
+
+const struct reflector *identity_store_reflector(const struct identity_store *s, size_t i)
+{
+	return i < IDENTITY_KINDS ? s->feeds[i].reflector : NULL;
+}
+
+void identity_store_on_change(struct identity_store *s, void (*fn)(void *ctx), void *ctx)
+{
+	s->on_change = fn;
+	s->on_change_ctx = ctx;
+}

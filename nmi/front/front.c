@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The HTTP surface: see front.h. A request comes from a listener (server.c), is judged whole
+ * (head.c, target.c), finds its row in the table (routes.c), and is answered by a handler (h_*.c)
+ * through front_answer() or front_refuse(), so that counting and logging stand in one place.
+ */
+
+#include "nmi/front/front.h"
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/loop/loop.h"
+#include "nmi/front/internal.h"
+#include "nmi/health.h"
+#include "nmi/limits.h"
+#include "nmi/metrics.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define JSON "application/json; charset=utf-8"
+/* IMDS's words, byte for byte: SDKs' probes look for a 400, people for the sentence. */
+#define NO_METADATA "Required metadata header not specified"
+
+/* request ids: a GUID with a random head and a counting tail */
+
+static void id_start(struct front *f)
+{
+	uint64_t r = 0;
+
+	/* an id only has to differ, not to be secret */
+	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) < 0)
+		r = loop_mono(f->loop).ns;
+	snprintf(f->id, sizeof(f->id), "%08x-%04x-4%03x-8%03x-000000000000", (unsigned)(r >> 32),
+		 (unsigned)(r >> 16) & 0xffff, (unsigned)(r >> 4) & 0xfff, (unsigned)r & 0xfff);
+}
+
+static void id_next(struct front *f, char out[static GUID_LEN + 1])
+{
+	static const char digits[] = "0123456789abcdef";
+	uint64_t n = ++f->n_requests;
+
+	memcpy(out, f->id, GUID_LEN + 1);
+	for (size_t i = GUID_LEN - 1; n && out[i] != '-'; i--, n >>= 4)
+		out[i] = digits[n & 0xf];
+}
+
+/* metrics, log */
+
+static void observe(struct front *f, const struct exchange *x, unsigned status,
+		    const char *namespace, const char *resource)
+{
+	char code[12];
+	const char *values[] = { namespace ? namespace : "", x->route ? x->route->name : "none",
+				 resource ? resource : "", code };
+
+	if (!f->spec.metrics)
+		return;
+	snprintf(code, sizeof(code), "%u", status);
+	metric_observe(f->spec.metrics, NMI_METRIC_OPERATION, values,
+		       mono_seconds_between(x->start, loop_mono(f->loop)));
+}
+
+static struct log_limit *told_limit(struct front *f, const struct inet_ip *peer, enum reason reason,
+				    struct mono now)
+{
+	uint32_t h = (uint32_t)reason;
+	struct front_told *t;
+
+	for (size_t i = 0; i < sizeof(peer->b); i++)
+		h = (h ^ peer->b[i]) * 16777619u; /* FNV-1a */
+	t = &f->told[h % FRONT_TOLD];
+	if (t->reason == reason && inet_ip_eq(&t->peer, peer))
+		return &t->limit;
+	if (mono_before(now, t->limit.next))
+		return &f->told_others
+				.limit; /* the place is taken by another one, who spoke lately */
+	*t = (struct front_told){ .peer = *peer, .reason = reason };
+	return &t->limit;
+}
+
+/* What SDKs do by design, and would fill the log: probing without the header, probing newer paths. */
+static bool is_expected(enum reason r)
+{
+	return r == REASON_METADATA_HEADER || r == REASON_NOT_FOUND;
+}
+
+static void log_refusal(struct front *f, const struct exchange *x, const struct refusal *why)
+{
+	enum log_level level = is_expected(why->reason) ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
+	struct mono now = loop_mono(f->loop);
+	char peer[INET_IP_TEXT_MAX], held_text[24] = "", status[12];
+	unsigned long held = 0;
+
+	if (!log_enabled(level) ||
+	    (level == LOG_LEVEL_WARN && !log_limit_pass(told_limit(f, &x->peer, why->reason, now),
+							now, LIMIT_REFUSAL_LOG_MSEC, &held)))
+		return;
+	if (held)
+		snprintf(held_text, sizeof(held_text), "%lu", held);
+	snprintf(status, sizeof(status), "%u", reply_status(why->reason));
+	const struct log_field fields[] = {
+		{ "peer", inet_ip_print(&x->peer, peer) },
+		{ "namespace", why->namespace && *why->namespace ? why->namespace : NULL },
+		{ "reason", reply_code(why->reason) },
+		{ "status", status },
+		{ "request", x->id },
+		{ "more", held ? held_text : NULL }, /* like it, not logged since the last one */
+	};
+
+	log_write(level, fields, ARRAY_SIZE(fields), "request of a pod refused: %s",
+		  LOG_Q(why->text));
+}
+
+/* answering */
+
+void front_answer(struct front *f, struct exchange *x, struct response *r, const char *namespace,
+		  const char *resource)
+{
+	if (x->route && x->route->listener == LISTENER_PODS)
+		observe(f, x, response_status(r), namespace, resource);
+	exchange_answer(x, r);
+}
+
+static struct response *refusal_response(struct front *f, const struct refusal *why)
+{
+	char retry_after[12] = "";
+	struct response_spec spec = {
+		.status = reply_status(why->reason),
+		.headers = {
+			{ "Content-Type", JSON },
+			{ "Retry-After", retry_after },
+			{ "Allow", why->allow },
+			{ "x-ms-request-id", why->id },
+		},
+		.close = why->close || server_is_draining(f->servers[LISTENER_PODS]),
+	};
+
+	if (reply_retry_after(why))
+		snprintf(retry_after, sizeof(retry_after), "%u", reply_retry_after(why));
+	spec.body = reply_body(why, &spec.body_len);
+	return response_new(&spec);
+}
+
+void front_refuse(struct front *f, struct exchange *x, const struct refusal *why)
+{
+	_cleanup_(response_unrefp) struct response *r = NULL;
+	struct refusal full = *why;
+	const char *code = reply_code(why->reason);
+
+	full.id = x->id;
+	full.client_request_id = x->head.client_request_id;
+	metric_add(f->spec.metrics, NMI_METRIC_REFUSALS, &code, 1);
+	log_refusal(f, x, &full);
+	r = refusal_response(f, &full);
+	observe(f, x, reply_status(why->reason), why->namespace, NULL);
+	exchange_answer(x, r);
+}
+
+void front_page(struct front *f, struct exchange *x, unsigned status, const char *type, char *body,
+		size_t n)
+{
+	_cleanup_(response_unrefp) struct response *r = NULL;
+
+	(void)f; /* pages are neither counted nor logged */
+	r = response_new(&(struct response_spec){
+		.status = status,
+		.headers = { { "Content-Type", type } },
+		.body = body,
+		.body_len = n,
+	});
+	exchange_answer(x, r);
+}
+
+bool front_check_metadata(struct front *f, struct exchange *x)
+{
+	struct refusal why = { .reason = REASON_METADATA_HEADER, .text = NO_METADATA };
+	const char *code = reply_code(REASON_METADATA_HEADER);
+
+	if (f->spec.metadata_header_required && !head_has_metadata(&x->head)) {
+		if (server_is_draining(f->servers[LISTENER_PODS])) {
+			front_refuse(f, x, &why);
+			return false;
+		}
+		metric_add(f->spec.metrics, NMI_METRIC_REFUSALS, &code, 1);
+		log_refusal(f, x, &why);
+		front_answer(f, x, f->no_metadata, NULL, NULL);
+		return false;
+	}
+	if (x->head.forwarded_for) {
+		front_refuse(
+			f, x,
+			&(struct refusal){
+				.reason = REASON_BAD_REQUEST,
+				.text = "The request has the header X-Forwarded-For: the "
+					"metadata service does not answer through a proxy. Send "
+					"it directly (NO_PROXY=169.254.169.254)" });
+		return false;
+	}
+	return true;
+}
+
+/* requests of pods */
+
+static void refuse_malformed(struct front *f, struct exchange *x)
+{
+	char text[ERR_MSG_MAX + 64];
+
+	snprintf(text, sizeof(text), "The request is malformed: %s", x->head.fault);
+	front_refuse(
+		f, x,
+		&(struct refusal){ .reason = REASON_BAD_REQUEST, .text = text, .close = true });
+}
+
+static void refuse_target(struct front *f, struct exchange *x, const struct err *err)
+{
+	char text[ERR_MSG_MAX + 64];
+
+	snprintf(text, sizeof(text), "The request cannot be taken: %s", err->msg);
+	front_refuse(f, x,
+		     &(struct refusal){ .reason = err->kind == ERR_LIMIT ? REASON_TOO_LARGE
+									 : REASON_BAD_REQUEST,
+					.text = text });
+}
+
+static void refuse_method(struct front *f, struct exchange *x)
+{
+	char allow[32], text[128];
+
+	methods_print(x->route->methods, allow, sizeof(allow));
+	snprintf(text, sizeof(text), "The method is not known here for this path: use %s", allow);
+	front_refuse(f, x,
+		     &(struct refusal){ .reason = REASON_METHOD, .text = text, .allow = allow });
+}
+
+static void on_pod(void *ctx, struct exchange *x)
+{
+	struct front *f = ctx;
+	struct err err = { 0 };
+
+	id_next(f, x->id);
+	x->owner = f;
+	if (x->head.fault) {
+		refuse_malformed(f, x);
+		return;
+	}
+	if (x->target_too_long)
+		(void)err_set(&err, ERR_LIMIT, "its target is longer than %d bytes",
+			      LIMIT_TARGET_BYTES);
+	if (x->target_too_long || target_parse(x->target, &f->target, &err) < 0) {
+		refuse_target(f, x, &err);
+		return;
+	}
+	x->route = route_find(LISTENER_PODS, f->target.path);
+	assert(x->route); /* the last row fits all */
+	if (!(x->route->methods & method_parse(x->method)))
+		refuse_method(f, x);
+	else
+		x->route->handle(f, x, &f->target);
+}
+
+/* requests of operators: the same rules, plain text */
+
+static void on_operator(struct front *f, struct exchange *x, enum listener listener)
+{
+	static const char not_found[] = "not found\n", bad[] = "bad request\n",
+			  no_method[] = "method not allowed\n";
+
+	x->owner = f;
+	if (x->head.fault || x->body_too_long || x->target_too_long ||
+	    target_parse(x->target, &f->target, NULL) < 0) {
+		front_page(f, x, 400, "text/plain", xstrdup(bad), strlen(bad));
+		return;
+	}
+	x->route = route_find(listener, f->target.path);
+	if (!x->route)
+		front_page(f, x, 404, "text/plain", xstrdup(not_found), strlen(not_found));
+	else if (!(x->route->methods & method_parse(x->method)))
+		front_page(f, x, 405, "text/plain", xstrdup(no_method), strlen(no_method));
+	else
+		x->route->handle(f, x, &f->target);
+}
+
+static void on_probe(void *ctx, struct exchange *x)
+{
+	on_operator(ctx, x, LISTENER_PROBES);
+}
+
+static void on_scrape(void *ctx, struct exchange *x)
+{
+	on_operator(ctx, x, LISTENER_METRICS);
+}
+
+/* the front itself */
+
+static int start_listeners(struct front *f, struct err *err)
+{
+	const struct front_spec *spec = &f->spec;
+	const struct server_spec specs[LISTENERS] = {
+		[LISTENER_PODS] = {
+			.address = spec->address,
+			.port = spec->port,
+			.port_setting = "nmi-port",
+			.connections = LIMIT_CONNECTIONS,
+			.connections_per_peer = LIMIT_CONNECTIONS_PER_PEER,
+			.body_max = LIMIT_FORWARD_REQUEST_BYTES,
+			.handle = on_pod,
+			.ctx = f,
+		},
+		[LISTENER_PROBES] = {
+			.port = spec->probe_port,
+			.port_setting = "http-probe-port",
+			.connections = LIMIT_OPERATOR_CONNECTIONS,
+			.handle = on_probe,
+			.ctx = f,
+		},
+		[LISTENER_METRICS] = {
+			.port = spec->metrics_port,
+			.port_setting = "prometheus-port",
+			.connections = LIMIT_OPERATOR_CONNECTIONS,
+			.handle = on_scrape,
+			.ctx = f,
+		},
+	};
+
+	for (enum listener i = 0; i < LISTENERS; i++) {
+		if (i != LISTENER_PODS && specs[i].port == 0)
+			continue;
+		f->servers[i] = server_new(f->loop, &specs[i], err);
+		if (!f->servers[i])
+			return -ERR_OS;
+	}
+	return 0;
+}
+
+struct front *front_new(struct loop *l, const struct front_spec *spec, struct err *err)
+{
+	_cleanup_(front_freep) struct front *f = xnew(struct front);
+	struct refusal why = { .reason = REASON_METADATA_HEADER, .text = NO_METADATA };
+
+	f->loop = l;
+	f->spec = *spec;
+	id_start(f);
+	f->answers = answers_new(l);
+	if (start_listeners(f, err) < 0)
+		return NULL;
+	f->no_metadata = refusal_response(f, &why);
+	return steal_ptr(f);
+}
+
+void front_drain(struct front *f)
+{
+	server_drain(f->servers[LISTENER_PODS]);
+}
+
+size_t front_connections(const struct front *f)
+{
+	return server_connections(f->servers[LISTENER_PODS]);
+}
+
+struct front *front_free(struct front *f)
+{
+	if (!f)
+		return NULL;
+	for (enum listener i = 0; i < LISTENERS; i++)
+		f->servers[i] = server_free(f->servers[i]);
+	f->answers = answers_free(f->answers);
+	f->no_metadata = response_unref(f->no_metadata);
+	free(f);
+	return NULL;
+}

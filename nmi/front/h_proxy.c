@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Instance metadata: forwarded to IMDS, unless blocked. */
+
+#include "lib/base/mem.h"
+#include "nmi/front/internal.h"
+#include "nmi/limits.h"
+#include "nmi/proxy.h"
+
+#include <stdio.h>
+
+/* More than a header block of LIMIT_CONNECTION_POOL can hold of sensible ones. */
+#define HEADERS_MAX 128
+
+struct headers {
+	struct proxy_header at[HEADERS_MAX];
+	size_t n;
+};
+
+static void add_header(void *ctx, const char *name, const char *value)
+{
+	struct headers *h = ctx;
+
+	if (h->n < HEADERS_MAX)
+		h->at[h->n++] = (struct proxy_header){ name, value };
+}
+
+static void on_answer(void *ctx, const struct proxy_answer *a)
+{
+	_cleanup_(response_unrefp) struct response *r = NULL;
+	struct exchange *x = ctx;
+	struct front *f = x->owner;
+
+	x->op = NULL;
+	if (a->reason != REASON_NONE) {
+		front_refuse(f, x, &(struct refusal){ .reason = a->reason, .text = a->err.msg });
+		return;
+	}
+	r = response_new(&(struct response_spec){
+		.status = (unsigned)a->status,
+		.headers = {
+			{ "Content-Type", a->content_type },
+			{ "Retry-After", a->retry_after },
+			{ "Server", a->server },
+		},
+		.body = xmemdup(a->body ? a->body : "", a->body_len + 1),
+		.body_len = a->body_len,
+		.close = server_is_draining(f->servers[LISTENER_PODS]),
+	});
+	front_answer(f, x, r, NULL, NULL);
+}
+
+static void on_gone(struct exchange *x)
+{
+	proxy_cancel(x->op);
+	x->op = NULL;
+}
+
+static bool is_forwardable(struct front *f, struct exchange *x, const struct target *t)
+{
+	struct refusal why = { .reason = REASON_BAD_REQUEST };
+	char text[96];
+
+	if (!front_check_metadata(f, x))
+		return false;
+	if (x->body_too_long) {
+		why.reason = REASON_TOO_LARGE;
+		(void)snprintf(text, sizeof(text),
+			       "The request's body is longer than %d bytes, and is not passed on",
+			       LIMIT_FORWARD_REQUEST_BYTES);
+		why.text = text;
+		why.close = true;
+	} else if (!query_is_plain(t->query)) {
+		why.text = "The request's query has a byte that must be percent-encoded";
+	} else {
+		return true;
+	}
+	front_refuse(f, x, &why);
+	return false;
+}
+
+void h_forward(struct front *f, struct exchange *x, const struct target *t)
+{
+	_cleanup_free_ char *target = NULL;
+	struct headers headers = { .n = 0 };
+	struct err err = { 0 };
+
+	if (!is_forwardable(f, x, t))
+		return;
+	/* the canonical path: what was judged is what IMDS reads */
+	target = xasprintf("%s%s%.*s", t->path.p, t->query.p ? "?" : "", (int)t->query.n,
+			   t->query.p ? t->query.p : "");
+	exchange_each_header(x, add_header, &headers);
+	x->op = proxy_forward(f->spec.proxy,
+			      &(struct proxy_request){
+				      .method = x->method,
+				      .target = target,
+				      .headers = headers.at,
+				      .n_headers = headers.n,
+				      .body = x->body.p,
+				      .body_len = x->body.n,
+			      },
+			      on_answer, x, &err);
+	if (x->op) {
+		x->gone = on_gone;
+		return;
+	}
+	front_refuse(f, x,
+		     &(struct refusal){ .reason = err.kind == ERR_LIMIT ? REASON_OVERLOADED
+									: REASON_BAD_REQUEST,
+					.text = err.msg });
+}
+
+void h_instance(struct front *f, struct exchange *x, const struct target *t)
+{
+	if (!f->spec.block_instance_metadata) {
+		h_forward(f, x, t);
+		return;
+	}
+	front_refuse(f, x,
+		     &(struct refusal){ .reason = REASON_BLOCKED,
+					.text = "Instance metadata is blocked on this node "
+						"(--block-instance-metadata)" });
+}

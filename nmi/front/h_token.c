@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The token path: headers, query, then the issuer, which answers now or later. */
+
+#include "lib/base/mem.h"
+#include "lib/loop/loop.h"
+#include "nmi/front/internal.h"
+#include "nmi/issue.h"
+
+static struct response *make_response(struct front *f, const struct token *token, bool close)
+{
+	struct response_spec spec = {
+		.status = 200,
+		.headers = { { "Content-Type", "application/json; charset=utf-8" } },
+		.close = close,
+		.free_body = issue_body_free,
+	};
+
+	spec.body = issue_body(f->spec.issuer, token, &spec.body_len);
+	return response_new(&spec);
+}
+
+/* A reference of the caller's own. */
+static struct response *response_for(struct front *f, const struct issue_answer *a)
+{
+	struct wall now = loop_wall(f->loop);
+	struct response *r;
+
+	if (server_is_draining(f->servers[LISTENER_PODS]))
+		return make_response(f, a->token, true);
+	r = answers_find(f->answers, a->body_id, now);
+	if (r)
+		return response_ref(r);
+	r = make_response(f, a->token, false);
+	answers_put(f->answers, a->body_id, now, r);
+	return r;
+}
+
+static void grant(struct front *f, struct exchange *x, const struct issue_answer *a,
+		  const char *resource)
+{
+	_cleanup_(response_unrefp) struct response *r = response_for(f, a);
+	char peer[INET_IP_TEXT_MAX];
+
+	log_debug("token granted: peer=%s namespace=%s resource=%s request=%s",
+		  inet_ip_print(&x->peer, peer), a->pod_namespace, LOG_Q(resource), x->id);
+	front_answer(f, x, r, a->pod_namespace, resource);
+}
+
+static void finish(struct front *f, struct exchange *x, const struct issue_answer *a,
+		   const char *resource)
+{
+	if (a->reason == REASON_NONE)
+		grant(f, x, a, resource);
+	else
+		/*
+		 * Without the resource: it is any text that the pod likes, and would fill the label's
+		 * limit of values for those that are granted.
+		 */
+		front_refuse(f, x,
+			     &(struct refusal){
+				     .reason = a->reason,
+				     .text = a->text,
+				     .error = a->error,
+				     .retry_after_sec = a->retry_after_sec,
+				     .namespace = a->pod_namespace,
+			     });
+}
+
+static void on_issued(void *ctx, const struct issue_answer *a)
+{
+	struct exchange *x = ctx;
+
+	x->op = NULL;
+	finish(x->owner, x, a, x->label);
+}
+
+static void on_gone(struct exchange *x)
+{
+	issue_cancel(x->op);
+	x->op = NULL;
+}
+
+void h_token(struct front *f, struct exchange *x, const struct target *t)
+{
+	struct issue_answer now;
+	struct issue_request req;
+	struct err err = { 0 };
+
+	if (!front_check_metadata(f, x))
+		return;
+	if (query_parse(t->query, &f->query, &err) < 0) {
+		front_refuse(f, x,
+			     &(struct refusal){ .reason = REASON_BAD_REQUEST, .text = err.msg });
+		return;
+	}
+	req = (struct issue_request){
+		.peer = x->peer,
+		.resource = f->query.resource,
+		.selector = f->query.selector,
+		.bypass_cache = f->query.bypass_cache,
+		.id = x->id,
+	};
+	x->op = issue_start(f->spec.issuer, &req, &now, on_issued, x);
+	if (!x->op) {
+		finish(f, x, &now, f->query.resource);
+		return;
+	}
+	x->gone = on_gone;
+	x->label = xstrdup(f->query.resource);
+}
+
+void h_identity(struct front *f, struct exchange *x, const struct target *t)
+{
+	(void)t;
+	/*
+	 * MSAL for .NET and Go try getplatformmetadata and issuecredential, which would give them the
+	 * node's identity; a 404 makes them take the token path.
+	 */
+	front_refuse(f, x,
+		     &(struct refusal){ .reason = REASON_NOT_FOUND,
+					.text = "There is no such identity path: a token is at "
+						"/metadata/identity/oauth2/token" });
+}
+
+void h_host_token(struct front *f, struct exchange *x, const struct target *t)
+{
+	(void)t;
+	front_refuse(f, x,
+		     &(struct refusal){
+			     .reason = REASON_NOT_FOUND,
+			     .text = "/host/token is not offered: a pod asks for its own token at "
+				     "/metadata/identity/oauth2/token" });
+}

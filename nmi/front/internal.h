@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What the files of this directory share; nobody else includes it. */
+
+#include "lib/base/log.h"
+#include "nmi/front/answers.h"
+#include "nmi/front/front.h"
+#include "nmi/front/query.h"
+#include "nmi/front/reply.h"
+#include "nmi/front/server.h"
+#include "nmi/front/target.h"
+
+enum listener { LISTENER_PODS, LISTENER_PROBES, LISTENER_METRICS, LISTENERS };
+
+enum method {
+	METHOD_GET = 1,
+	METHOD_HEAD = 2,
+	METHOD_POST = 4,
+	METHOD_PUT = 8,
+};
+
+typedef void route_fn(struct front *f, struct exchange *x, const struct target *t);
+
+struct route {
+	enum listener listener;
+	unsigned methods; /* of enum method */
+	const char *path; /* as documented; what decides when `fits` is NULL: equality */
+	bool (*fits)(struct str path);
+	const char
+		*name; /* metrics label operation_type: one value a route, never what a pod sent */
+	route_fn *handle;
+	const char *summary;
+};
+
+/* The first that fits the path, whatever the method; NULL: none. */
+const struct route *route_find(enum listener listener, struct str path);
+/* A method by its exact name; 0: none that we know. */
+unsigned method_parse(const char *name);
+/* "GET, HEAD" for an Allow header. */
+const char *methods_print(unsigned methods, char *buf, size_t size);
+
+/* Who was told what lately, so that a pod cannot flood the log. */
+struct front_told {
+	struct inet_ip peer;
+	enum reason reason;
+	struct log_limit limit;
+};
+
+#define FRONT_TOLD 256
+
+struct front {
+	struct loop *loop;
+	struct front_spec spec;
+	struct server *servers[LISTENERS];
+	struct answers *answers;      /* finished ones, by token and second */
+	struct response *no_metadata; /* what every SDK's probe gets */
+	char id[GUID_LEN + 1];	      /* template of request ids */
+	uint64_t n_requests;
+	struct front_told told[FRONT_TOLD], told_others;
+	/* one request is read at a time: scratch, too big to clear for each */
+	struct target target;
+	struct query query;
+};
+
+/* answering; both count and, where it is due, log */
+void front_answer(struct front *f, struct exchange *x, struct response *r, const char *namespace,
+		  const char *resource);
+void front_refuse(struct front *f, struct exchange *x, const struct refusal *why);
+/* A page for an operator; `body` is on the heap and taken. */
+void front_page(struct front *f, struct exchange *x, unsigned status, const char *type, char *body,
+		size_t n);
+/* The headers that IMDS wants of every request; false: it was refused. */
+bool front_check_metadata(struct front *f, struct exchange *x);
+
+/* handlers */
+route_fn h_token, h_identity, h_host_token, h_instance, h_forward;
+route_fn h_healthz, h_readyz, h_livez;
+route_fn h_metrics;

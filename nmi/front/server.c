@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * An HTTP listener: see server.h.
+ *
+ * Theory of operation. libmicrohttpd runs without threads: its epoll fd is a source of our loop, and
+ * MHD_run() does what is due. A request that cannot be answered at once suspends its connection.
+ * Measured on 0.9.75, and the reason for most of what follows:
+ *
+ * - The response is queued on the second call of the access handler. On the first, the library closes
+ *   the connection after the answer, which costs six sevenths of the throughput.
+ * - A suspended connection is out of the library's sight: nobody sees the client hang up. So its fd is
+ *   watched by us meanwhile. A client that only closes its sending half looks the same and is taken
+ *   for gone; no Azure SDK does that.
+ * - MHD_stop_daemon() aborts the process if a connection is suspended: all are resumed first.
+ * - Its timeout restarts with every byte, so a sender of one byte a second lives for ever. Ours are
+ *   deadlines for a whole request, for an idle connection and for taking an answer. Each phase of a
+ *   connection has one fixed duration, so the connections of a phase stand in a list in the order of
+ *   their deadlines: entering a phase is O(1), and one timer serves all.
+ * - The header checks are ours: see head.c.
+ *
+ * A connection is in one phase (who is slow?), and its exchange in one stage (what is to be done when
+ * the library calls next?). Both are below.
+ */
+
+#include "nmi/front/server.h"
+
+#include "lib/base/buf.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/loop/loop.h"
+#include "nmi/front/response.h"
+#include "nmi/limits.h"
+
+#include <assert.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+enum phase {
+	PHASE_FRESH,   /* accepted; a request line is due */
+	PHASE_IDLE,    /* kept alive; a request line may come */
+	PHASE_REQUEST, /* request line read; the rest is due */
+	PHASE_HANDLER, /* with the handler, which has deadlines of its own */
+	PHASE_ANSWER,  /* the answer is being sent */
+	PHASE_CUT,     /* shut down by us; the library will notice */
+	PHASES,
+};
+
+static const unsigned phase_msec[PHASES] = {
+	[PHASE_FRESH] = LIMIT_REQUEST_MSEC,	[PHASE_IDLE] = LIMIT_IDLE_SEC * 1000,
+	[PHASE_REQUEST] = LIMIT_REQUEST_MSEC,	[PHASE_HANDLER] = 0,
+	[PHASE_ANSWER] = LIMIT_IDLE_SEC * 1000, [PHASE_CUT] = 0,
+};
+
+enum stage {
+	STAGE_NONE,    /* no request */
+	STAGE_LINE,    /* request line read: the next call brings the headers */
+	STAGE_BODY,    /* headers read: calls bring the body, then its end */
+	STAGE_HANDLER, /* the handler was called; answered if `answer` is set */
+	STAGE_QUEUED,  /* the library has the response */
+	STAGE_LOST,    /* no answer will come: close */
+};
+
+struct conn {
+	struct exchange x;
+	struct server *server;
+	struct MHD_Connection *mhd;
+	int fd;
+	enum phase phase;
+	enum stage stage;
+	struct mono deadline;
+	struct conn *prev, *next; /* in the list of its phase */
+	struct response *answer;
+	bool suspended;
+	struct loop_fd watch; /* while suspended */
+	struct buf target, body;
+};
+
+struct server {
+	struct loop *loop;
+	struct server_spec spec;
+	struct MHD_Daemon *daemon;
+	struct loop_fd source;
+	struct loop_timer again;    /* the library has more to do */
+	struct loop_timer deadline; /* of the connection that is first in some phase */
+	struct conn *phases[PHASES];
+	size_t n_conns;
+	bool draining, ending;
+};
+
+/* phases */
+
+static uint64_t phase_limit(const struct server *s, enum phase p)
+{
+	if (s->draining && (p == PHASE_IDLE || p == PHASE_FRESH))
+		return LIMIT_DRAIN_IDLE_MSEC;
+	return phase_msec[p];
+}
+
+static void on_deadline(struct loop_timer *t);
+
+static void enter(struct conn *c, enum phase p, struct mono now)
+{
+	struct server *s = c->server;
+
+	DL_DELETE(s->phases[c->phase], c); /* NOLINT(clang-analyzer-core.NullDereference): a ring */
+	DL_APPEND(s->phases[p], c);
+	c->phase = p;
+	if (!phase_limit(s, p))
+		return;
+	c->deadline = mono_add_msec(now, phase_limit(s, p));
+	if (!s->deadline.loop || mono_before(c->deadline, s->deadline.at))
+		loop_timer_set(s->loop, &s->deadline, c->deadline, on_deadline);
+}
+
+/* The library sees the end of the stream and closes the connection; answering RST is the kernel's. */
+static void cut(struct conn *c, struct mono now)
+{
+	char peer[INET_IP_TEXT_MAX];
+
+	log_debug("connection of %s is cut: %s", inet_ip_print(&c->x.peer, peer),
+		  c->phase == PHASE_IDLE     ? "idle for too long"
+		  : c->phase == PHASE_ANSWER ? "the answer was not taken in time"
+					     : "no whole request came in time");
+	enter(c, PHASE_CUT, now);
+	(void)shutdown(c->fd, SHUT_RDWR); /* fails only if it is gone already */
+}
+
+static void on_deadline(struct loop_timer *t)
+{
+	struct server *s = container_of(t, struct server, deadline);
+	struct mono now = loop_mono(s->loop), next = { UINT64_MAX };
+
+	for (enum phase p = 0; p < PHASES; p++) {
+		struct conn *c;
+
+		if (!phase_limit(s, p))
+			continue;
+		while ((c = s->phases[p]) && !mono_before(now, c->deadline))
+			cut(c, now);
+		if (c && mono_before(c->deadline, next))
+			next = c->deadline;
+	}
+	if (next.ns != UINT64_MAX)
+		loop_timer_set(s->loop, &s->deadline, next, on_deadline);
+}
+
+/* running the library */
+
+static void on_again(struct loop_timer *t);
+
+static void run(struct server *s)
+{
+	MHD_UNSIGNED_LONG_LONG wait_msec;
+
+	(void)MHD_run(s->daemon); /* fails only if its own epoll fd does, which is a bug of ours */
+	if (MHD_get_timeout(s->daemon, &wait_msec) == MHD_YES)
+		loop_timer_set_msec(s->loop, &s->again, wait_msec, on_again);
+}
+
+static void on_again(struct loop_timer *t)
+{
+	run(container_of(t, struct server, again));
+}
+
+static void on_epoll(struct loop_fd *f, uint32_t events)
+{
+	(void)events; /* level-triggered and nested: MHD_run() asks again */
+	run(container_of(f, struct server, source));
+}
+
+/* suspending */
+
+static void resume(struct conn *c)
+{
+	struct server *s = c->server;
+
+	loop_fd_del(&c->watch); /* before the library adds the fd to its own set again */
+	c->suspended = false;
+	MHD_resume_connection(c->mhd);
+	loop_timer_set_msec(s->loop, &s->again, 0, on_again);
+}
+
+/* Nobody waits for the answer any more: tell the handler, let the library close. */
+static void lose(struct conn *c)
+{
+	void (*gone)(struct exchange * x) = c->x.gone;
+
+	c->stage = STAGE_LOST;
+	c->x.gone = NULL;
+	if (gone)
+		gone(&c->x);
+}
+
+static void on_hangup(struct loop_fd *f, uint32_t events)
+{
+	struct conn *c = container_of(f, struct conn, watch);
+
+	(void)events; /* RDHUP, HUP and ERR mean the same to us */
+	lose(c);
+	resume(c);
+}
+
+static void suspend(struct conn *c)
+{
+	struct server *s = c->server;
+	struct err err = { 0 };
+
+	assert(c->x.gone);
+	c->suspended = true;
+	MHD_suspend_connection(c->mhd);
+	enter(c, PHASE_HANDLER, c->x.start);
+	if (loop_fd_add(s->loop, &c->watch, c->fd, EPOLLRDHUP, on_hangup, &err) < 0)
+		log_debug("a waiting client's hang-up will not be seen: %s", err.msg);
+}
+
+void exchange_answer(struct exchange *x, struct response *r)
+{
+	struct conn *c = container_of(x, struct conn, x);
+
+	assert(c->stage == STAGE_HANDLER && !c->answer);
+	c->answer = response_ref(r);
+	x->gone = NULL;
+	if (c->suspended)
+		resume(c);
+}
+
+/* the library's callbacks */
+
+static struct conn *conn_of(struct MHD_Connection *mhd)
+{
+	return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
+{
+	struct conn *c = conn_of(mhd);
+	struct inet_ip peer = c->x.peer;
+
+	(void)cls; /* the connection knows its server */
+	c->x = (struct exchange){ .peer = peer, .start = loop_mono(c->server->loop) };
+	c->stage = STAGE_LINE;
+	buf_reset(&c->target);
+	buf_reset(&c->body);
+	if (buf_append(&c->target, uri, strlen(uri), LIMIT_TARGET_BYTES, NULL) < 0)
+		c->x.target_too_long = true;
+	c->x.target = (struct str){ c->target.p, c->target.n };
+	enter(c, PHASE_REQUEST, c->x.start);
+	return c;
+}
+
+static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *name,
+				 size_t name_n, const char *value, size_t value_n)
+{
+	(void)kind;
+	head_add(cls, (struct str){ name, name_n }, (struct str){ value ? value : "", value_n });
+	return MHD_YES;
+}
+
+static enum MHD_Result queue(struct conn *c)
+{
+	enum MHD_Result r = MHD_queue_response(c->mhd, c->answer->status, c->answer->mhd);
+
+	c->stage = STAGE_QUEUED;
+	c->answer = response_unref(c->answer);
+	enter(c, PHASE_ANSWER, loop_mono(c->server->loop));
+	return r;
+}
+
+static enum MHD_Result call_handler(struct conn *c)
+{
+	c->stage = STAGE_HANDLER;
+	c->x.body = (struct str){ c->body.p, c->body.n };
+	c->server->spec.handle(c->server->spec.ctx, &c->x);
+	if (c->answer)
+		return queue(c);
+	suspend(c);
+	return MHD_YES;
+}
+
+static enum MHD_Result on_headers(struct conn *c, const char *method, const char *version)
+{
+	struct head *h = &c->x.head;
+
+	c->stage = STAGE_BODY;
+	c->x.method = method;
+	(void)MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, h);
+	head_end(h, version);
+	if (!h->fault && h->content_length <= c->server->spec.body_max)
+		return MHD_YES;
+	/*
+	 * Here the first call is right: where this body ends is not known, or not worth waiting for, so
+	 * the connection has to close anyway. Such an answer is never one to wait for.
+	 */
+	c->x.body_too_long = !h->fault;
+	return call_handler(c);
+}
+
+static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const char *url,
+				 const char *method, const char *version, const char *upload,
+				 size_t *upload_n, void **req_cls)
+{
+	struct server *s = cls;
+	struct conn *c = *req_cls;
+
+	(void)mhd;
+	(void)url; /* decoded once already, and cut at %00: the raw one is in x.target */
+	if (s->ending)
+		return MHD_NO;
+	if (c->stage == STAGE_LINE)
+		return on_headers(c, method, version);
+	if (c->stage == STAGE_BODY && *upload_n) {
+		if (buf_append(&c->body, upload, *upload_n, s->spec.body_max, NULL) < 0)
+			c->x.body_too_long = true;
+		*upload_n = 0;
+		return MHD_YES;
+	}
+	if (c->stage == STAGE_BODY) {
+		/* what a chunked body brought behind it */
+		(void)MHD_get_connection_values_n(c->mhd, MHD_FOOTER_KIND, on_header, &c->x.head);
+		return call_handler(c);
+	}
+	if (c->stage == STAGE_HANDLER && c->answer)
+		return queue(c);
+	return MHD_NO; /* lost: close */
+}
+
+static void on_completed(void *cls, struct MHD_Connection *mhd, void **req_cls,
+			 enum MHD_RequestTerminationCode why)
+{
+	struct conn *c = *req_cls;
+
+	(void)cls;
+	(void)mhd;
+	(void)why;
+	if (!c)
+		return;
+	*req_cls = NULL;
+	if (c->stage == STAGE_HANDLER)
+		lose(c);
+	c->stage = STAGE_NONE;
+	c->answer = response_unref(c->answer);
+	free(c->x.label);
+	c->x.label = NULL;
+	if (c->phase != PHASE_CUT)
+		enter(c, PHASE_IDLE, loop_mono(c->server->loop));
+}
+
+static void conn_start(struct server *s, struct MHD_Connection *mhd, void **context)
+{
+	const union MHD_ConnectionInfo *i;
+	struct conn *c = xnew(struct conn);
+
+	c->server = s;
+	c->mhd = mhd;
+	i = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+	c->fd = i->connect_fd;
+	i = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	(void)inet_ip_from_sockaddr(i->client_addr, &c->x.peer); /* else "::": no pod has that */
+	DL_APPEND(s->phases[c->phase], c);
+	enter(c, PHASE_FRESH, loop_mono(s->loop));
+	s->n_conns++;
+	*context = c;
+}
+
+static void conn_end(struct server *s, struct conn *c)
+{
+	assert(!c->watch.loop);
+	DL_DELETE(s->phases[c->phase], c);
+	s->n_conns--;
+	response_unref(c->answer);
+	free(c->x.label);
+	buf_deinit(&c->target);
+	buf_deinit(&c->body);
+	free(c);
+}
+
+static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+		conn_start(cls, mhd, context);
+	else if (*context)
+		conn_end(cls, *context);
+}
+
+struct each {
+	exchange_header_fn *fn;
+	void *ctx;
+};
+
+static enum MHD_Result on_each(void *cls, enum MHD_ValueKind kind, const char *name,
+			       const char *value)
+{
+	struct each *e = cls;
+
+	(void)kind;
+	e->fn(e->ctx, name, value ? value : "");
+	return MHD_YES;
+}
+
+void exchange_each_header(struct exchange *x, exchange_header_fn *fn, void *ctx)
+{
+	struct conn *c = container_of(x, struct conn, x);
+	struct each e = { fn, ctx };
+
+	(void)MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, on_each, &e);
+}
+
+/* listening */
+
+static int bind_to(const struct server_spec *spec, const struct inet_ip *ip, struct err *err)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = inet_ip_to_sockaddr(ip, spec->port, &ss);
+	_cleanup_close_ int fd = -EBADF;
+	int yes = 1, no = 0;
+
+	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_set_errno(err, errno, "socket");
+	/* a restart must not wait for the old connections' TIME_WAIT */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
+	    (ss.ss_family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no)) < 0))
+		return err_set_errno(err, errno, "setsockopt");
+	if (bind(fd, (struct sockaddr *)&ss, n) < 0 || listen(fd, SOMAXCONN) < 0)
+		return err_set_errno(err, errno, "bind");
+	return steal_fd(&fd);
+}
+
+static int explain(const struct server_spec *spec, int os_errno, struct err *err)
+{
+	char ip[INET_IP_TEXT_MAX];
+
+	inet_ip_print(&spec->address, ip);
+	if (os_errno == EADDRINUSE)
+		return err_set_errno(err, os_errno,
+				     "port %u (--%s) is taken by another process: find it with "
+				     "ss -ltnp sport = :%u and end it, or set another --%s",
+				     spec->port, spec->port_setting, spec->port,
+				     spec->port_setting);
+	if (os_errno == EADDRNOTAVAIL)
+		return err_set_errno(
+			err, os_errno,
+			"cannot listen on %s port %u (--%s): no interface of this node "
+			"has that address",
+			ip, spec->port, spec->port_setting);
+	if (os_errno == EACCES)
+		return err_set_errno(
+			err, os_errno,
+			"may not listen on port %u (--%s): set one from 1024 on, or run "
+			"with CAP_NET_BIND_SERVICE",
+			spec->port, spec->port_setting);
+	return err_set_errno(err, os_errno, "cannot listen on %s port %u (--%s)", ip, spec->port,
+			     spec->port_setting);
+}
+
+static int listen_on(const struct server_spec *spec, struct err *err)
+{
+	static const struct inet_ip any4 = { { [10] = 0xff, 0xff } };
+	struct err why = { 0 };
+	int fd = bind_to(spec, &spec->address, &why);
+
+	/* "all addresses" on a node without IPv6 */
+	if (fd < 0 && why.os_errno == EAFNOSUPPORT && inet_ip_is_unspecified(&spec->address))
+		fd = bind_to(spec, &any4, &why);
+	return fd < 0 ? explain(spec, why.os_errno, err) : fd;
+}
+
+static struct MHD_Daemon *start(struct server *s, int fd)
+{
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access,
+				s, MHD_OPTION_LISTEN_SOCKET, fd, /* */
+				MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				(size_t)LIMIT_CONNECTION_POOL,			  /* */
+				MHD_OPTION_CONNECTION_LIMIT, s->spec.connections, /* */
+				MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+				s->spec.connections_per_peer,	   /* */
+				MHD_OPTION_CONNECTION_TIMEOUT, 0U, /* see enum phase */
+				MHD_OPTION_URI_LOG_CALLBACK, on_request_line, s, /* */
+				MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,	 /* */
+				MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
+}
+
+struct server *server_new(struct loop *l, const struct server_spec *spec, struct err *err)
+{
+	_cleanup_(server_freep) struct server *s = xnew(struct server);
+	const union MHD_DaemonInfo *info;
+	int fd;
+
+	s->loop = l;
+	s->spec = *spec;
+	fd = listen_on(spec, err);
+	if (fd < 0)
+		return NULL;
+	s->daemon = start(s, fd);
+	if (!s->daemon) {
+		(void)err_set(err, ERR_OS, "libmicrohttpd did not start on port %u", spec->port);
+		return NULL;
+	}
+	info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	if (loop_fd_add(l, &s->source, info->epoll_fd, EPOLLIN, on_epoll, err) < 0)
+		return NULL;
+	return steal_ptr(s);
+}
+
+void server_drain(struct server *s)
+{
+	struct mono now = loop_mono(s->loop);
+	MHD_socket fd;
+
+	if (s->draining)
+		return;
+	run(s); /* closing a listener resets what waits to be accepted: accept it first */
+	s->draining = true;
+	fd = MHD_quiesce_daemon(s->daemon);
+	if (fd != MHD_INVALID_SOCKET)
+		close(fd);
+	/* idle ones get a moment, so that a request that is on its way to us is answered */
+	for (enum phase p = PHASE_FRESH; p <= PHASE_IDLE; p++) {
+		struct conn *c;
+
+		DL_FOREACH (s->phases[p], c)
+			c->deadline = mono_add_msec(now, LIMIT_DRAIN_IDLE_MSEC);
+	}
+	loop_timer_set_msec(s->loop, &s->deadline, LIMIT_DRAIN_IDLE_MSEC, on_deadline);
+}
+
+bool server_is_draining(const struct server *s)
+{
+	return s->draining;
+}
+
+size_t server_connections(const struct server *s)
+{
+	return s->n_conns;
+}
+
+struct server *server_free(struct server *s)
+{
+	struct conn *c, *next;
+
+	if (!s)
+		return NULL;
+	s->ending = true;
+	if (s->daemon) {
+		DL_FOREACH_SAFE (s->phases[PHASE_HANDLER], c, next) {
+			if (!c->suspended)
+				continue; /* answered, not yet sent */
+			lose(c);
+			resume(c);
+		}
+		loop_fd_del(&s->source);
+		(void)MHD_run(s->daemon); /* takes the resumed ones back; on_access() refuses all */
+		MHD_stop_daemon(s->daemon);
+	}
+	assert(s->n_conns == 0);
+	loop_timer_del(&s->again);
+	loop_timer_del(&s->deadline);
+	free(s);
+	return NULL;
+}

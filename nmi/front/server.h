@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/inet.h"
+#include "lib/base/str.h"
+#include "nmi/front/head.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+struct response;
+struct route;
+
+/*
+ * One HTTP listener on the loop, and the only place that knows libmicrohttpd. It reads requests,
+ * hands each to `handle` once, and sends what exchange_answer() is given, at once or later.
+ */
+struct server;
+
+/* One request and its answer. The request's bytes are valid until it is answered or gone. */
+struct exchange {
+	const char *method;
+	struct str target; /* raw, as on the request line; empty with target_too_long */
+	struct str body;
+	struct inet_ip peer;
+	struct mono start; /* when the request line was read */
+	struct head head;
+	bool target_too_long, body_too_long;
+	/*
+	 * The handler's own, zero when it is called. `gone` is called when the client hung up or the
+	 * server ends before the answer: a handler that returns without one must have set it.
+	 */
+	void (*gone)(struct exchange *x);
+	void *owner; /* of the handler: what `gone` needs */
+	void *op;
+	const struct route *route;
+	char *label; /* heap; freed with the exchange */
+	char id[GUID_LEN + 1];
+};
+
+typedef void server_handle_fn(void *ctx, struct exchange *x);
+
+struct server_spec {
+	struct inet_ip address; /* unspecified: all */
+	uint16_t port;
+	const char *port_setting; /* what to tell a person whose port is taken */
+	unsigned connections, connections_per_peer;
+	size_t body_max;
+	server_handle_fn *handle;
+	void *ctx;
+};
+
+struct server *server_new(struct loop *l, const struct server_spec *spec, struct err *err);
+struct server *server_free(struct server *s);
+DEFINE_CLEANUP(struct server, server_free);
+/* No new connections; answers should say so (server_is_draining); idle connections end soon. */
+void server_drain(struct server *s);
+bool server_is_draining(const struct server *s);
+size_t server_connections(const struct server *s);
+
+/* answering: exactly once; takes a reference of its own */
+void exchange_answer(struct exchange *x, struct response *r);
+/* Each header of the request, in order. */
+typedef void exchange_header_fn(void *ctx, const char *name, const char *value);
+void exchange_each_header(struct exchange *x, exchange_header_fn *fn, void *ctx);
+
+/* responses: immutable and shared, so that one can be sent any number of times */
+struct response_header {
+	const char *name, *value; /* value NULL: left out */
+};
+
+#define RESPONSE_HEADERS_MAX 6
+
+struct response_spec {
+	unsigned status;
+	struct response_header headers[RESPONSE_HEADERS_MAX];
+	bool close; /* Connection: close */
+	/* Taken; freed by free_body, or by free() if that is NULL. */
+	char *body;
+	size_t body_len;
+	void (*free_body)(char *body, size_t len);
+};
+
+struct response *response_new(const struct response_spec *spec);
+unsigned response_status(const struct response *r);
+struct response *response_ref(struct response *r);
+struct response *response_unref(struct response *r);
+DEFINE_CLEANUP(struct response, response_unref);

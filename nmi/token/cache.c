@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Tokens by identity and resource: see cache.h.
+ *
+ * Theory of operation. An *entry* is what is known for one key: a token, the last failure, or both,
+ * and the flights under way for it. A *flight* is one fetch at a source. A *wait* is one caller; it
+ * hangs on a flight until there is an *outcome*, and is then told from a deferred call, so that a
+ * caller may ask, cancel or leave from inside any callback.
+ *
+ * Flights are detached: one that has been sent goes on when all its callers have left, and its answer
+ * fills the entry. One that is still queued is dropped then; otherwise a pod that asks for a thousand
+ * made-up resources and hangs up would have them all sent, one after the other, ahead of everybody.
+ *
+ * At most max_in_flight are sent at once. The others queue: those that somebody waits for before
+ * renewals, each in order of arrival. A renewal that gets a caller changes the queue.
+ *
+ * A key has two flights at most: a plain one, which renewals and misses share, and one for callers
+ * that bypass the cache. The latter's answer fills the entry too; a token that expires earlier than
+ * the one at hand never replaces it, so whichever comes last does no harm.
+ *
+ * Renewal is the entry's timer: at renew_at if the token was answered since it came, else not until it
+ * is asked for again. A failed one keeps the token, counts as stale, and is tried again with backoff.
+ * A token is dropped when it may no longer be handed out (policy.h), not when it expires.
+ *
+ * Failures are believed for a moment (policy.h), by plain and bypassing callers alike. Being throttled
+ * concerns the whole VM and not one key, so it also brakes every other flight to the same source.
+ *
+ * Entries are bounded. Those without a token go first: refusals of made-up resources must not push out
+ * tokens that others use.
+ */
+
+#include "nmi/token/cache.h"
+
+#include "lib/base/mem.h"
+#include "lib/loop/loop.h"
+#include "nmi/metrics.h"
+#include "nmi/token/cache_internal.h"
+#include "nmi/token/key.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+struct token_cache *token_cache_new(struct loop *l, const struct token_cache_spec *spec,
+				    struct metrics *metrics)
+{
+	struct token_cache *c = xnew(struct token_cache);
+
+	assert(spec->max_in_flight > 0 && spec->max_tokens > 0);
+	c->loop = l;
+	c->spec = *spec;
+	c->metrics = metrics;
+	return c;
+}
+
+struct token_cache *token_cache_free(struct token_cache *c)
+{
+	struct token_wait *w, *next_w;
+	struct cache_brake *b, *next_b;
+
+	if (!c)
+		return NULL;
+	hmap_for_each_safe (node, next, &c->entries) {
+		struct cache_entry *e = container_of(node, struct cache_entry, node);
+
+		for (size_t k = 0; k < FLIGHT_KINDS; k++) {
+			if (e->flights[k])
+				cache_flight_abort(e->flights[k]);
+		}
+		cache_entry_free(e);
+	}
+	DL_FOREACH_SAFE (c->settled, w, next_w) {
+		cache_wait_free(w);
+	}
+	DL_FOREACH_SAFE (c->brakes, b, next_b) {
+		free(b);
+	}
+	free(c);
+	return NULL;
+}
+
+static void count_hit(struct cache_entry *e)
+{
+	struct token_cache *c = e->cache;
+
+	c->stats.hits++;
+	metric_add(c->metrics, NMI_METRIC_CACHE_HITS, NULL, 1);
+	cache_entry_touch(e);
+	if (!e->used) {
+		e->used = true;
+		cache_entry_update(e);
+	}
+}
+
+const struct token *token_cache_peek(struct token_cache *c, const struct token_ask *ask)
+{
+	struct token_key key;
+	struct cache_entry *e;
+
+	if (ask->bypass_cache)
+		return NULL;
+	token_key_init(&key, ask);
+	e = cache_entry_find(c, &key);
+	token_key_deinit(&key);
+	if (!e || !cache_entry_is_usable(e))
+		return NULL;
+	count_hit(e);
+	return e->tok;
+}
+
+static const struct token_source *source_of(const struct token_cache *c,
+					    const struct token_ask *ask)
+{
+	int64_t type;
+
+	if (!ask->identity)
+		return c->spec.node;
+	type = ask->identity->type;
+	return type >= 0 && (uint64_t)type < c->spec.n_types ? c->spec.by_type[type] : NULL;
+}
+
+static void settle_unsupported(struct token_wait *w, const struct token_ask *ask)
+{
+	struct token_failure fail = { .fault = TOKEN_FAULT_UNSUPPORTED };
+
+	if (ask->identity)
+		(void)err_set(&fail.err, ERR_INPUT,
+			      "AzureIdentity %s/%s: identities of spec.type %" PRId64
+			      " are not supported",
+			      ask->identity->meta.namespace, ask->identity->meta.name,
+			      ask->identity->type);
+	else
+		(void)err_set(&fail.err, ERR_INPUT,
+			      "tokens of the node's own identity are not supported");
+	cache_wait_refuse(w, &fail);
+}
+
+static void on_deadline(struct loop_timer *t)
+{
+	struct token_wait *w = container_of(t, struct token_wait, deadline);
+	struct cache_flight *f = w->flight;
+	const struct token_failure fail = cache_failure_make(
+		TOKEN_FAULT_DOWN, ERR_TIMEOUT,
+		f->state == FLIGHT_SENT ? "no answer yet; when it comes it will be kept"
+					: "too many other tokens are being fetched, try again");
+	struct cache_outcome o = { .fail = fail };
+
+	cache_wait_leave(w);
+	cache_flight_left(f);
+	cache_wait_tell(w, &o);
+	cache_wait_free(w);
+}
+
+static void wait_for_flight(struct token_wait *w, struct cache_entry *e,
+			    const struct token_ask *ask, struct mono deadline)
+{
+	struct token_cache *c = w->cache;
+	enum flight_kind kind = ask->bypass_cache ? FLIGHT_BYPASS : FLIGHT_PLAIN;
+	struct azure_identity *was = e->identity;
+
+	c->stats.misses++;
+	metric_add(c->metrics, NMI_METRIC_CACHE_MISSES, NULL, 1);
+	/* the newest form of the object is the one to ask with */
+	e->identity = ask->identity ? azure_identity_ref(ask->identity) : NULL;
+	(void)azure_identity_unref(was);
+	if (!e->flights[kind])
+		(void)cache_flight_begin(e, kind, QUEUE_WAITED);
+	cache_flight_join(e->flights[kind], w);
+	loop_timer_set(c->loop, &w->deadline, deadline, on_deadline);
+	cache_pump(c);
+}
+
+struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask *ask,
+				   struct mono deadline, token_done_fn *done, void *ctx)
+{
+	const struct token_source *source = source_of(c, ask);
+	struct token_wait *w = xnew(struct token_wait);
+	struct token_failure fail;
+	struct token_key key;
+	struct cache_entry *e;
+
+	w->cache = c;
+	w->done = done;
+	w->ctx = ctx;
+	if (!source) {
+		settle_unsupported(w, ask);
+		return w;
+	}
+	token_key_init(&key, ask);
+	e = cache_entry_find(c, &key);
+	if (e && !ask->bypass_cache && cache_entry_is_usable(e)) {
+		_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = cache_outcome_new(e->tok,
+											    NULL);
+
+		count_hit(e);
+		cache_wait_settle(w, o);
+	} else if (e && cache_entry_is_failure_believed(e)) {
+		fail = cache_failure_after(&e->failure->fail, e->failed_at, loop_mono(c->loop));
+		cache_wait_refuse(w, &fail);
+	} else if (c->stats.waiting >= c->spec.max_waiting) {
+		fail = cache_failure_make(TOKEN_FAULT_OVERLOADED, ERR_LIMIT,
+					  "too many requests are waiting for a token");
+		cache_wait_refuse(w, &fail);
+	} else {
+		wait_for_flight(w, e ? e : cache_entry_new(c, &key, source, ask), ask, deadline);
+	}
+	token_key_deinit(&key);
+	return w;
+}
+
+void token_cache_cancel(struct token_wait *w)
+{
+	struct cache_flight *f = w->flight;
+
+	if (f) {
+		cache_wait_leave(w);
+		cache_flight_left(f);
+	} else {
+		DL_DELETE(w->cache->settled, w);
+	}
+	cache_wait_free(w);
+}
+
+const struct token_cache_stats *token_cache_stats(const struct token_cache *c)
+{
+	return &c->stats;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What is known for a key, and its timer: see cache.c. */
+
+#include "lib/base/mem.h"
+#include "lib/loop/loop.h"
+#include "nmi/metrics.h"
+#include "nmi/token/cache_internal.h"
+#include "nmi/token/key.h"
+#include "nmi/token/policy.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+bool cache_entry_is_usable(const struct cache_entry *e)
+{
+	return e->tok && loop_wall(e->cache->loop).s < e->usable_until.s;
+}
+
+bool cache_entry_is_failure_believed(const struct cache_entry *e)
+{
+	return e->failure && mono_before(loop_mono(e->cache->loop), e->believed_until);
+}
+
+static bool has_flight(const struct cache_entry *e)
+{
+	return e->flights[FLIGHT_PLAIN] || e->flights[FLIGHT_BYPASS];
+}
+
+static void set_token(struct cache_entry *e, struct token *tok)
+{
+	struct token_cache *c = e->cache;
+
+	c->stats.tokens += tok ? 1 : 0;
+	c->stats.tokens -= e->tok ? 1 : 0;
+	(void)token_unref(e->tok);
+	e->tok = tok ? token_ref(tok) : NULL;
+	metric_set(c->metrics, NMI_METRIC_CACHE_TOKENS, NULL, (double)c->stats.tokens);
+}
+
+static void lru_leave(struct cache_entry *e)
+{
+	if (e->in)
+		DL_DELETE(*e->in, e);
+	e->in = NULL;
+}
+
+void cache_entry_touch(struct cache_entry *e)
+{
+	lru_leave(e);
+	if (has_flight(e))
+		return;
+	e->in = &e->cache->lru[e->tok ? LRU_TOKENS : LRU_OTHERS];
+	DL_PREPEND(*e->in, e);
+}
+
+void cache_entry_free(struct cache_entry *e)
+{
+	assert(!has_flight(e));
+	hmap_del(&e->cache->entries, &e->node);
+	lru_leave(e);
+	loop_timer_del(&e->timer);
+	set_token(e, NULL);
+	(void)cache_outcome_unref(e->failure);
+	(void)azure_identity_unref(e->identity);
+	free((char *)(uintptr_t)e->selector.value);
+	free(e->resource);
+	free(e->key);
+	free(e);
+}
+
+static struct mono mono_of_wall(const struct token_cache *c, struct wall at)
+{
+	int64_t sec = at.s - loop_wall(c->loop).s;
+
+	return mono_add_msec(loop_mono(c->loop), sec > 0 ? (uint64_t)sec * 1000 : 0);
+}
+
+static struct mono later(struct mono a, struct mono b)
+{
+	return mono_before(a, b) ? b : a;
+}
+
+static void on_entry_timer(struct loop_timer *t);
+
+void cache_entry_update(struct cache_entry *e)
+{
+	struct mono next = { UINT64_MAX }, at;
+
+	if (!e->tok && !e->failure && !has_flight(e)) {
+		cache_entry_free(e);
+		return;
+	}
+	if (e->tok) {
+		next = mono_of_wall(e->cache, e->usable_until);
+		at = later(mono_of_wall(e->cache, e->renew_at), e->renew_not_before);
+		if (e->used && !e->flights[FLIGHT_PLAIN] && mono_before(at, next))
+			next = at;
+	}
+	if (e->failure && mono_before(e->believed_until, next))
+		next = e->believed_until;
+	if (next.ns == UINT64_MAX)
+		loop_timer_del(&e->timer);
+	else
+		loop_timer_set(e->cache->loop, &e->timer, next, on_entry_timer);
+}
+
+static void make_room(struct token_cache *c)
+{
+	while (hmap_count(&c->entries) >= c->spec.max_tokens) {
+		struct cache_entry *list = c->lru[LRU_OTHERS] ? c->lru[LRU_OTHERS]
+							      : c->lru[LRU_TOKENS];
+
+		if (!list)
+			return; /* all have flights, and those are bounded by their callers */
+		/* NOLINTNEXTLINE(clang-analyzer-*): it does not know that a freed entry has left its list */
+		cache_entry_free(list->prev); /* the tail */
+	}
+}
+
+struct cache_entry *cache_entry_new(struct token_cache *c, const struct token_key *key,
+				    const struct token_source *source, const struct token_ask *ask)
+{
+	struct cache_entry *e = xnew(struct cache_entry);
+	bool by_selector = !ask->identity && ask->selector.value;
+
+	make_room(c);
+	e->cache = c;
+	e->source = source;
+	e->key = xmemdup(key->p, key->n);
+	e->selector.kind = ask->identity ? SELECTOR_NONE : ask->selector.kind;
+	e->selector.value = xstrdup(by_selector ? ask->selector.value : "");
+	e->resource = xstrdup(ask->resource);
+	e->backoff = (struct backoff){ .min_msec = POLICY_RENEW_RETRY_MIN_MSEC,
+				       .max_msec = POLICY_RENEW_RETRY_MAX_MSEC,
+				       .reset_msec = 2 * POLICY_RENEW_RETRY_MAX_MSEC };
+	hmap_add(&c->entries, &e->node, e->key, key->n);
+	return e;
+}
+
+struct cache_entry *cache_entry_find(const struct token_cache *c, const struct token_key *key)
+{
+	struct hmap_node *node = hmap_find(&c->entries, key->p, key->n);
+
+	return node ? container_of(node, struct cache_entry, node) : NULL;
+}
+
+void cache_entry_store(struct cache_entry *e, struct token *tok)
+{
+	struct wall now = loop_wall(e->cache->loop);
+
+	if (!cache_entry_is_usable(e) || tok->expires_on.s >= e->tok->expires_on.s) {
+		set_token(e, tok);
+		e->usable_until = policy_usable_until(now, tok->expires_on);
+	}
+	e->renew_at = policy_renew_at(now, e->usable_until, arc4random());
+	e->renew_not_before = (struct mono){ 0 };
+	e->used = false;
+	e->failure = cache_outcome_unref(e->failure);
+	backoff_reset(&e->backoff);
+}
+
+void cache_entry_note_failure(struct cache_entry *e, struct cache_outcome *o, enum flight_kind kind,
+			      bool believe)
+{
+	struct mono now = loop_mono(e->cache->loop);
+	unsigned wait, asked = o->fail.retry_after_sec * 1000;
+
+	if (believe && policy_remember_msec(&o->fail)) {
+		(void)cache_outcome_unref(e->failure);
+		o->refs++;
+		e->failure = o;
+		e->failed_at = now;
+		e->believed_until = mono_add_msec(now, policy_remember_msec(&o->fail));
+	}
+	if (kind != FLIGHT_PLAIN || !cache_entry_is_usable(e))
+		return;
+	wait = backoff_next(&e->backoff, now);
+	e->renew_not_before = mono_add_msec(now, wait > asked ? wait : asked);
+	e->cache->stats.stale++;
+	metric_add(e->cache->metrics, NMI_METRIC_CACHE_STALE, NULL, 1);
+}
+
+static void on_entry_timer(struct loop_timer *t)
+{
+	struct cache_entry *e = container_of(t, struct cache_entry, timer);
+	struct token_cache *c = e->cache;
+	bool renew;
+
+	if (e->tok && !cache_entry_is_usable(e)) {
+		set_token(e, NULL);
+		cache_entry_touch(e);
+	}
+	if (e->failure && !cache_entry_is_failure_believed(e))
+		e->failure = cache_outcome_unref(e->failure);
+	renew = e->tok && e->used && !e->flights[FLIGHT_PLAIN] &&
+		loop_wall(c->loop).s >= e->renew_at.s &&
+		!mono_before(loop_mono(c->loop), e->renew_not_before);
+	if (renew)
+		(void)cache_flight_begin(e, FLIGHT_PLAIN, QUEUE_RENEWAL);
+	cache_entry_update(e);
+	if (renew)
+		cache_pump(c);
+}

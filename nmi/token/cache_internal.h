@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/backoff.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/hmap.h"
+#include "lib/loop/loop.h"
+#include "nmi/token/cache.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct metrics;
+struct token_key;
+
+/* The insides of the cache, for cache*.c alone; how they work together is told in cache.c. */
+enum flight_kind { FLIGHT_PLAIN, FLIGHT_BYPASS, FLIGHT_KINDS };
+enum queue { QUEUE_WAITED, QUEUE_RENEWAL, QUEUES };
+enum lru { LRU_TOKENS, LRU_OTHERS, LRUS };
+
+/*
+ * QUEUED  Entered by cache_flight_begin(). In a queue. Left for SENT by cache_pump(), or dropped with
+ *         its last caller.
+ * SENT    The source has it and `handle` is valid. Left by the source's callback only.
+ */
+enum flight_state { FLIGHT_QUEUED, FLIGHT_SENT };
+
+struct cache_outcome {
+	unsigned refs;
+	struct token *tok; /* or NULL, and then: */
+	struct token_failure fail;
+};
+
+struct cache_flight {
+	struct cache_entry *entry;
+	enum flight_kind kind;
+	enum flight_state state;
+	enum queue queue; /* while QUEUED */
+	void *handle;	  /* while SENT */
+	struct token_wait *waiters;
+	struct cache_flight *prev, *next; /* in a queue, or among those sent */
+};
+
+struct token_wait {
+	struct token_cache *cache;
+	struct cache_flight *flight; /* NULL once there is an outcome */
+	struct cache_outcome *outcome;
+	struct loop_timer deadline;
+	struct loop_defer tell;
+	token_done_fn *done;
+	void *ctx;
+	struct token_wait *prev, *next; /* on a flight, or in the cache's `settled` */
+};
+
+struct cache_entry {
+	struct hmap_node node;
+	char *key;
+	struct token_cache *cache;
+	const struct token_source *source;
+	struct azure_identity *identity; /* what to ask for, as token_ask */
+	struct selector selector;
+	char *resource;
+
+	struct token *tok;
+	struct wall usable_until, renew_at;
+	bool used; /* answered since it came */
+	struct backoff backoff;
+	struct mono renew_not_before; /* after a failed renewal */
+
+	struct cache_outcome *failure;
+	struct mono failed_at, believed_until;
+
+	struct cache_flight *flights[FLIGHT_KINDS];
+	struct loop_timer timer;
+	struct cache_entry **in; /* the LRU list that it is in; NULL while it has flights */
+	struct cache_entry *prev, *next;
+};
+
+/* A source that said 429. */
+struct cache_brake {
+	const void *source_ctx;
+	struct mono since, until;
+	struct token_failure fail;
+	struct cache_brake *prev, *next;
+};
+
+struct token_cache {
+	struct loop *loop;
+	struct token_cache_spec spec;
+	struct metrics *metrics;
+	struct token_cache_stats stats;
+	struct hmap entries;
+	struct cache_entry *lru[LRUS]; /* most recently used first */
+	struct cache_flight *queues[QUEUES], *sent;
+	struct token_wait *settled;
+	struct cache_brake *brakes;
+};
+
+/* outcomes */
+struct cache_outcome *cache_outcome_new(struct token *tok, const struct token_failure *fail);
+struct cache_outcome *cache_outcome_unref(struct cache_outcome *o);
+DEFINE_CLEANUP(struct cache_outcome, cache_outcome_unref);
+struct token_failure cache_failure_make(enum token_fault fault, enum err_kind kind,
+					const char *text);
+/* As it was said, but for what has passed of its Retry-After since. */
+struct token_failure cache_failure_after(const struct token_failure *said, struct mono since,
+					 struct mono now);
+
+/* waits: settled ones are told and freed from the loop */
+void cache_wait_settle(struct token_wait *w, struct cache_outcome *o);
+void cache_wait_refuse(struct token_wait *w, const struct token_failure *fail);
+void cache_wait_leave(struct token_wait *w);
+void cache_wait_tell(struct token_wait *w, const struct cache_outcome *o);
+void cache_wait_free(struct token_wait *w);
+
+/* entries */
+struct cache_entry *cache_entry_new(struct token_cache *c, const struct token_key *key,
+				    const struct token_source *source, const struct token_ask *ask);
+struct cache_entry *cache_entry_find(const struct token_cache *c, const struct token_key *key);
+bool cache_entry_is_usable(const struct cache_entry *e);
+bool cache_entry_is_failure_believed(const struct cache_entry *e);
+void cache_entry_store(struct cache_entry *e, struct token *tok);
+void cache_entry_note_failure(struct cache_entry *e, struct cache_outcome *o, enum flight_kind kind,
+			      bool believe);
+/* Most recently used of its kind; not in any list while a flight holds it. */
+void cache_entry_touch(struct cache_entry *e);
+/* After any change: sets the timer to what comes next, or frees an entry that holds nothing. */
+void cache_entry_update(struct cache_entry *e);
+void cache_entry_free(struct cache_entry *e);
+
+/* flights: begun ones are queued, and sent by cache_pump() */
+struct cache_flight *cache_flight_begin(struct cache_entry *e, enum flight_kind kind,
+					enum queue queue);
+void cache_flight_join(struct cache_flight *f, struct token_wait *w);
+void cache_flight_left(struct cache_flight *f);	 /* a caller has left it */
+void cache_flight_abort(struct cache_flight *f); /* with its callers, who are not told */
+void cache_pump(struct token_cache *c);

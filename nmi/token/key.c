@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * What determines a token: see key.h.
+ *
+ * A managed identity is its client id: an AzureIdentity in each of fifty namespaces that names the
+ * same one shares one token, which is what keeps a node within the budget of IMDS. Its
+ * resourceVersion is not part: an edit that changes nothing here keeps the token, an edit of clientID
+ * is another key at once.
+ *
+ * For every other type the secret is part of what is asked for, and whose secret it is: without the
+ * object's name, whoever knows a service principal's client id could be served from the cache what
+ * another namespace's secret has paid for.
+ */
+
+#include "nmi/token/key.h"
+
+#include "lib/base/cleanup.h"
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct writer {
+	char *to; /* NULL: only count */
+	size_t n;
+};
+
+static char lower_of(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return (char)(c - 'A' + 'a');
+	return c;
+}
+
+static void put(struct writer *w, const char *p, size_t n, bool lower)
+{
+	for (size_t i = 0; w->to && i < n; i++) {
+		w->to[w->n + i] = p[i];
+		if (lower)
+			w->to[w->n + i] = lower_of(p[i]);
+	}
+	w->n += n;
+}
+
+/* With its length in front, so that no value can run over into the next field. */
+static void put_field(struct writer *w, const char *value, bool lower)
+{
+	char length[24];
+	size_t n = value ? strlen(value) : 0;
+
+	put(w, length, (size_t)snprintf(length, sizeof(length), "%zu:", n), false);
+	put(w, value, n, lower);
+}
+
+static bool is_blank(const char *s)
+{
+	return s[strspn(s, " \t\r\n")] == '\0';
+}
+
+static void put_identity(struct writer *w, const struct azure_identity *i)
+{
+	char type[24];
+
+	put(w, type, (size_t)snprintf(type, sizeof(type), "i%" PRId64 ":", i->type), false);
+	put_field(w, i->client_id, true);
+	/* one without a client id cannot be fetched; its refusal names it, so it is its own alone */
+	if (i->type == AZURE_IDENTITY_USER_ASSIGNED && !is_blank(i->client_id))
+		return;
+	put_field(w, i->meta.namespace, false);
+	put_field(w, i->meta.name, false);
+	put_field(w, i->tenant_id, true);
+	put_field(w, i->ad_endpoint, true);
+	put_field(w, i->secret_namespace, false);
+	put_field(w, i->secret_name, false);
+}
+
+static void put_ask(struct writer *w, const struct token_ask *ask)
+{
+	static const char kinds[] = { [SELECTOR_NONE] = '-',
+				      [SELECTOR_CLIENT_ID] = 'c',
+				      [SELECTOR_RESOURCE_ID] = 'r',
+				      [SELECTOR_OBJECT_ID] = 'o' };
+
+	if (ask->identity) {
+		/* the selector has done its work by choosing the identity */
+		put_identity(w, ask->identity);
+	} else {
+		put(w, "n", 1, false);
+		put(w, &kinds[ask->selector.kind], 1, false);
+		put_field(w, ask->selector.value, true);
+	}
+	put_field(w, ask->resource, false);
+}
+
+void token_key_init(struct token_key *k, const struct token_ask *ask)
+{
+	struct writer w = { 0 };
+
+	put_ask(&w, ask);
+	k->heap = w.n > sizeof(k->inlined) ? xcalloc(1, w.n) : NULL;
+	k->p = k->heap ? k->heap : k->inlined;
+	k->n = w.n;
+	w = (struct writer){ k->heap ? k->heap : k->inlined, 0 };
+	put_ask(&w, ask);
+}
+
+void token_key_deinit(struct token_key *k)
+{
+	free(k->heap);
+	k->heap = NULL;
+}
+
+bool token_key_eq(const struct token_ask *a, const struct token_ask *b)
+{
+	struct token_key ka, kb;
+	bool eq;
+
+	token_key_init(&ka, a);
+	token_key_init(&kb, b);
+	eq = str_eq((struct str){ ka.p, ka.n }, (struct str){ kb.p, kb.n });
+	token_key_deinit(&ka);
+	token_key_deinit(&kb);
+	return eq;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The figures of the token cache: see policy.h. */
+
+#include "nmi/token/policy.h"
+
+/*
+ * The SDKs ask anew when less than 5 minutes are left (azure-identity, MSAL), so a token with less
+ * than that would only bring them back at once.
+ */
+#define MIN_LIFE_SEC 300
+
+/* Renewed when between these shares of its usable life have passed. */
+#define RENEW_FROM_PERCENT 70
+#define RENEW_TO_PERCENT   80
+
+/* Longest belief in a failure, whatever Retry-After says: the cause may be gone long before. */
+#define REMEMBER_MAX_SEC 60
+
+/*
+ * Of a token that comes with less than twice the minimum, half its life is usable: what the upstream
+ * gives is the best there is, and refusing it would mean a fetch for every request.
+ */
+struct wall policy_usable_until(struct wall got, struct wall expires_on)
+{
+	int64_t life = expires_on.s > got.s ? expires_on.s - got.s : 0;
+	int64_t keep = life / 2 < MIN_LIFE_SEC ? life - life / 2 : MIN_LIFE_SEC;
+
+	return (struct wall){ expires_on.s - keep };
+}
+
+/*
+ * Late enough to be worth it (IMDS answers from its own cache for a good while), early enough that an
+ * outage of hours passes unnoticed (tokens of managed identities live a day). The jitter keeps the
+ * tokens that a starting node fetched together from being renewed together.
+ */
+struct wall policy_renew_at(struct wall got, struct wall usable_until, uint32_t dice)
+{
+	int64_t life = usable_until.s > got.s ? usable_until.s - got.s : 0;
+	int64_t from = life * RENEW_FROM_PERCENT / 100, to = life * RENEW_TO_PERCENT / 100;
+	int64_t at = got.s + from + (int64_t)dice % (to - from + 1);
+
+	if (at < got.s + POLICY_RENEW_MIN_SEC)
+		at = got.s + POLICY_RENEW_MIN_SEC;
+	return (struct wall){ at };
+}
+
+unsigned policy_remember_msec(const struct token_failure *fail)
+{
+	unsigned sec = 0;
+
+	switch (fail->fault) {
+	case TOKEN_FAULT_REFUSED:
+		/* no SDK repeats these, a crash-looping crowd does; a person who has just assigned
+		   the identity should not have to wait for us */
+		return 5000;
+	case TOKEN_FAULT_THROTTLED:
+		sec = fail->retry_after_sec ? fail->retry_after_sec : 5;
+		break;
+	case TOKEN_FAULT_UPDATING:
+		/* up to 70 s in all, and the SDKs come back every 3 to 10 s */
+		sec = fail->retry_after_sec ? fail->retry_after_sec : 2;
+		break;
+	case TOKEN_FAULT_DOWN:
+		/* long enough that a crowd costs one attempt a second, short enough to be back with
+		   the upstream */
+		sec = fail->retry_after_sec ? fail->retry_after_sec : 1;
+		break;
+	case TOKEN_FAULT_GARBLED:
+		sec = 2;
+		break;
+	case TOKEN_FAULT_UNSUPPORTED:
+	case TOKEN_FAULT_OVERLOADED:
+		/* found out here, at no cost */
+		return 0;
+	}
+	return (sec < REMEMBER_MAX_SEC ? sec : REMEMBER_MAX_SEC) * 1000;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The custom resources: whatever is accepted keeps what crd.h promises; what is refused says why. */
+
+#include "lib/base/jval.h"
+#include "mic-client/crd.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <string.h>
+
+static void require(int holds)
+{
+	if (!holds)
+		abort();
+}
+
+static void require_meta(const struct object_meta *m)
+{
+	require(*m->namespace && *m->name && m->uid && m->resource_version);
+}
+
+static void require_refusal(const struct err *err)
+{
+	require(err->kind == ERR_INPUT && err->msg[0]);
+}
+
+static void try_identity(const struct jval *doc)
+{
+	struct err err = { 0 };
+	_cleanup_(azure_identity_unrefp) struct azure_identity *i = azure_identity_parse(doc, &err);
+
+	if (!i) {
+		require_refusal(&err);
+		return;
+	}
+	require(err.kind == ERR_NONE);
+	require_meta(&i->meta);
+	require(i->client_id && i->resource_id && i->tenant_id && i->ad_endpoint);
+	require(i->secret_name && i->secret_namespace && i->refs == 1);
+}
+
+static void try_binding(const struct jval *doc)
+{
+	struct err err = { 0 };
+	_cleanup_(azure_binding_unrefp) struct azure_binding *b = azure_binding_parse(doc, &err);
+
+	if (!b) {
+		require_refusal(&err);
+		return;
+	}
+	require_meta(&b->meta);
+	require(b->azure_identity && b->selector && b->refs == 1);
+}
+
+static void try_exception(const struct jval *doc)
+{
+	struct err err = { 0 };
+	_cleanup_(azure_exception_unrefp) struct azure_exception *e = azure_exception_parse(doc,
+											    &err);
+
+	if (!e) {
+		require_refusal(&err);
+		return;
+	}
+	require_meta(&e->meta);
+	require(!e->labels == !e->n_labels);
+	for (size_t i = 0; i < e->n_labels; i++)
+		require(labels_find(e->labels, e->n_labels, e->labels[i].key) ==
+			e->labels[i].value); /* keys are unique */
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	_cleanup_(jval_freep) struct jval *doc = jval_parse((const char *)data, size, 1 << 20,
+							    NULL);
+	char name[64];
+
+	if (!doc)
+		return 0;
+	try_identity(doc);
+	try_binding(doc);
+	try_exception(doc);
+	object_name_print(doc, name, sizeof(name));
+	for (const char *p = name; *p; p++)
+		require(*p >= 0x20 && *p < 0x7f);
+	return 0;
+}

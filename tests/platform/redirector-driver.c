@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Uses redirect.h the way nmi does, for redirector.sh:
+ *
+ *	redirector-driver run AGENT_IP PORT [BACKEND]	one line for each status, until SIGTERM
+ *	redirector-driver uninstall
+ */
+
+#include "iptables/redirect.h"
+#include "lib/base/log.h"
+#include "lib/loop/loop.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static void on_status(void *ctx, const struct redirect_status *s)
+{
+	static const char *const names[] = { "starting", "active", "failing", "gone" };
+
+	(void)printf("%s owned=%d repairs=%u usec=%u why=%s\n", names[s->state], s->owned,
+		     s->repairs, s->last_repair_usec, s->why);
+	(void)fflush(stdout);
+}
+
+static void on_signal(void *ctx, int signo)
+{
+	loop_quit(ctx, 0);
+}
+
+static int run(struct redirect *r, struct loop *l, const struct redirect_spec *spec,
+	       struct err *err)
+{
+	static const int ends[] = { SIGTERM };
+	_cleanup_(loop_signals_freep) struct loop_signals *signals =
+		loop_signals_new(l, ends, 1, on_signal, l, err);
+
+	if (!signals || redirect_start(r, l, spec, on_status, NULL, err) < 0)
+		return -1;
+	return loop_run(l, err);
+}
+
+static int fail(const struct err *err)
+{
+	(void)fprintf(stderr, "redirector-driver: %s\n", err->msg);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct redirect_spec spec = { .metadata_port = 80,
+				      .sweep_msec = 60000,
+				      .delete_conntrack = true };
+	_cleanup_(loop_freep) struct loop *l = NULL; /* the last to go */
+	_cleanup_(redirect_freep) struct redirect *r = NULL;
+	struct err err = { 0 };
+
+	if (argc == 2 && strcmp(argv[1], "uninstall") == 0)
+		return redirect_uninstall(&err) < 0 ? fail(&err) : 0;
+	if (argc < 4 || strcmp(argv[1], "run") != 0)
+		return 2;
+	spec.agent_port = (uint16_t)strtoul(argv[3], NULL, 10);
+	if (inet_ip_parse("169.254.169.254", &spec.metadata_ip, &err) < 0 ||
+	    inet_ip_parse(argv[2], &spec.agent_ip, &err) < 0 ||
+	    (argc > 4 && redirect_backend_parse(argv[4], &spec.backend, &err) < 0))
+		return fail(&err);
+	r = redirect_spawn(&err);
+	l = r ? loop_new(&err) : NULL;
+	if (!l || run(r, l, &spec, &err) < 0)
+		return fail(&err);
+	return 0;
+}

@@ -1,0 +1,227 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# The redirector as a whole, on a node of its own: see lib.sh for the picture.
+# Usage: redirector.sh TOOL DRIVER
+
+TOOL=$1 DRIVER=$2
+. "$(dirname "$0")/lib.sh"
+
+tables() {
+	on "$node" nft list tables 2>&1 | grep -c nmi
+}
+
+start_driver() { # start_driver [PORT [BACKEND]]
+	spawn "$tmp/driver" ip netns exec "$node" "$DRIVER" run $NODE_IP "${1:-$AGENT_PORT}" "${2:-auto}"
+	driver=$last
+	wait_for "$tmp/driver" "^active" || bail "the redirector does not become active"
+	child=$(cat "/proc/$driver/task/$driver/children")
+	child=${child// /}
+}
+
+is_alive() { # a zombie is not: who reaps it is not our business
+	grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null
+}
+
+stop_driver() { # stop_driver SIGNAL: does the redirector end within a second?
+	kill "-$1" "$driver"
+	wait "$driver" 2>/dev/null
+	local i
+	for ((i = 0; i < 100; i++)); do
+		is_alive "$child" || return 0
+		sleep 0.01
+	done
+	return 1
+}
+
+# A hundred times over: the command is run, the repair awaited; a pod asks all the while. In `counts`
+# what it was told, in `median` and `p99` the repairs' time as the redirector has it, in `repairs` their number.
+storm() { # storm COMMAND...
+	local before i hammer
+	before=$(tail -1 "$tmp/driver" | sed 's/.*repairs=\([0-9]*\).*/\1/')
+	mkfifo "$tmp/stop"
+	ip netns exec "$a" "$TOOL" hammer $IMDS 80 <"$tmp/stop" >"$tmp/hammer" &
+	hammer=$!
+	pids+=("$hammer")
+	exec 9>"$tmp/stop"
+	for ((i = 1; i <= 100; i++)); do
+		"$@"
+		wait_for "$tmp/driver" "repairs=$((before + i)) " || break
+	done
+	exec 9>&-
+	wait "$hammer"
+	rm "$tmp/stop"
+	counts=$(cat "$tmp/hammer")
+	repairs=$(($(tail -1 "$tmp/driver" | sed 's/.*repairs=\([0-9]*\).*/\1/') - before))
+	tail -"$repairs" "$tmp/driver" | sed 's/.*usec=\([0-9]*\).*/\1/' | sort -n >"$tmp/usec"
+	median=$(sed -n "$((repairs / 2))p" "$tmp/usec")
+	p99=$(sed -n "$((repairs * 99 / 100))p" "$tmp/usec")
+}
+
+make_node
+add_pod "$b" $POD_B pod-b
+start_agent
+is "$(get "$a")" "imds *" "without rules a pod reaches the metadata service: the hole to close"
+
+# what the process is
+start_driver
+is "$(cat "/proc/$child/comm")" nmi-redirector "the child has a name"
+is "$(awk '/^CapEff|^CapPrm/ { print $2 }' "/proc/$child/status" | sort -u)" 0000000000001000 "it has CAP_NET_ADMIN and nothing else"
+is "$(awk '/^CapInh|^CapBnd|^CapAmb/ { print $2 }' "/proc/$child/status" | sort -u)" 0000000000000000 "and cannot get more"
+is "$(awk '/^NoNewPrivs/ { print $2 }' "/proc/$child/status")" 1 "no-new-privileges is set"
+is "$(for f in "/proc/$child/fd/"*; do readlink "$f"; done | grep -vcE '^(socket:|anon_inode:\[eventpoll\]|/dev/null)')" 1 "of files it holds stderr, besides sockets and its loop"
+is "$(on "$node" ss -Htuwanp | grep -c "pid=$child,")" 0 "it has no TCP, UDP or raw socket"
+kill -TERM "$child"
+kill -INT "$child"
+kill -HUP "$child"
+sleep 0.1
+is_alive "$child"
+ok $? "signals that go to a whole process group do not end it"
+
+# what the rules do
+is "$(get "$a")" "agent $POD_A" "a pod reaches the agent, under its own address"
+is "$(get "$b")" "agent $POD_B" "so does another pod"
+is "$(get "$node")" "imds $NODE_IP" "the host still reaches the metadata service"
+is "$(get "$a" $NODE_IP $AGENT_PORT)" timeout "a pod cannot speak to the agent's port directly"
+is "$(get "$imds" $NODE_IP $AGENT_PORT)" timeout "nor can the network outside"
+is "$(get "$node" 127.0.0.1 $AGENT_PORT)" "agent 127.0.0.1" "the host itself can"
+ip -n "$b" addr add $POD_A/32 dev eth0
+is "$(get "$b" $IMDS 80 $POD_A)" timeout "a pod that borrows another's address is dropped"
+is "$(get "$a")" "agent $POD_A" "and the true owner is served"
+ip -n "$b" addr add $NODE_IP/32 dev eth0
+is "$(get "$b" $IMDS 80 $NODE_IP)" timeout "nor does the node's address help it"
+is "$(grep -c 'owned=1' "$tmp/driver")" 1 "the owned table is in place, and one status was enough to say so"
+
+# others
+on "$node" nft flush ruleset
+wait_for "$tmp/driver" "repairs=1 " && on "$node" nft list table ip nmi >/dev/null
+ok $? "a foreign flush is repaired"
+on "$node" nft delete table ip nmi-live 2>/dev/null
+is "$?" 1 "the owned table cannot be deleted by others"
+on "$node" nft add rule ip nmi guard accept
+wait_for "$tmp/driver" "repairs=2 "
+is "$(on "$node" nft list chain ip nmi guard | grep -c accept\;\$)" 1 "a foreign rule in our chain is taken out"
+on "$node" nft insert rule ip nmi guard accept
+wait_for "$tmp/driver" "repairs=3 "
+ok $? "also in front"
+on "$node" nft delete chain ip nmi to_agent
+wait_for "$tmp/driver" "repairs=4 " && on "$node" nft list chain ip nmi to_agent >/dev/null
+ok $? "a deleted chain comes back"
+on "$node" nft 'add table ip nmi { flags dormant; }'
+wait_for "$tmp/driver" "repairs=5 "
+is "$(on "$node" nft list table ip nmi | grep -c dormant)" 0 "a table put to sleep is woken"
+on "$node" nft add table ip other
+on "$node" nft delete table ip other
+sleep 0.2
+is "$(tail -1 "$tmp/driver")" "active owned=1 repairs=5 *" "other tables are none of our business"
+
+# A hundred flushes by a program that lives on. "flush ruleset" twice would be one change.
+coproc NFT { exec ip netns exec "$node" nft -i >/dev/null 2>&1; }
+pids+=("$NFT_PID")
+flush_by_service() {
+	echo "flush ruleset" >&"${NFT[1]}"
+}
+storm flush_by_service
+is "$repairs" 100 "100 flushes are 100 repairs"
+is "$counts" "agent=[1-9]* imds=0 none=0" "meanwhile every request reached the agent: $counts"
+[ "${p99:-99999}" -le $((10000 * ${NMI_SLOW:-1})) ]
+ok $? "repaired within $((10 * ${NMI_SLOW:-1})) ms (p99 ${p99:-?} us)"
+
+# By a command that ends: as it closes its socket the kernel may hold the lock of all nftables commits
+# for an RCU grace period (see snapshot.c); nothing is open meanwhile, since the owned table stands.
+flush_by_command() {
+	on "$node" nft flush ruleset
+}
+storm flush_by_command
+is "$repairs" 100 "100 flushes by a command that ends are 100 repairs"
+is "$counts" "agent=[1-9]* imds=0 none=0" "and every request reached the agent: $counts"
+[ "${median:-99999}" -le $((10000 * ${NMI_SLOW:-1})) ]
+ok $? "half of them within $((10 * ${NMI_SLOW:-1})) ms, the others once the kernel lets anybody commit (median ${median:-?} us, p99 ${p99:-?} us)"
+
+# death and return
+stop_driver KILL
+ok $? "killed -9, nmi takes its redirector with it"
+is "$(on "$node" nft list tables | tr -d '\n')" "table ip nmi" "the owned table goes, the other stays"
+is "$(get "$a")" "agent *" "an agent that lives on is still found"
+kill -9 "$agent"
+wait "$agent" 2>/dev/null
+is "$(get "$a")" refused "with the agent dead a pod is refused at once"
+is "$(get "$node")" "imds *" "while the host reaches the metadata service"
+on "$node" nft delete chain ip nmi to_agent
+is "$(get "$a")" refused "and without the redirect the guard resets"
+AGENT_PORT=2580
+start_agent
+start_driver 2580
+is "$(get "$a")" "agent $POD_A" "restarted on another port, it replaces what it finds"
+is "$(on "$node" nft list ruleset | grep -c 2579)" 0 "nothing of the old port is left"
+stop_driver TERM
+ok $? "an orderly end takes less than a second"
+is "$(on "$node" nft list tables | tr -d '\n')" "table ip nmi" "it leaves the un-owned table too"
+
+# two at once, as in a rolling update
+start_driver 2580
+first=$driver first_child=$child
+cp "$tmp/driver" "$tmp/first"
+spawn "$tmp/second" ip netns exec "$node" "$DRIVER" run $NODE_IP 2580
+second=$last
+wait_for "$tmp/second" "^active owned=0 .*another running nmi owns table nmi-live"
+ok $? "a second nmi is active without the owned table, and says why"
+is "$(get "$a")" "agent *" "pods are served"
+stop_driver TERM
+wait_for "$tmp/second" "^active owned=1 "
+ok $? "when the first ends, the second takes it over"
+is "$(tables)" 2 "so both tables are there"
+is "$(grep -c 'repairs=[1-9]' "$tmp/first" "$tmp/second" | grep -vc ':0$')" 0 "and they did not fight over the other"
+kill -TERM "$second"
+wait "$second" 2>/dev/null
+
+# a program that never stops undoing
+start_driver 2580
+SECONDS=0
+timeout 30 sh -c "yes 'flush ruleset' | ip netns exec $node nft -i >/dev/null 2>&1" &
+fight=$!
+for ((i = 0; i < 5; i++)); do
+	wait_for "$tmp/driver" "^failing .*another program keeps undoing" >/dev/null && break
+done
+ok $((i == 5)) "a program that undoes every repair is told of"
+sleep 1
+kill "$fight" # timeout(1) ends what it started
+wait "$fight" 2>/dev/null
+fought=$SECONDS
+for ((i = 0; i < 500; i++)); do
+	tail -1 "$tmp/driver" | grep -q "^active owned=1" && break
+	sleep 0.01
+done
+is "$(tail -1 "$tmp/driver")" "active owned=1 *" "when it stops all is as it should be"
+is "$(get "$a")" "agent *" "pods are served"
+repairs=$(tail -1 "$tmp/driver" | sed 's/.*repairs=\([0-9]*\).*/\1/')
+[ "$repairs" -le $((100 + 20 * (fought + 2))) ]
+ok $? "repairs were spaced out: $repairs in $fought s"
+is "$(grep -c 'keeps undoing' "$tmp/driver.err")" 1 "with one warning"
+stop_driver TERM
+
+# uninstall
+start_driver 2580
+on "$node" "$DRIVER" uninstall 2>"$tmp/refusal"
+is "$?" 1 "uninstall is refused while an nmi runs"
+is "$(cat "$tmp/refusal")" "*belongs to an nmi that runs*" "and says why"
+is "$(tables)" 2 "with all left in place"
+stop_driver TERM
+on "$node" "$DRIVER" uninstall && on "$node" "$DRIVER" uninstall
+is "$?" 0 "uninstall works, twice too"
+is "$(tables)" 0 "no table is left"
+is "$(get "$a")" "imds *" "and pods reach the metadata service again"
+
+# without the privilege
+spawn "$tmp/driver" ip netns exec "$node" setpriv --bounding-set -net_admin "$DRIVER" run $NODE_IP 2580
+driver=$last
+wait_for "$tmp/driver" "^failing .*CAP_NET_ADMIN is missing"
+ok $? "without CAP_NET_ADMIN it says so, and lives"
+child=$(cat "/proc/$driver/task/$driver/children")
+child=${child// /}
+kill -9 "$child"
+wait_for "$tmp/driver" "^gone "
+ok $? "a dead redirector is reported"
+stop_driver TERM
+
+finish

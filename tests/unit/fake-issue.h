@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "nmi/issue.h"
+
+/*
+ * An issuer that answers as a test tells it: at once with `answer`, or, with `hold`, when the test
+ * calls fake_issue_finish().
+ */
+struct token {
+	const char *body;
+};
+
+struct issuer {
+	bool hold;
+	struct issue_answer answer;
+	unsigned started, cancelled, bodies, bodies_freed;
+	struct issue *waiting; /* a list */
+	size_t n_waiting;
+	/* of the last request */
+	struct inet_ip peer;
+	char resource[2048], selector[2048], id[64];
+	enum selector_kind selector_kind;
+	bool bypass_cache;
+};
+
+/* Answers all that wait; the answer is `answer`. */
+void fake_issue_finish(struct issuer *i);

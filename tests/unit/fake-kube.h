@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * An API server by hand: what lib/kube/client.h and reflector.h promise, played by the test. Included by
+ * the one file of a test that links a "bare" library instead of lib/kube. Variables are the process's:
+ * each test runs in one of its own, and fake_kube_reset() is for those that do not (CK_FORK=no).
+ */
+
+#include "lib/base/jval.h"
+#include "lib/base/mem.h"
+#include "lib/kube/client.h"
+#include "lib/kube/reflector.h"
+
+#include <check.h>
+#include <string.h>
+
+#define FAKE_MAX 16
+
+struct kube_call {
+	char path[512];
+	kube_done_fn *done;
+	void *ctx;
+};
+
+struct reflector {
+	struct reflector_spec spec; /* strings are borrowed, as the real one may */
+	const struct reflector_ops *ops;
+	void *ctx;
+	struct reflector_status status;
+	bool is_started;
+};
+
+static struct {
+	struct kube_call *calls[FAKE_MAX]; /* NULL once answered or cancelled */
+	unsigned n_calls, n_cancelled;
+	struct reflector *reflectors[FAKE_MAX];
+	unsigned n_reflectors;
+} fake_kube;
+
+static inline void fake_kube_reset(void)
+{
+	for (unsigned i = 0; i < FAKE_MAX; i++)
+		free(fake_kube.calls[i]);
+	memset(&fake_kube, 0, sizeof(fake_kube));
+}
+
+static inline struct jval *fake_json(const char *text)
+{
+	struct err err = { 0 };
+	struct jval *doc = jval_parse(text, strlen(text), 1 << 20, &err);
+
+	ck_assert_msg(doc != NULL, "%s: %s", err.msg, text);
+	return doc;
+}
+
+/* the client */
+
+struct kube_call *kube_get(struct kube_client *c, const char *path, unsigned timeout_msec,
+			   kube_done_fn *done, void *ctx)
+{
+	struct kube_call *call = xnew(struct kube_call);
+
+	ck_assert_ptr_nonnull(c);
+	ck_assert_uint_gt(timeout_msec, 0);
+	ck_assert_uint_lt(fake_kube.n_calls, FAKE_MAX);
+	(void)snprintf(call->path, sizeof(call->path), "%s", path);
+	call->done = done;
+	call->ctx = ctx;
+	fake_kube.calls[fake_kube.n_calls++] = call;
+	return call;
+}
+
+void kube_cancel(struct kube_call *call)
+{
+	for (unsigned i = 0; i < FAKE_MAX; i++) {
+		if (fake_kube.calls[i] == call)
+			fake_kube.calls[i] = NULL;
+	}
+	fake_kube.n_cancelled++;
+	free(call);
+}
+
+char *kube_escape(const char *s)
+{
+	char *out = xcalloc(1, 3 * strlen(s) + 1), *at = out;
+
+	for (; *s; s++) {
+		if (strchr("=,:", *s))
+			at += snprintf(at, 4, "%%%02X", (unsigned char)*s);
+		else
+			*at++ = *s;
+	}
+	return out;
+}
+
+/* Answers call i; `text` NULL: there was no answer. */
+static inline void fake_answer(unsigned i, long status, const char *text)
+{
+	struct kube_call *call = fake_kube.calls[i];
+	_cleanup_(jval_freep) struct jval *doc = text ? fake_json(text) : NULL;
+	struct err err = { 0 };
+
+	ck_assert_ptr_nonnull(call);
+	fake_kube.calls[i] = NULL;
+	if (status != 200)
+		(void)err_set(&err, ERR_UNAVAILABLE, "the test says no");
+	call->done(call->ctx, status, doc, status == 200 ? NULL : &err);
+	free(call);
+}
+
+/* reflectors */
+
+struct reflector *reflector_new(struct loop *l, struct kube_client *client,
+				const struct reflector_spec *spec, const struct reflector_ops *ops,
+				void *ctx)
+{
+	struct reflector *r = xnew(struct reflector);
+
+	ck_assert_ptr_nonnull(l);
+	ck_assert_ptr_nonnull(client);
+	r->spec = *spec;
+	r->ops = ops;
+	r->ctx = ctx;
+	fake_kube.reflectors[fake_kube.n_reflectors++] = r;
+	return r;
+}
+
+struct reflector *reflector_free(struct reflector *r)
+{
+	free(r);
+	return NULL;
+}
+
+void reflector_start(struct reflector *r)
+{
+	r->is_started = true;
+}
+
+const struct reflector_status *reflector_status(const struct reflector *r)
+{
+	return &r->status;
+}
+
+const char *reflector_name(const struct reflector *r)
+{
+	return r->spec.name;
+}
+
+static inline void fake_upsert(struct reflector *r, const char *text)
+{
+	_cleanup_(jval_freep) struct jval *obj = fake_json(text);
+
+	r->ops->upsert(r->ctx, obj);
+}
+
+static inline void fake_remove(struct reflector *r, const char *text)
+{
+	_cleanup_(jval_freep) struct jval *obj = fake_json(text);
+
+	r->ops->remove(r->ctx, obj);
+}
+
+static inline void fake_begin(struct reflector *r)
+{
+	r->ops->begin(r->ctx);
+}
+
+/* The state changes after the call, the later of the two that the header allows. */
+static inline void fake_end(struct reflector *r)
+{
+	r->ops->end(r->ctx);
+	r->status.has_synced = true;
+	r->status.state = REFLECTOR_SYNCED;
+}

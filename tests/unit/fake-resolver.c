@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+
+/* A resolver of one address: see fake-resolver.h. */
+
+#include "tests/unit/fake-resolver.h"
+
+#include "lib/base/mem.h"
+#include "nmi/pods/pod.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+struct resolver_wait {
+	struct resolver *resolver;
+	resolve_done_fn *done;
+	void *ctx;
+	struct resolver_wait *prev, *next;
+};
+
+struct pod *pod_ref(const struct pod *p)
+{
+	struct pod *mine = (struct pod *)(uintptr_t)p;
+
+	mine->refs++;
+	return mine;
+}
+
+struct pod *pod_unref(struct pod *p)
+{
+	if (p)
+		p->refs--;
+	return NULL;
+}
+
+enum resolve_result resolver_peek(const struct resolver *r, const struct inet_ip *ip,
+				  const struct pod **out)
+{
+	if (r->result == RESOLVE_FOUND)
+		*out = r->pod;
+	return r->result;
+}
+
+struct resolver_wait *resolver_wait(struct resolver *r, const struct inet_ip *ip,
+				    resolve_done_fn *done, void *ctx)
+{
+	struct resolver_wait *w;
+
+	if (r->full)
+		return NULL;
+	w = xnew(struct resolver_wait);
+	w->resolver = r;
+	w->done = done;
+	w->ctx = ctx;
+	DL_APPEND(r->waits, w);
+	r->n_waits++;
+	return w;
+}
+
+void resolver_cancel(struct resolver_wait *w)
+{
+	DL_DELETE(w->resolver->waits, w);
+	w->resolver->n_waits--;
+	free(w);
+}
+
+void fake_resolver_tell(struct resolver *r)
+{
+	struct resolver_wait *w, *next;
+
+	DL_FOREACH_SAFE (r->waits, w, next) {
+		resolve_done_fn *done = w->done;
+		void *ctx = w->ctx;
+
+		resolver_cancel(w);
+		if (r->vouched)
+			done(ctx, RESOLVE_FOUND, r->vouched);
+		else
+			done(ctx, r->result, r->result == RESOLVE_FOUND ? r->pod : NULL);
+	}
+}

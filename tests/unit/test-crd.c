@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "lib/base/jval.h"
+#include "mic-client/crd.h"
+#include "tests/unit/recorded.h"
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+#define META "\"metadata\":{\"namespace\":\"my-app\",\"name\":\"x\"}"
+
+static struct jval *json(const char *text)
+{
+	struct err err = { 0 };
+	struct jval *doc = jval_parse(text, strlen(text), 1 << 20, &err);
+
+	ck_assert_msg(doc != NULL, "%s: %s", err.msg, text);
+	return doc;
+}
+
+static struct azure_identity *identity(const char *text, struct err *err)
+{
+	_cleanup_(jval_freep) struct jval *doc = json(text);
+
+	return azure_identity_parse(doc, err);
+}
+
+static struct azure_binding *binding(const char *text, struct err *err)
+{
+	_cleanup_(jval_freep) struct jval *doc = json(text);
+
+	return azure_binding_parse(doc, err);
+}
+
+static struct azure_exception *exception(const char *text, struct err *err)
+{
+	_cleanup_(jval_freep) struct jval *doc = json(text);
+
+	return azure_exception_parse(doc, err);
+}
+
+START_TEST(a_recorded_identity_is_read)
+{
+	_cleanup_(azure_identity_unrefp) struct azure_identity *i = identity(recorded_identity,
+									     NULL);
+
+	ck_assert_ptr_nonnull(i);
+	ck_assert_str_eq(i->meta.namespace, "my-app");
+	ck_assert_str_eq(i->meta.name, "my-pod-identity");
+	ck_assert_str_eq(i->meta.uid, "d73ce19a-9b54-4dcf-9664-221d67b8d4df");
+	ck_assert_str_eq(i->meta.resource_version, "235");
+	ck_assert_int_eq(i->type, AZURE_IDENTITY_USER_ASSIGNED);
+	ck_assert_str_eq(i->client_id, "22222222-2222-2222-2222-222222222222");
+	ck_assert_str_eq(i->resource_id,
+			 "/subscriptions/11111111-1111-1111-1111-111111111111/resourcegroups/"
+			 "myIdentityResourceGroup/providers/Microsoft.ManagedIdentity/"
+			 "userAssignedIdentities/application-identity");
+	ck_assert_str_eq(i->tenant_id, "");
+	ck_assert(i->namespaced);
+}
+END_TEST
+
+START_TEST(a_recorded_service_principal_is_read)
+{
+	_cleanup_(azure_identity_unrefp) struct azure_identity *i =
+		identity(recorded_identity_secret, NULL);
+
+	ck_assert_ptr_nonnull(i);
+	ck_assert_int_eq(i->type, AZURE_IDENTITY_SERVICE_PRINCIPAL);
+	ck_assert_str_eq(i->client_id, "44444444-4444-4444-4444-444444444444");
+	ck_assert_str_eq(i->tenant_id, "33333333-3333-3333-3333-333333333333");
+	ck_assert_str_eq(i->secret_name, "sp-secret");
+	ck_assert_str_eq(i->secret_namespace, "my-app");
+	ck_assert(!i->namespaced);
+}
+END_TEST
+
+START_TEST(a_recorded_binding_is_read)
+{
+	_cleanup_(azure_binding_unrefp) struct azure_binding *b = binding(recorded_binding, NULL);
+
+	ck_assert_ptr_nonnull(b);
+	ck_assert_str_eq(b->meta.name, "my-pod-identity-binding");
+	ck_assert_str_eq(b->azure_identity, "my-pod-identity");
+	ck_assert_str_eq(b->selector, "my-pod-identity");
+	ck_assert_int_eq(b->weight, 0);
+}
+END_TEST
+
+START_TEST(a_recorded_exception_is_read)
+{
+	_cleanup_(azure_exception_unrefp) struct azure_exception *e = exception(recorded_exception,
+										NULL);
+
+	ck_assert_ptr_nonnull(e);
+	ck_assert_str_eq(e->meta.namespace, "kube-system");
+	ck_assert_uint_eq(e->n_labels, 1);
+	ck_assert_str_eq(e->labels[0].key, "kubernetes.azure.com/managedby");
+	ck_assert_str_eq(e->labels[0].value, "aks");
+}
+END_TEST
+
+/* The spellings that are found in old clusters and in the old agent's own documentation. */
+static const char *const old_spellings[] = {
+	"{" META ",\"spec\":{\"type\":2,\"clientID\":\"c\",\"resourceID\":\"r\",\"tenantID\":\"t\","
+	"\"adEndpoint\":\"e\",\"clientPassword\":{\"name\":\"s\",\"namespace\":\"n\"}}}",
+	"{" META ",\"spec\":{\"Type\":2,\"ClientID\":\"c\",\"ResourceID\":\"r\",\"TenantID\":\"t\","
+	"\"ADEndpoint\":\"e\",\"ClientPassword\":{\"Name\":\"s\",\"Namespace\":\"n\"}}}",
+	"{" META ",\"spec\":{\"type\":2,\"clientid\":\"c\",\"resourceid\":\"r\",\"tenantid\":\"t\","
+	"\"adendpoint\":\"e\",\"clientpassword\":{\"NAME\":\"s\",\"nameSpace\":\"n\"}}}",
+	/* the exact spelling wins */
+	"{" META
+	",\"spec\":{\"type\":2,\"ClientID\":\"no\",\"clientID\":\"c\",\"resourceID\":\"r\","
+	"\"tenantID\":\"t\",\"adEndpoint\":\"e\","
+	"\"clientPassword\":{\"Name\":\"no\",\"name\":\"s\",\"namespace\":\"n\"}}}",
+};
+
+START_TEST(field_names_of_an_identity_are_read_in_any_case)
+{
+	_cleanup_(azure_identity_unrefp) struct azure_identity *i = identity(old_spellings[_i],
+									     NULL);
+
+	ck_assert_ptr_nonnull(i);
+	ck_assert_int_eq(i->type, 2);
+	ck_assert_str_eq(i->client_id, "c");
+	ck_assert_str_eq(i->resource_id, "r");
+	ck_assert_str_eq(i->tenant_id, "t");
+	ck_assert_str_eq(i->ad_endpoint, "e");
+	ck_assert_str_eq(i->secret_name, "s");
+	ck_assert_str_eq(i->secret_namespace, "n");
+}
+END_TEST
+
+START_TEST(field_names_of_a_binding_and_an_exception_are_read_in_any_case)
+{
+	_cleanup_(azure_binding_unrefp) struct azure_binding *b =
+		binding("{" META ",\"spec\":{\"azureidentity\":\"a\",\"Selector\":\"s\","
+			"\"WEIGHT\":-3}}",
+			NULL);
+	_cleanup_(azure_exception_unrefp) struct azure_exception *e =
+		exception("{" META ",\"spec\":{\"PodLabels\":{\"App\":\"Mic\"}}}", NULL);
+
+	ck_assert_ptr_nonnull(b);
+	ck_assert_str_eq(b->azure_identity, "a");
+	ck_assert_str_eq(b->selector, "s");
+	ck_assert_int_eq(b->weight, -3);
+	ck_assert_ptr_nonnull(e);
+	ck_assert_str_eq(labels_find(e->labels, e->n_labels, "App"), "Mic");
+	ck_assert_ptr_null(labels_find(e->labels, e->n_labels, "app")); /* a label is no field */
+}
+END_TEST
+
+START_TEST(absent_and_null_fields_are_empty)
+{
+	static const char *const texts[] = {
+		"{" META "}",
+		"{" META ",\"spec\":null}",
+		"{" META ",\"spec\":{}}",
+		"{" META ",\"spec\":{\"type\":null,\"clientID\":null,\"clientPassword\":null,"
+		"\"azureIdentity\":null,\"podLabels\":null}}",
+	};
+
+	for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++) {
+		_cleanup_(azure_identity_unrefp) struct azure_identity *i = identity(texts[k],
+										     NULL);
+		_cleanup_(azure_binding_unrefp) struct azure_binding *b = binding(texts[k], NULL);
+		_cleanup_(azure_exception_unrefp) struct azure_exception *e = exception(texts[k],
+											NULL);
+
+		ck_assert(i && b && e);
+		ck_assert_int_eq(i->type, 0);
+		ck_assert_str_eq(i->client_id, "");
+		ck_assert_str_eq(i->secret_name, "");
+		ck_assert_str_eq(i->meta.uid, "");
+		ck_assert_str_eq(b->selector, "");
+		ck_assert_uint_eq(e->n_labels, 0);
+	}
+}
+END_TEST
+
+enum which { IDENTITY = 1, BINDING = 2, EXCEPTION = 4, ALL = 7 };
+
+static const struct {
+	enum which which;
+	const char *text, *why;
+} malformed[] = {
+	{ ALL, "[]", "expected an object" },
+	{ ALL, "{}", "metadata.namespace is missing" },
+	{ ALL, "{\"metadata\":{\"name\":\"x\"}}", "metadata.namespace is missing" },
+	{ ALL, "{\"metadata\":{\"namespace\":\"n\"}}", "metadata.name is missing" },
+	{ ALL, "{\"metadata\":{\"namespace\":\"n\",\"name\":null}}", "metadata.name is missing" },
+	{ ALL, "{\"metadata\":{\"namespace\":\"n\",\"name\":\"\"}}", "metadata.name is empty" },
+	{ ALL, "{\"metadata\":{\"namespace\":\"\",\"name\":\"x\"}}",
+	  "metadata.namespace is empty" },
+	{ ALL, "{\"metadata\":{\"Namespace\":\"n\",\"Name\":\"x\"}}",
+	  "metadata.namespace is missing" },
+	{ ALL, "{\"metadata\":{\"namespace\":1,\"name\":\"x\"}}",
+	  "metadata.namespace: expected a string, found a number" },
+	{ ALL, "{" META ",\"spec\":\"\"}", " is not inside an object" },
+	{ IDENTITY, "{" META ",\"spec\":{\"type\":\"0\"}}",
+	  "spec.type: expected a whole number, found a string" },
+	{ IDENTITY, "{" META ",\"spec\":{\"type\":0.5}}",
+	  "spec.type: expected a whole number, found a fraction" },
+	{ IDENTITY, "{" META ",\"spec\":{\"TYPE\":true}}",
+	  "spec.type: expected a whole number, found a boolean" },
+	{ IDENTITY, "{" META ",\"spec\":{\"clientID\":{}}}",
+	  "spec.clientID: expected a string, found an object" },
+	{ IDENTITY, "{" META ",\"spec\":{\"resourceID\":[]}}",
+	  "spec.resourceID: expected a string, found an array" },
+	{ IDENTITY, "{" META ",\"spec\":{\"clientPassword\":\"s3cr3t\"}}",
+	  "spec.clientPassword.name: " },
+	{ IDENTITY, "{" META ",\"spec\":{\"clientPassword\":{\"name\":7}}}",
+	  "spec.clientPassword.name: expected a string, found a number" },
+	{ IDENTITY,
+	  "{\"metadata\":{\"namespace\":\"n\",\"name\":\"x\",\"annotations\":"
+	  "{\"aadpodidentity.k8s.io/Behavior\":1}}}",
+	  "metadata.annotations: aadpodidentity.k8s.io/Behavior is not a string" },
+	{ BINDING, "{" META ",\"spec\":{\"weight\":\"1\"}}",
+	  "spec.weight: expected a whole number, found a string" },
+	{ BINDING, "{" META ",\"spec\":{\"selector\":[\"a\"]}}",
+	  "spec.selector: expected a string, found an array" },
+	{ BINDING, "{" META ",\"spec\":{\"azureIdentity\":{}}}",
+	  "spec.azureIdentity: expected a string, found an object" },
+	{ EXCEPTION, "{" META ",\"spec\":{\"podLabels\":[]}}",
+	  "spec.podLabels: expected an object, found an array" },
+	{ EXCEPTION, "{" META ",\"spec\":{\"podLabels\":{\"app\":\"x\",\"tier\":1}}}",
+	  "spec.podLabels: the value of \"tier\" is not a string" },
+};
+
+START_TEST(a_malformed_object_is_refused_with_the_field_named)
+{
+	struct err ei = { 0 }, eb = { 0 }, ee = { 0 };
+	const char *text = malformed[_i].text;
+
+	if (malformed[_i].which & IDENTITY) {
+		ck_assert_ptr_null(identity(text, &ei));
+		ck_assert_int_eq(ei.kind, ERR_INPUT);
+		ck_assert_msg(strstr(ei.msg, malformed[_i].why) != NULL, "%s", ei.msg);
+	}
+	if (malformed[_i].which & BINDING) {
+		ck_assert_ptr_null(binding(text, &eb));
+		ck_assert_int_eq(eb.kind, ERR_INPUT);
+		ck_assert_msg(strstr(eb.msg, malformed[_i].why) != NULL, "%s", eb.msg);
+	}
+	if (malformed[_i].which & EXCEPTION) {
+		ck_assert_ptr_null(exception(text, &ee));
+		ck_assert_int_eq(ee.kind, ERR_INPUT);
+		ck_assert_msg(strstr(ee.msg, malformed[_i].why) != NULL, "%s", ee.msg);
+	}
+	ck_assert_ptr_null(strstr(ei.msg, "s3cr3t")); /* fields are named, values are not told */
+}
+END_TEST
+
+START_TEST(an_identity_lives_until_its_last_reference_goes)
+{
+	struct azure_identity *i = identity(recorded_identity, NULL);
+	struct azure_identity *again = azure_identity_ref(i);
+
+	ck_assert_ptr_eq(again, i);
+	ck_assert_ptr_null(azure_identity_unref(i));
+	ck_assert_str_eq(again->meta.name, "my-pod-identity");
+	ck_assert_ptr_null(azure_identity_unref(again));
+	ck_assert_ptr_null(azure_identity_unref(NULL));
+}
+END_TEST
+
+START_TEST(annotation_of_behavior_is_compared_exactly)
+{
+	static const struct {
+		const char *annotations;
+		bool namespaced;
+	} rows[] = {
+		{ "{\"aadpodidentity.k8s.io/Behavior\":\"namespaced\"}", true },
+		{ "{\"aadpodidentity.k8s.io/Behavior\":\"Namespaced\"}", false },
+		{ "{\"aadpodidentity.k8s.io/behavior\":\"namespaced\"}", false },
+		{ "{}", false },
+	};
+
+	for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+		char text[256];
+
+		(void)snprintf(
+			text, sizeof(text),
+			"{\"metadata\":{\"namespace\":\"n\",\"name\":\"x\",\"annotations\":%s}}",
+			rows[k].annotations);
+		_cleanup_(azure_identity_unrefp) struct azure_identity *i = identity(text, NULL);
+
+		ck_assert_ptr_nonnull(i);
+		ck_assert_int_eq(i->namespaced, rows[k].namespaced);
+	}
+}
+END_TEST
+
+static const struct {
+	const char *text, *name;
+} names[] = {
+	{ "{\"metadata\":{\"namespace\":\"a\",\"name\":\"b\"}}", "a/b" },
+	{ "{\"metadata\":{\"namespace\":7,\"name\":\"b\"}}", "?/b" },
+	{ "{\"metadata\":[]}", "?/?" },
+	{ "[1]", "?/?" },
+	{ "{\"metadata\":{\"namespace\":\"a\\nb\",\"name\":\"c\\u0007\"}}", "a\\nb/c\\u0007" },
+};
+
+START_TEST(any_object_has_a_name_for_a_log_line)
+{
+	_cleanup_(jval_freep) struct jval *doc = json(names[_i].text);
+	char buf[OBJECT_NAME_MAX], small[4];
+
+	object_name_print(doc, buf, sizeof(buf));
+	ck_assert_str_eq(buf, names[_i].name);
+	object_name_print(doc, small, sizeof(small));
+	ck_assert_uint_lt(strlen(small), sizeof(small));
+}
+END_TEST
+
+START_TEST(refused_labels_leave_the_output_alone)
+{
+	_cleanup_(jval_freep) struct jval *doc = json("{\"a\":\"b\",\"c\":[]}");
+	struct label one = { 0 }, *labels = &one;
+	struct err err = { 0 };
+	size_t n = 7;
+
+	ck_assert_int_eq(labels_parse(doc, &labels, &n, &err), -ERR_INPUT);
+	ck_assert_ptr_eq(labels, &one);
+	ck_assert_uint_eq(n, 7);
+}
+END_TEST
+
+UNIT_MAIN("crd", UNIT(a_recorded_identity_is_read), UNIT(a_recorded_service_principal_is_read),
+	  UNIT(a_recorded_binding_is_read), UNIT(a_recorded_exception_is_read),
+	  UNIT_LOOP(field_names_of_an_identity_are_read_in_any_case, old_spellings),
+	  UNIT(field_names_of_a_binding_and_an_exception_are_read_in_any_case),
+	  UNIT(absent_and_null_fields_are_empty),
+	  UNIT_LOOP(a_malformed_object_is_refused_with_the_field_named, malformed),
+	  UNIT(an_identity_lives_until_its_last_reference_goes),
+	  UNIT(annotation_of_behavior_is_compared_exactly),
+	  UNIT_LOOP(any_object_has_a_name_for_a_log_line, names),
+	  UNIT(refused_labels_leave_the_output_alone))

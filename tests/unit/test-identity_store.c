@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The store fed by hand, as lib/kube/reflector.h promises to feed; decisions through the decider. */
+
+#include "lib/loop/loop.h"
+#include "mic-client/index.h"
+#include "mic-client/store.h"
+#include "nmi/identity/decide.h"
+#include "tests/unit/fake-kube.h"
+#include "tests/unit/log-lines.h"
+#include "tests/unit/recorded.h"
+#include "tests/unit/unit.h"
+
+#define OBJ(name, version, spec)                                                                   \
+	"{\"metadata\":{\"namespace\":\"my-app\",\"name\":\"" name                                 \
+	"\",\"resourceVersion\":\"" version "\"},\"spec\":" spec "}"
+
+#define GOOD_EXCEPTION OBJ("e", "1", "{\"podLabels\":{\"app\":\"demo\"}}")
+#define BAD_EXCEPTION  OBJ("e", "2", "{\"podLabels\":[\"app\"]}")
+#define BAD_BINDING    OBJ("my-pod-identity-binding", "2", "{\"selector\":7}")
+#define BAD_IDENTITY   OBJ("my-pod-identity", "2", "{\"type\":\"0\"}")
+
+struct bench {
+	struct loop *loop;
+	struct identity_store *store;
+	struct reflector *identities, *bindings, *exceptions;
+	struct decider decider;
+	unsigned changes;
+};
+
+static void on_change(void *ctx)
+{
+	struct bench *b = ctx;
+
+	b->changes++;
+}
+
+static struct reflector *find_reflector(const char *name)
+{
+	for (unsigned i = 0; i < fake_kube.n_reflectors; i++) {
+		if (strcmp(reflector_name(fake_kube.reflectors[i]), name) == 0)
+			return fake_kube.reflectors[i];
+	}
+	ck_abort_msg("nobody watches %s", name);
+	return NULL;
+}
+
+static struct bench *bench_new(void)
+{
+	struct bench *b = xnew(struct bench);
+
+	fake_kube_reset();
+	b->loop = loop_new_fake(NULL);
+	b->store = identity_store_new(b->loop, (void *)&fake_kube);
+	b->identities = find_reflector("azureidentities");
+	b->bindings = find_reflector("azureidentitybindings");
+	b->exceptions = find_reflector("azurepodidentityexceptions");
+	b->decider = decider_managed(b->store);
+	identity_store_on_change(b->store, on_change, b);
+	return b;
+}
+
+static void bench_end(struct bench *b)
+{
+	b->store = identity_store_free(b->store);
+	b->loop = loop_free(b->loop);
+	free(b);
+}
+
+/* What the pod my-app/demo, labelled for the recorded binding, is told now. */
+static enum match_result decide(struct bench *b)
+{
+	struct label labels[] = {
+		{ (char[]){ "aadpodidbinding" }, (char[]){ "my-pod-identity" } },
+		{ (char[]){ "app" }, (char[]){ "demo" } },
+	};
+	const struct match_pod pod = { "my-app", "demo", labels, 2 };
+	const struct selector none = { SELECTOR_NONE, "" };
+	struct match_answer a;
+
+	b->decider.decide(b->decider.ctx, &pod, &none, &a);
+	if (a.result == MATCH_GRANTED)
+		ck_assert_str_eq(a.identity->meta.name, "my-pod-identity");
+	return a.result;
+}
+
+static void fill(struct bench *b)
+{
+	fake_upsert(b->identities, recorded_identity);
+	fake_upsert(b->identities, recorded_identity_secret);
+	fake_upsert(b->bindings, recorded_binding);
+	fake_upsert(b->exceptions, recorded_exception);
+}
+
+START_TEST(three_kinds_are_watched_and_none_must_be_installed)
+{
+	struct bench *b = bench_new();
+
+	ck_assert_str_eq(b->identities->spec.path,
+			 "/apis/aadpodidentity.k8s.io/v1/azureidentities");
+	ck_assert_str_eq(b->bindings->spec.path,
+			 "/apis/aadpodidentity.k8s.io/v1/azureidentitybindings");
+	ck_assert_str_eq(b->exceptions->spec.path,
+			 "/apis/aadpodidentity.k8s.io/v1/azurepodidentityexceptions");
+	identity_store_start(b->store);
+	for (size_t i = 0; i < 3; i++) {
+		const struct reflector *r = identity_store_reflector(b->store, i);
+
+		ck_assert_ptr_nonnull(r);
+		ck_assert(r->spec.optional && r->is_started);
+		ck_assert_ptr_null(r->spec.field_selector);
+	}
+	ck_assert_ptr_null(identity_store_reflector(b->store, 3));
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(nothing_is_decided_before_every_kind_was_seen_whole)
+{
+	struct bench *b = bench_new();
+	struct reflector *order[] = { b->bindings, b->identities, b->exceptions };
+
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert(!identity_store_has_synced(b->store));
+		ck_assert(!b->decider.is_ready(b->decider.ctx));
+		fake_begin(order[i]);
+		fake_end(order[i]);
+	}
+	ck_assert(identity_store_has_synced(b->store));
+	ck_assert(b->decider.is_ready(b->decider.ctx));
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(the_listener_hears_of_the_sync_when_it_is_true)
+{
+	struct bench *b = bench_new();
+	struct reflector *order[] = { b->bindings, b->identities, b->exceptions };
+
+	for (unsigned i = 0; i < 3; i++) {
+		fake_begin(order[i]);
+		fake_end(order[i]);
+	}
+	b->changes = 0;
+	loop_fake_advance(b->loop, 0);
+	ck_assert_uint_eq(b->changes, 1);
+	ck_assert(identity_store_has_synced(b->store));
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(recorded_objects_grant_what_they_say)
+{
+	struct bench *b = bench_new();
+
+	ck_assert_str_eq(b->decider.name, "managed");
+	ck_assert_int_eq(decide(b), MATCH_NO_BINDING);
+	fill(b);
+	ck_assert_int_eq(decide(b), MATCH_GRANTED); /* at once, before the listener is told */
+	ck_assert_uint_eq(b->changes, 0);
+	loop_fake_advance(b->loop, 0);
+	ck_assert_uint_eq(b->changes, 1); /* many changes of one turn are told once */
+	fake_remove(b->identities, recorded_identity);
+	ck_assert_int_eq(decide(b), MATCH_IDENTITY_NOT_FOUND);
+	fake_remove(b->bindings, recorded_binding);
+	ck_assert_int_eq(decide(b), MATCH_NO_BINDING);
+	loop_fake_advance(b->loop, 0);
+	ck_assert_uint_eq(b->changes, 2);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(a_resync_drops_what_is_gone)
+{
+	struct bench *b = bench_new();
+
+	fill(b);
+	fake_begin(b->bindings);
+	ck_assert_int_eq(decide(b), MATCH_GRANTED);
+	fake_end(b->bindings);
+	ck_assert_int_eq(decide(b), MATCH_NO_BINDING);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(a_binding_that_becomes_malformed_grants_no_longer)
+{
+	struct bench *b = bench_new();
+	const char *text;
+
+	fill(b);
+	log_lines_start();
+	fake_upsert(b->bindings, BAD_BINDING);
+	text = log_lines_end();
+	ck_assert_int_eq(decide(b), MATCH_NO_BINDING);
+	ck_assert_msg(strstr(text,
+			     "AzureIdentityBinding my-app/my-pod-identity-binding is ignored: "
+			     "spec.selector: expected a string, found a number; correct the "
+			     "object, until then no pod is bound by it") != NULL,
+		      "%s", text);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(an_identity_that_becomes_malformed_is_given_no_longer)
+{
+	struct bench *b = bench_new();
+	const char *text;
+
+	fill(b);
+	log_lines_start();
+	fake_upsert(b->identities, BAD_IDENTITY);
+	ck_assert_int_eq(decide(b), MATCH_IDENTITY_NOT_FOUND);
+	fake_upsert(b->identities, recorded_identity);
+	ck_assert_int_eq(decide(b), MATCH_GRANTED);
+	text = log_lines_end();
+	ck_assert_msg(strstr(text, "AzureIdentity my-app/my-pod-identity is ignored: spec.type: "
+				   "expected a whole number, found a string") != NULL,
+		      "%s", text);
+	ck_assert_msg(strstr(text, "AzureIdentity my-app/my-pod-identity can be read again") !=
+			      NULL,
+		      "%s", text);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(an_exception_that_becomes_malformed_excepts_no_longer)
+{
+	struct bench *b = bench_new();
+
+	fill(b);
+	fake_upsert(b->exceptions, GOOD_EXCEPTION);
+	ck_assert_int_eq(decide(b), MATCH_EXCEPTED);
+	log_lines_start();
+	fake_upsert(b->exceptions, BAD_EXCEPTION);
+	ck_assert_int_eq(decide(b), MATCH_GRANTED);
+	fake_remove(b->exceptions, BAD_EXCEPTION);
+	ck_assert_uint_eq(log_lines_count(log_lines_end(), "AzurePodIdentityException my-app/e"),
+			  1);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(a_malformed_object_is_warned_of_once_a_version_also_over_relists)
+{
+	struct bench *b = bench_new();
+	const char *text;
+
+	log_lines_start();
+	for (int i = 0; i < 3; i++) {
+		fake_begin(b->identities);
+		fake_upsert(b->identities, recorded_identity);
+		fake_upsert(b->identities, OBJ("x", "5", "{\"clientID\":1}"));
+		fake_end(b->identities);
+	}
+	fake_upsert(b->identities, OBJ("x", "6", "{\"clientID\":1}"));
+	text = log_lines_end();
+	ck_assert_msg(log_lines_count(text, "AzureIdentity my-app/x is ignored") == 2, "%s", text);
+	ck_assert_uint_eq(identity_index_count(identity_store_index(b->store), KIND_IDENTITY), 1);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(an_object_without_a_name_harms_nobody)
+{
+	struct bench *b = bench_new();
+
+	fill(b);
+	log_lines_start();
+	fake_upsert(b->identities, "{\"metadata\":{},\"spec\":{}}");
+	fake_upsert(b->bindings, "{}");
+	fake_remove(b->exceptions, "{\"metadata\":7}");
+	ck_assert_uint_eq(log_lines_count(log_lines_end(), "?/? is ignored"), 2);
+	ck_assert_int_eq(decide(b), MATCH_GRANTED);
+	bench_end(b);
+}
+END_TEST
+
+UNIT_MAIN("identity_store", UNIT(three_kinds_are_watched_and_none_must_be_installed),
+	  UNIT(nothing_is_decided_before_every_kind_was_seen_whole),
+	  UNIT(the_listener_hears_of_the_sync_when_it_is_true),
+	  UNIT(recorded_objects_grant_what_they_say), UNIT(a_resync_drops_what_is_gone),
+	  UNIT(a_binding_that_becomes_malformed_grants_no_longer),
+	  UNIT(an_identity_that_becomes_malformed_is_given_no_longer),
+	  UNIT(an_exception_that_becomes_malformed_excepts_no_longer),
+	  UNIT(a_malformed_object_is_warned_of_once_a_version_also_over_relists),
+	  UNIT(an_object_without_a_name_harms_nobody))

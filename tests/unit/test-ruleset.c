@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "iptables/ruleset.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/mem.h"
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct redirect_spec mk_spec(const char *metadata, const char *agent)
+{
+	struct redirect_spec s = { .metadata_port = 80, .agent_port = 2579, .sweep_msec = 60000 };
+
+	ck_assert_int_eq(inet_ip_parse(metadata, &s.metadata_ip, NULL), 0);
+	ck_assert_int_eq(inet_ip_parse(agent, &s.agent_ip, NULL), 0);
+	return s;
+}
+
+static char *golden(const char *name)
+{
+	char path[512], text[8192];
+	size_t n;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%.*sgolden/%s",
+		       (int)(strrchr(__FILE__, '/') - __FILE__ + 1), __FILE__, name);
+	f = fopen(path, "re");
+	ck_assert_msg(f != NULL, "%s", path);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	(void)fclose(f);
+	return xstrndup(text, n);
+}
+
+static const struct {
+	enum ruleset_table table;
+	const char *file;
+} printed[] = {
+	{ RULESET_KEPT, "ruleset-kept.nft" },
+	{ RULESET_LIVE, "ruleset-live.nft" },
+};
+
+START_TEST(the_rules_are_those_of_the_golden_file)
+{
+	struct redirect_spec s = mk_spec("169.254.169.254", "10.240.0.4");
+	_cleanup_free_ char *want = golden(printed[_i].file);
+	_cleanup_free_ char *have = ruleset_print(&s, printed[_i].table);
+
+	ck_assert_str_eq(have, want);
+}
+END_TEST
+
+START_TEST(every_address_and_port_of_the_spec_is_used_and_no_other)
+{
+	struct redirect_spec s = mk_spec("192.0.2.7", "198.51.100.9");
+	_cleanup_free_ char *text = NULL;
+
+	s.metadata_port = 8080;
+	s.agent_port = 65535;
+	text = ruleset_print(&s, RULESET_KEPT);
+	ck_assert_ptr_nonnull(strstr(
+		text, "ip daddr 192.0.2.7 tcp dport 8080 counter dnat to 198.51.100.9:65535\n"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "ct original ip daddr 192.0.2.7 ct original proto-dst 8080 accept"));
+	ck_assert_ptr_null(strstr(text, "169.254"));
+	ck_assert_ptr_null(strstr(text, "dport 80 "));
+}
+END_TEST
+
+START_TEST(there_is_nothing_in_the_path_of_the_hosts_own_requests)
+{
+	struct redirect_spec s = mk_spec("169.254.169.254", "10.240.0.4");
+
+	for (int t = 0; t < RULESET_TABLES; t++) {
+		_cleanup_free_ char *text = ruleset_print(&s, (enum ruleset_table)t);
+
+		ck_assert_ptr_null(strstr(text, "hook output"));
+		ck_assert_ptr_null(strstr(text, "hook postrouting"));
+	}
+}
+END_TEST
+
+static const struct {
+	const char *metadata, *agent;
+	uint16_t metadata_port, agent_port;
+	const char *why; /* NULL: fine */
+} specs[] = {
+	{ "169.254.169.254", "10.0.0.1", 80, 2579, NULL },
+	{ "169.254.169.254", "::ffff:10.0.0.1", 80, 2579, NULL },
+	{ "169.254.169.254", "127.0.0.1", 80, 2579, "127.0.0.1" },
+	{ "169.254.169.254", "0.0.0.0", 80, 2579, "0.0.0.0" },
+	{ "169.254.169.254", "fd00::1", 80, 2579, "fd00::1" },
+	{ "169.254.169.254", "::", 80, 2579, "::" },
+	{ "fd00:ec2::254", "10.0.0.1", 80, 2579, "fd00:ec2::254" },
+	{ "0.0.0.0", "10.0.0.1", 80, 2579, "0.0.0.0" },
+	{ "127.0.0.1", "10.0.0.1", 80, 2579, "127.0.0.1" },
+	{ "10.0.0.1", "10.0.0.1", 80, 2579, "itself" },
+	{ "169.254.169.254", "10.0.0.1", 0, 2579, "port 0" },
+	{ "169.254.169.254", "10.0.0.1", 80, 0, "port 0" },
+};
+
+START_TEST(a_spec_that_cannot_work_is_refused_and_named)
+{
+	struct redirect_spec s = mk_spec(specs[_i].metadata, specs[_i].agent);
+	struct err err = { 0 };
+
+	s.metadata_port = specs[_i].metadata_port;
+	s.agent_port = specs[_i].agent_port;
+	if (!specs[_i].why) {
+		ck_assert_int_eq(ruleset_check(&s, &err), 0);
+		return;
+	}
+	ck_assert_int_eq(ruleset_check(&s, &err), -ERR_INPUT);
+	ck_assert_msg(strstr(err.msg, specs[_i].why), "%s", err.msg);
+	s.backend = REDIRECT_NONE;
+	ck_assert_int_eq(ruleset_check(&s, &err), 0);
+}
+END_TEST
+
+#define LISTED "table ip nmi {\n\tchain a {\n\t\tx accept\n\t}\n}\n"
+
+static const struct {
+	const char *actual;
+	bool same;
+	const char *why;
+} compared[] = {
+	{ LISTED, true, "" },
+	{ NULL, false, "table nmi is missing" },
+	{ "", false, "'(end)' in place of 'table ip nmi {'" },
+	{ "table ip nmi {\n\tchain a {\n\t\tx drop\n\t}\n}\n", false,
+	  "'x drop' in place of 'x accept'" },
+	{ "table ip nmi {\n\tchain a {\n\t}\n}\n", false, "'}' in place of 'x accept'" },
+	{ LISTED "table ip more {\n}\n", false, "'table ip more {' in place of '(end)'" },
+	{ "table ip nmi {\n\tchain a {\n\t\tx accept\n\t\ty accept\n\t}\n}\n", false,
+	  "'y accept' in place of '}'" },
+	{ "table ip nmi {\n\tflags dormant\n\n\tchain a {\n\t\tx accept\n\t}\n}\n", false,
+	  "'flags dormant' in place of 'chain a {'" },
+	{ "table ip nmi {\n\tcomment \"\xff\x1b\"\n", false, "'comment \\\"\\u00ff\\u001b\\\"'" },
+};
+
+START_TEST(a_difference_is_found_and_named)
+{
+	char why[RULESET_WHY_MAX] = "";
+
+	ck_assert_int_eq(ruleset_same(RULESET_KEPT, LISTED, compared[_i].actual, why),
+			 compared[_i].same);
+	ck_assert_msg(strstr(why, compared[_i].why), "%s", why);
+}
+END_TEST
+
+START_TEST(a_long_foreign_rule_is_cut)
+{
+	char why[RULESET_WHY_MAX], rule[4096];
+
+	memset(rule, 'r', sizeof(rule) - 1);
+	rule[sizeof(rule) - 1] = '\0';
+	ck_assert(!ruleset_same(RULESET_LIVE, LISTED, rule, why));
+	ck_assert_ptr_nonnull(strstr(why, "in place of 'table ip nmi {'"));
+}
+END_TEST
+
+START_TEST(the_name_of_the_owners_process_does_not_count)
+{
+	char a[] = "table ip nmi-live { # progname nmi-redirector\n\tflags owner\n}\n";
+	char b[] = "table ip nmi-live {\n\tflags owner\n}\n";
+
+	ruleset_normalise(a);
+	ck_assert_str_eq(a, b);
+	ruleset_normalise(b);
+	ck_assert_str_eq(a, b);
+}
+END_TEST
+
+static const struct {
+	const char *name;
+	bool ours;
+} names[] = {
+	{ "nmi", true },   { "nmi-live", true }, { "", false },
+	{ "nmi2", false }, { "nm", false },	 { "NMI", false },
+};
+
+START_TEST(our_tables_are_known_by_their_whole_name)
+{
+	ck_assert_int_eq(ruleset_is_ours(names[_i].name), names[_i].ours);
+}
+END_TEST
+
+UNIT_MAIN("ruleset", UNIT_LOOP(the_rules_are_those_of_the_golden_file, printed),
+	  UNIT(every_address_and_port_of_the_spec_is_used_and_no_other),
+	  UNIT(there_is_nothing_in_the_path_of_the_hosts_own_requests),
+	  UNIT_LOOP(a_spec_that_cannot_work_is_refused_and_named, specs),
+	  UNIT_LOOP(a_difference_is_found_and_named, compared), UNIT(a_long_foreign_rule_is_cut),
+	  UNIT(the_name_of_the_owners_process_does_not_count),
+	  UNIT_LOOP(our_tables_are_known_by_their_whole_name, names))

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "lib/base/siphash.h"
+#include "tests/unit/unit.h"
+
+/* key 00..0f, message of n bytes 00..n-1; n = 15 is the paper's appendix A, the rest its reference code */
+static const struct {
+	size_t n;
+	uint64_t hash;
+} vectors[] = {
+	{ 0, UINT64_C(0x726fdb47dd0e0e31) },  { 1, UINT64_C(0x74f839c593dc67fd) },
+	{ 2, UINT64_C(0x0d6c8009d9a94f5a) },  { 3, UINT64_C(0x85676696d7fb7e2d) },
+	{ 7, UINT64_C(0xab0200f58b01d137) },  { 8, UINT64_C(0x93f5f5799a932462) },
+	{ 15, UINT64_C(0xa129ca6149be45e5) },
+};
+
+static struct siphash_key counting_key(void)
+{
+	struct siphash_key k;
+
+	for (uint8_t i = 0; i < 16; i++)
+		k.b[i] = i;
+	return k;
+}
+
+START_TEST(the_published_vectors_come_out)
+{
+	struct siphash_key k = counting_key();
+	uint8_t message[16];
+
+	for (uint8_t i = 0; i < 16; i++)
+		message[i] = i;
+	ck_assert_uint_eq(siphash(&k, message, vectors[_i].n), vectors[_i].hash);
+}
+END_TEST
+
+START_TEST(another_key_gives_another_hash)
+{
+	struct siphash_key a = counting_key(), b = a;
+
+	b.b[15] ^= 1;
+	ck_assert_uint_ne(siphash(&a, "x", 1), siphash(&b, "x", 1));
+}
+END_TEST
+
+START_TEST(alignment_of_the_message_does_not_matter)
+{
+	struct siphash_key k = counting_key();
+	char shifted[40] = " the same bytes, elsewhere";
+	const char *plain = "the same bytes, elsewhere";
+
+	ck_assert_uint_eq(siphash(&k, shifted + 1, 25), siphash(&k, plain, 25));
+}
+END_TEST
+
+UNIT_MAIN("siphash", UNIT_LOOP(the_published_vectors_come_out, vectors),
+	  UNIT(another_key_gives_another_hash), UNIT(alignment_of_the_message_does_not_matter))

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "nmi/token/policy.h"
+#include "tests/unit/unit.h"
+
+static const struct {
+	int64_t life, usable;
+} lives[] = {
+	{ 86400, 86100 }, { 3600, 3300 }, { 600, 300 }, { 599, 299 }, { 240, 120 },
+	{ 60, 30 },	  { 2, 1 },	  { 1, 0 },	{ 0, 0 },     { -5, -5 },
+};
+
+START_TEST(five_minutes_must_be_left_or_half_of_what_there_was)
+{
+	struct wall got = { 1000 }, expires_on = { 1000 + lives[_i].life };
+
+	ck_assert_int_eq(policy_usable_until(got, expires_on).s, 1000 + lives[_i].usable);
+}
+END_TEST
+
+static const struct {
+	int64_t life, from, to;
+} renewals[] = {
+	{ 86100, 60270, 68880 }, { 3300, 2310, 2640 }, { 300, 210, 240 },
+	{ 30, 30, 30 },		 { 1, 30, 30 },	       { 0, 30, 30 },
+};
+
+START_TEST(renewal_falls_between_seven_and_eight_tenths)
+{
+	struct wall got = { 1000 }, until = { 1000 + renewals[_i].life };
+	int64_t least = INT64_MAX, most = 0;
+
+	for (uint32_t dice = 0; dice < 20000; dice++) {
+		int64_t at = policy_renew_at(got, until, dice).s - 1000;
+
+		least = at < least ? at : least;
+		most = at > most ? at : most;
+	}
+	ck_assert_int_eq(least, renewals[_i].from);
+	ck_assert_int_eq(most, renewals[_i].to);
+}
+END_TEST
+
+static const struct {
+	struct token_failure fail;
+	unsigned msec;
+} failures[] = {
+	{ { .fault = TOKEN_FAULT_REFUSED }, 5000 },
+	{ { .fault = TOKEN_FAULT_REFUSED, .retry_after_sec = 30 }, 5000 },
+	{ { .fault = TOKEN_FAULT_THROTTLED }, 5000 },
+	{ { .fault = TOKEN_FAULT_THROTTLED, .retry_after_sec = 17 }, 17000 },
+	{ { .fault = TOKEN_FAULT_THROTTLED, .retry_after_sec = 3600 }, 60000 },
+	{ { .fault = TOKEN_FAULT_UPDATING }, 2000 },
+	{ { .fault = TOKEN_FAULT_UPDATING, .retry_after_sec = 70 }, 60000 },
+	{ { .fault = TOKEN_FAULT_DOWN }, 1000 },
+	{ { .fault = TOKEN_FAULT_DOWN, .retry_after_sec = 3 }, 3000 },
+	{ { .fault = TOKEN_FAULT_GARBLED }, 2000 },
+	{ { .fault = TOKEN_FAULT_UNSUPPORTED }, 0 },
+	{ { .fault = TOKEN_FAULT_OVERLOADED }, 0 },
+};
+
+START_TEST(a_failure_is_believed_as_long_as_its_class_says)
+{
+	ck_assert_uint_eq(policy_remember_msec(&failures[_i].fail), failures[_i].msec);
+}
+END_TEST
+
+UNIT_MAIN("token-policy", UNIT_LOOP(five_minutes_must_be_left_or_half_of_what_there_was, lives),
+	  UNIT_LOOP(renewal_falls_between_seven_and_eight_tenths, renewals),
+	  UNIT_LOOP(a_failure_is_believed_as_long_as_its_class_says, failures))

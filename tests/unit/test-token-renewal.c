@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "tests/unit/cache-bench.h"
+
+START_TEST(a_queued_flight_goes_with_its_last_caller)
+{
+	struct got g[3] = { 0 };
+	struct token_wait *w, *v;
+	struct token_ask ask;
+	struct bench b;
+
+	bench_init(&b, 10, 1, 10);
+	ask = ask_for(&b, "first");
+	(void)get(&b, &ask, &g[0]);
+	ask = ask_for(&b, "second");
+	w = get(&b, &ask, &g[1]);
+	v = get(&b, &ask, &g[2]);
+	token_cache_cancel(w);
+	token_cache_cancel(v);
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	turn(&b);
+	ck_assert_uint_eq(b.source.asked, 1);
+	ck_assert_uint_eq(token_cache_stats(b.cache)->in_flight, 0);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(a_token_in_use_is_renewed_ahead_of_its_end)
+{
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	fill(&b, "r", "one", HOUR);
+	ck_assert_str_eq(peek(&b, "r"), "one");
+	loop_fake_advance(b.loop,
+			  UINT64_C(2309) * 1000); /* seven tenths of 55 minutes, less a second */
+	ck_assert_uint_eq(b.source.asked, 1);
+	loop_fake_advance(b.loop, UINT64_C(331) * 1000); /* eight tenths */
+	ck_assert_uint_eq(b.source.asked, 2);
+	ck_assert_str_eq(peek(&b, "r"), "one"); /* meanwhile */
+	ck_assert(fake_source_give(&b.source, "two", HOUR));
+	turn(&b);
+	ck_assert_str_eq(peek(&b, "r"), "two");
+	ck_assert_uint_eq(token_cache_stats(b.cache)->tokens, 1);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(a_token_that_nobody_uses_is_not_renewed_until_it_is_asked_for_again)
+{
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	fill(&b, "r", "one", HOUR);
+	loop_fake_advance(b.loop, 54 * MINUTE_MSEC);
+	ck_assert_uint_eq(b.source.asked, 1);
+	ck_assert_str_eq(peek(&b, "r"), "one");
+	turn(&b);
+	ck_assert_uint_eq(b.source.asked, 2);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(an_unused_token_is_dropped_when_it_may_no_longer_be_given)
+{
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	fill(&b, "r", "one", HOUR);
+	loop_fake_advance(b.loop, 55 * MINUTE_MSEC - 1);
+	ck_assert_uint_eq(token_cache_stats(b.cache)->tokens, 1);
+	loop_fake_advance(b.loop, 1);
+	ck_assert_uint_eq(token_cache_stats(b.cache)->tokens, 0);
+	ck_assert_str_eq(peek(&b, "r"), "");
+	ck_assert_uint_eq(b.source.asked, 1);
+	bench_deinit(&b);
+}
+END_TEST
+
+/* Fails everything that is asked while `msec` pass. */
+static unsigned fail_for(struct bench *b, uint64_t msec)
+{
+	unsigned before = b->source.asked;
+
+	for (uint64_t t = 0; t < msec; t += 1000) {
+		loop_fake_advance(b->loop, 1000);
+		(void)fake_source_fail(&b->source, TOKEN_FAULT_DOWN, 0);
+		turn(b);
+	}
+	return b->source.asked - before;
+}
+
+START_TEST(failed_renewals_keep_the_token_until_five_minutes_are_left)
+{
+	struct token_ask ask;
+	struct got g = { 0 };
+	unsigned tries;
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	ask = ask_for(&b, "r");
+	fill(&b, "r", "one", HOUR);
+	ck_assert_str_eq(peek(&b, "r"), "one");
+	tries = fail_for(&b, 55 * MINUTE_MSEC - 1000);
+	ck_assert_str_eq(peek(&b, "r"), "one");
+	ck_assert_uint_ge(tries, 3);  /* it is tried again ... */
+	ck_assert_uint_le(tries, 12); /* ... ever more slowly */
+	ck_assert_uint_eq(token_cache_stats(b.cache)->stale, tries);
+	loop_fake_advance(b.loop, 1000);
+	ck_assert_str_eq(peek(&b, "r"), "");
+	(void)get(&b, &ask, &g);
+	(void)fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 0);
+	turn(&b);
+	ck_assert_int_eq(g.fault, TOKEN_FAULT_DOWN);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(a_renewal_answered_with_the_same_token_is_not_repeated_at_once)
+{
+	int64_t end = 24 * HOUR, now = 0;
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	fill(&b, "r", "one", end);
+	for (; now < end - 400; now += 10) {
+		(void)peek(&b, "r");
+		loop_fake_advance(b.loop, 10000);
+		(void)fake_source_give(&b.source, "one", end - now - 10);
+		turn(&b);
+	}
+	ck_assert_uint_ge(b.source.asked, 4);
+	ck_assert_uint_le(b.source.asked, 20);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(renewals_wait_behind_callers)
+{
+	struct token_ask ask;
+	struct got g[2] = { 0 };
+	struct bench b;
+
+	bench_init(&b, 10, 1, 10);
+	fill(&b, "old", "one", HOUR);
+	ck_assert_str_eq(peek(&b, "old"), "one");
+	ask = ask_for(&b, "blocks");
+	(void)get(&b, &ask, &g[0]);
+	loop_fake_advance(b.loop, 45 * MINUTE_MSEC); /* the renewal is due and queued */
+	ask = ask_for(&b, "new");
+	(void)get(&b, &ask, &g[1]);
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	ck_assert_str_eq(fake_source_oldest(&b.source), "new");
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	ck_assert_str_eq(fake_source_oldest(&b.source), "old");
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(a_queued_renewal_that_gets_a_caller_goes_before_the_others)
+{
+	struct token_ask ask;
+	struct got g[2] = { 0 };
+	struct bench b;
+
+	bench_init(&b, 10, 1, 10);
+	fill(&b, "a", "one", HOUR);
+	fill(&b, "b", "one", HOUR);
+	(void)peek(&b, "a");
+	(void)peek(&b, "b");
+	ask = ask_for(&b, "blocks");
+	(void)get(&b, &ask, &g[0]);
+	loop_fake_advance(b.loop, 56 * MINUTE_MSEC); /* both queued, both past use */
+	ask = ask_for(&b, "b");
+	(void)get(&b, &ask, &g[1]);
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	ck_assert_str_eq(fake_source_oldest(&b.source), "b");
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(the_least_recently_used_token_makes_room)
+{
+	struct bench b;
+
+	bench_init(&b, 3, 4, 10);
+	fill(&b, "a", "A", HOUR);
+	fill(&b, "b", "B", HOUR);
+	fill(&b, "c", "C", HOUR);
+	ck_assert_str_eq(peek(&b, "a"), "A");
+	fill(&b, "d", "D", HOUR);
+	ck_assert_str_eq(peek(&b, "b"), "");
+	ck_assert_str_eq(peek(&b, "a"), "A");
+	ck_assert_str_eq(peek(&b, "c"), "C");
+	ck_assert_uint_eq(token_cache_stats(b.cache)->tokens, 3);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(refusals_of_made_up_resources_push_no_token_out)
+{
+	char name[16];
+	struct bench b;
+
+	bench_init(&b, 3, 4, 10);
+	fill(&b, "a", "A", HOUR);
+	fill(&b, "b", "B", HOUR);
+	for (int i = 0; i < 100; i++) {
+		struct token_ask ask;
+		struct got g = { 0 };
+
+		(void)snprintf(name, sizeof(name), "x%d", i);
+		ask = ask_for(&b, name);
+		(void)get(&b, &ask, &g);
+		ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_REFUSED, 0));
+		turn(&b);
+		ck_assert_int_eq(g.fault, TOKEN_FAULT_REFUSED);
+	}
+	ck_assert_str_eq(peek(&b, "a"), "A");
+	ck_assert_str_eq(peek(&b, "b"), "B");
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(a_source_that_refuses_at_once_is_reported_from_the_loop)
+{
+	struct got g = { 0 };
+	struct token_ask ask;
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	b.source.refuses = true;
+	ask = ask_for(&b, "r");
+	(void)get(&b, &ask, &g);
+	turn(&b);
+	ck_assert_uint_eq(g.calls, 1);
+	ck_assert_str_eq(g.why, "refused at once");
+	ck_assert_uint_eq(token_cache_stats(b.cache)->in_flight, 0);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(of_a_short_lived_token_half_its_life_is_given)
+{
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	fill(&b, "r", "brief", 60);
+	loop_fake_advance(b.loop, 29000);
+	ck_assert_str_eq(peek(&b, "r"), "brief");
+	loop_fake_advance(b.loop, 1000);
+	ck_assert_str_eq(peek(&b, "r"), "");
+	bench_deinit(&b);
+}
+END_TEST
+
+UNIT_MAIN("token-renewal", UNIT(a_queued_flight_goes_with_its_last_caller),
+	  UNIT(a_token_in_use_is_renewed_ahead_of_its_end),
+	  UNIT(a_token_that_nobody_uses_is_not_renewed_until_it_is_asked_for_again),
+	  UNIT(an_unused_token_is_dropped_when_it_may_no_longer_be_given),
+	  UNIT(failed_renewals_keep_the_token_until_five_minutes_are_left),
+	  UNIT(a_renewal_answered_with_the_same_token_is_not_repeated_at_once),
+	  UNIT(renewals_wait_behind_callers),
+	  UNIT(a_queued_renewal_that_gets_a_caller_goes_before_the_others),
+	  UNIT(the_least_recently_used_token_makes_room),
+	  UNIT(refusals_of_made_up_resources_push_no_token_out),
+	  UNIT(a_source_that_refuses_at_once_is_reported_from_the_loop),
+	  UNIT(of_a_short_lived_token_half_its_life_is_given))

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "iptables/wire.h"
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+static struct redirect_spec mk_spec(void)
+{
+	struct redirect_spec s = { .backend = REDIRECT_NFT,
+				   .metadata_port = 80,
+				   .agent_port = 2579,
+				   .sweep_msec = 60000,
+				   .delete_conntrack = true };
+
+	(void)inet_ip_parse("169.254.169.254", &s.metadata_ip, NULL);
+	(void)inet_ip_parse("10.240.0.4", &s.agent_ip, NULL);
+	return s;
+}
+
+static struct redirect_status mk_status(void)
+{
+	return (struct redirect_status){ .state = REDIRECT_FAILING,
+					 .owned = true,
+					 .repairs = 7,
+					 .last_repair_usec = 812,
+					 .why = "CAP_NET_ADMIN is missing" };
+}
+
+START_TEST(a_spec_arrives_as_it_was_sent)
+{
+	struct redirect_spec a = mk_spec(), b = { 0 };
+	uint8_t msg[WIRE_START_BYTES];
+
+	wire_put_start(&a, msg);
+	ck_assert_int_eq(wire_get_start(msg, sizeof(msg), &b, NULL), 0);
+	ck_assert_int_eq(b.backend, a.backend);
+	ck_assert(inet_ip_eq(&b.metadata_ip, &a.metadata_ip));
+	ck_assert(inet_ip_eq(&b.agent_ip, &a.agent_ip));
+	ck_assert_uint_eq(b.metadata_port, a.metadata_port);
+	ck_assert_uint_eq(b.agent_port, a.agent_port);
+	ck_assert_uint_eq(b.sweep_msec, a.sweep_msec);
+	ck_assert(b.delete_conntrack);
+}
+END_TEST
+
+START_TEST(a_status_arrives_as_it_was_sent)
+{
+	struct redirect_status a = mk_status(), b = { 0 };
+	uint8_t msg[WIRE_STATUS_BYTES];
+
+	wire_put_status(&a, msg);
+	ck_assert_int_eq(wire_get_status(msg, sizeof(msg), &b, NULL), 0);
+	ck_assert_int_eq(b.state, a.state);
+	ck_assert(b.owned);
+	ck_assert_uint_eq(b.repairs, a.repairs);
+	ck_assert_uint_eq(b.last_repair_usec, a.last_repair_usec);
+	ck_assert_str_eq(b.why, a.why);
+}
+END_TEST
+
+START_TEST(the_longest_reason_fits)
+{
+	struct redirect_status a = mk_status(), b = { 0 };
+	uint8_t msg[WIRE_STATUS_BYTES];
+
+	memset(a.why, 'w', sizeof(a.why) - 1);
+	wire_put_status(&a, msg);
+	ck_assert_int_eq(wire_get_status(msg, sizeof(msg), &b, NULL), 0);
+	ck_assert_str_eq(b.why, a.why);
+}
+END_TEST
+
+START_TEST(what_is_not_used_of_a_message_is_zero)
+{
+	struct redirect_status a = mk_status();
+	uint8_t msg[WIRE_STATUS_BYTES];
+
+	/* Left over from a longer text before it: must not cross to the other process. */
+	memcpy(a.why, "short\0secret", 13);
+	wire_put_status(&a, msg);
+	ck_assert_ptr_null(memmem(msg, sizeof(msg), "secret", 6));
+}
+END_TEST
+
+/* One byte of a good message is changed. */
+static const struct {
+	size_t at;
+	uint8_t to;
+} bad_starts[] = {
+	{ 0, 0 }, /* the kind */
+	{ 0, 2 }, /* that of a status */
+	{ 4, REDIRECT_BACKENDS },
+	{ 4, 255 },
+	{ 5, 2 },  /* a bool that is neither */
+	{ 10, 1 }, /* reserved */
+};
+
+START_TEST(a_start_message_out_of_range_is_refused_and_leaves_the_spec_alone)
+{
+	struct redirect_spec s = mk_spec(), out = { .agent_port = 1 };
+	uint8_t msg[WIRE_START_BYTES];
+	struct err err = { 0 };
+
+	wire_put_start(&s, msg);
+	ck_assert_uint_ne(msg[bad_starts[_i].at], bad_starts[_i].to);
+	msg[bad_starts[_i].at] = bad_starts[_i].to;
+	ck_assert_int_eq(wire_get_start(msg, sizeof(msg), &out, &err), -ERR_INPUT);
+	ck_assert_uint_eq(out.agent_port, 1);
+	ck_assert_str_ne(err.msg, "");
+}
+END_TEST
+
+static const struct {
+	size_t at;
+	uint8_t to;
+} bad_statuses[] = {
+	{ 0, 1 }, { 4, REDIRECT_GONE + 1 }, { 4, 255 }, { 5, 2 }, { 6, 1 },
+};
+
+START_TEST(a_status_out_of_range_is_refused_and_leaves_the_old_one_alone)
+{
+	struct redirect_status s = mk_status(), out = { .repairs = 1 };
+	uint8_t msg[WIRE_STATUS_BYTES];
+
+	wire_put_status(&s, msg);
+	ck_assert_uint_ne(msg[bad_statuses[_i].at], bad_statuses[_i].to);
+	msg[bad_statuses[_i].at] = bad_statuses[_i].to;
+	ck_assert_int_eq(wire_get_status(msg, sizeof(msg), &out, NULL), -ERR_INPUT);
+	ck_assert_uint_eq(out.repairs, 1);
+}
+END_TEST
+
+START_TEST(a_reason_without_an_end_is_refused)
+{
+	struct redirect_status s = mk_status(), out = { 0 };
+	uint8_t msg[WIRE_STATUS_BYTES];
+
+	wire_put_status(&s, msg);
+	memset(msg + WIRE_STATUS_BYTES - sizeof(s.why), 'w', sizeof(s.why));
+	ck_assert_int_eq(wire_get_status(msg, sizeof(msg), &out, NULL), -ERR_INPUT);
+}
+END_TEST
+
+static const size_t sizes[] = { 0, 1, WIRE_START_BYTES - 1, WIRE_START_BYTES + 1, 4096 };
+
+START_TEST(a_message_of_another_size_is_refused)
+{
+	static uint8_t msg[4096];
+	struct redirect_spec s = mk_spec(), out;
+	struct redirect_status status;
+
+	wire_put_start(&s, msg);
+	ck_assert_int_eq(wire_get_start(msg, sizes[_i], &out, NULL), -ERR_INPUT);
+	ck_assert_int_eq(wire_get_status(msg, sizes[_i], &status, NULL), -ERR_INPUT);
+}
+END_TEST
+
+UNIT_MAIN("wire", UNIT(a_spec_arrives_as_it_was_sent), UNIT(a_status_arrives_as_it_was_sent),
+	  UNIT(the_longest_reason_fits), UNIT(what_is_not_used_of_a_message_is_zero),
+	  UNIT_LOOP(a_start_message_out_of_range_is_refused_and_leaves_the_spec_alone, bad_starts),
+	  UNIT_LOOP(a_status_out_of_range_is_refused_and_leaves_the_old_one_alone, bad_statuses),
+	  UNIT(a_reason_without_an_end_is_refused),
+	  UNIT_LOOP(a_message_of_another_size_is_refused, sizes))
