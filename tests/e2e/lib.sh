@@ -18,7 +18,8 @@ e2e_begin() { # NAME [ARGUMENT of nmi...]: a box with the example in it and nmi 
 }
 
 e2e_box() { # NAME: the same without nmi
-	sb_use "e2e-$1"
+	# another name, so that two trees can be tested on one machine
+	sb_use "e2e${NMI_E2E_BOX:-}-$1"
 	e2e_rules_before=$(e2e_ruleset)
 	trap e2e_cleanup EXIT
 	trap 'exit 1' INT TERM
