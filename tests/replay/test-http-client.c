@@ -507,7 +507,7 @@ START_TEST(sockets_notice_a_dead_peer_and_stay_in_this_process)
 }
 END_TEST
 
-UNIT_MAIN("http", UNIT(an_answer_arrives_once_with_status_headers_and_body),
+UNIT_MAIN("http-client", UNIT(an_answer_arrives_once_with_status_headers_and_body),
 	  UNIT_LOOP(a_failure_is_reported_once_with_its_kind, failures),
 	  UNIT_LOOP(a_request_that_cannot_be_formed_is_refused, unformed),
 	  UNIT(a_body_is_sent_without_what_libcurl_would_add),

@@ -97,5 +97,5 @@ START_TEST(a_line_that_is_no_event_is_refused_and_the_output_left_alone)
 }
 END_TEST
 
-UNIT_MAIN("kube_event", UNIT_LOOP(an_event_is_read, good),
+UNIT_MAIN("kube-event", UNIT_LOOP(an_event_is_read, good),
 	  UNIT_LOOP(a_line_that_is_no_event_is_refused_and_the_output_left_alone, bad))

@@ -313,7 +313,7 @@ START_TEST(a_copy_is_complete_and_independent)
 }
 END_TEST
 
-UNIT_MAIN("kube_config", UNIT(every_field_is_read), UNIT(data_is_decoded),
+UNIT_MAIN("kube-config", UNIT(every_field_is_read), UNIT(data_is_decoded),
 	  UNIT_LOOP(every_style_of_yaml_is_read, styles), UNIT(a_context_needs_no_user),
 	  UNIT_LOOP(a_bad_kubeconfig_is_refused_by_the_name_of_the_field, bad),
 	  UNIT(a_pod_finds_its_account), UNIT(an_account_that_is_not_whole_is_named),

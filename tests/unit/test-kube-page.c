@@ -116,7 +116,7 @@ START_TEST(every_cut_of_a_page_is_refused)
 }
 END_TEST
 
-UNIT_MAIN("kube_page", UNIT_LOOP(a_page_is_cut_into_its_items, good),
+UNIT_MAIN("kube-page", UNIT_LOOP(a_page_is_cut_into_its_items, good),
 	  UNIT_LOOP(what_is_no_page_is_refused_and_the_output_left_alone, bad),
 	  UNIT_LOOP(a_malformed_list_of_items_is_refused, bad_items),
 	  UNIT(every_cut_of_a_page_is_refused))

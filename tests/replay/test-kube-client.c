@@ -271,7 +271,7 @@ START_TEST(a_value_is_escaped)
 }
 END_TEST
 
-UNIT_MAIN("kube_client", UNIT(a_token_is_read_again_after_a_minute_and_not_before),
+UNIT_MAIN("kube-client", UNIT(a_token_is_read_again_after_a_minute_and_not_before),
 	  UNIT(a_401_is_tried_again_at_once_with_a_newer_token),
 	  UNIT(a_401_is_reported_when_there_is_no_newer_token), UNIT(a_second_401_is_reported),
 	  UNIT(a_reflector_goes_on_with_a_rotated_token),
