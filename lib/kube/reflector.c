@@ -47,6 +47,7 @@
 #define BACKOFF_MIN_MSEC    800	   /* these three: client-go's reflector */
 #define BACKOFF_MAX_MSEC    30000
 #define BACKOFF_RESET_MSEC  120000
+#define KNOCK_MSEC          400	   /* between two tries while nobody answers at all */
 #define WATCH_SEC_MIN       300	   /* as client-go: 5 to 10 minutes, so that agents spread out */
 #define WATCH_SLACK_MSEC    30000  /* a server that does not keep to its timeoutSeconds is cut */
 #define PAGE_ITEMS          500
@@ -326,12 +327,25 @@ static void disconnected(struct reflector *r)
 		r->status.state = REFLECTOR_DISCONNECTED;
 }
 
+/*
+ * A server that answers badly is spared, more each time. One that does not answer at all is not: a try
+ * costs it nothing, all reflectors of a client share the connection that they wait for, and what changes
+ * after its return should be known within a second.
+ */
+static unsigned pause_msec(struct reflector *r, unsigned retry_after_sec, const struct err *err)
+{
+	bool is_away = !r->opened && !err->http_status && !r->n_garbled &&
+		       (err->kind == ERR_UNAVAILABLE || err->kind == ERR_TIMEOUT);
+	unsigned wait = is_away ? KNOCK_MSEC + arc4random_uniform(KNOCK_MSEC)
+				: backoff_next(&r->backoff, loop_mono(r->loop));
+
+	return wait < retry_after_sec * 1000 ? retry_after_sec * 1000 : wait;
+}
+
 static void fail(struct reflector *r, unsigned retry_after_sec, struct err *err)
 {
-	unsigned wait = backoff_next(&r->backoff, loop_mono(r->loop));
+	unsigned wait = pause_msec(r, retry_after_sec, err);
 
-	if (wait < retry_after_sec * 1000)
-		wait = retry_after_sec * 1000;
 	explain(r, err);
 	disconnected(r);
 	r->status.last_err = *err;
