@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
@@ -68,9 +69,25 @@ static int drop_capabilities(struct err *err)
 	return 0;
 }
 
+/*
+ * A repair races with the end of whoever removed the rules: when that process closes its netlink socket,
+ * the kernel holds the commit lock for an RCU grace period (nft_rcv_nl_event()), 15 to 20 ms in which
+ * nothing can be written. Being run at once wins that race even on a busy node. A handful of system
+ * calls now and then is all that is ever done at this priority. Needs CAP_SYS_NICE; without it the
+ * redirector is a process like any other.
+ */
+static void run_at_once(void)
+{
+	const struct sched_param p = { .sched_priority = 1 };
+
+	(void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &p); /* as said */
+}
+
 int confine(int *fd, struct err *err)
 {
 	int r;
+
+	run_at_once();
 
 	if (prctl(PR_SET_NAME, "nmi-redirector") < 0)
 		return err_set_errno(err, errno, "naming the process");

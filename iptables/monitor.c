@@ -26,6 +26,8 @@
 
 /* A large commit by others (10,000 rules) must not make the kernel drop news; it is only a ceiling. */
 #define RECEIVE_BYTES (1024 * 1024)
+/* The kernel puts at most a page of news (NLMSG_GOODSIZE), or one large one, into a message. */
+#define MESSAGE_BYTES (64 * 1024)
 
 static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
 		      NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1 &&
@@ -74,11 +76,15 @@ static void on_readable(struct loop_fd *f, uint32_t events)
 
 	m->ours = m->deleted = false;
 
-	/* -NLE_NOMEM is ENOBUFS: news were dropped, so anything may have happened. */
+	/*
+	 * -NLE_NOMEM is ENOBUFS: news were dropped, so anything may have happened. That our table went is
+	 * acted upon before the rest is read: microseconds decide who gets the commit lock next, see
+	 * confine.c.
+	 */
 	do {
 		r = nl_recvmsgs_default(m->sk);
 		lost = lost || (r < 0 && r != -NLE_AGAIN);
-	} while (r >= 0 || r == -NLE_NOMEM);
+	} while (!m->deleted && (r >= 0 || r == -NLE_NOMEM));
 	if (m->ours || lost)
 		m->fn(m->ctx, since, m->deleted && !lost);
 }
@@ -94,6 +100,9 @@ struct monitor *monitor_new(struct loop *l, monitor_fn *fn, void *ctx, struct er
 	if (!m->sk)
 		return NULL;
 	nl_socket_disable_seq_check(m->sk);
+	/* one system call a message, where libnl would ask for the size first */
+	nl_socket_disable_msg_peek(m->sk);
+	(void)nl_socket_set_msg_buf_size(m->sk, MESSAGE_BYTES); /* fails only without memory */
 	nl_socket_modify_cb(m->sk, NL_CB_VALID, NL_CB_CUSTOM, on_message, m);
 	r = nl_socket_add_membership(m->sk, NFNLGRP_NFTABLES);
 	if (r >= 0)
