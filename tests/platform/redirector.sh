@@ -160,7 +160,6 @@ is "$(on "$node" nft list tables | tr -d '\n')" "table ip nmi" "it leaves the un
 
 # two at once, as in a rolling update
 start_driver 2580
-first=$driver first_child=$child
 cp "$tmp/driver" "$tmp/first"
 spawn "$tmp/second" ip netns exec "$node" "$DRIVER" run $NODE_IP 2580
 second=$last
