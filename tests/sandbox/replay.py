@@ -160,7 +160,7 @@ def rewrite(c, request, **query):
 def pod_watch(c, request, name):
     """The changes that were made while the watch was recorded."""
     s = c.open()
-    c.send(s, rewrite(c, request, resourceVersion=version(c), timeoutSeconds=3))
+    c.send(s, rewrite(c, request, resourceVersion=version(c), timeoutSeconds=5))
     pod = "/api/v1/namespaces/my-app/pods"
     phase = lambda p: c.call("PATCH", f"{pod}/multi/status", {"status": {"phase": p}}, MERGE)
     c.call("PATCH", f"{pod}/demo", {"metadata": {"labels": {"extra": "1"}}}, MERGE)
@@ -168,6 +168,8 @@ def pod_watch(c, request, name):
     phase("Running")
     c.call("DELETE", "/api/v1/namespaces/default/pods/done")
     c.call("PATCH", f"{pod}/demo", {"metadata": {"labels": {"extra": None}}}, MERGE)
+    # a bookmark follows what came before it, or is left out: let the watcher catch up
+    time.sleep(0.5)
     c.call("POST", "/_sandbox/bookmark")
     return c.receive(s)
 
