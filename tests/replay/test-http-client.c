@@ -24,6 +24,7 @@ static struct http_call *call;
 static const char *answer_text; /* NULL: none */
 static const char *only;	/* answer just the requests with this in them */
 static bool hang_up;
+static unsigned ended; /* times end_it() was called */
 static int stop_after; /* end a stream after so many bytes; -1: never */
 static char request[1 << 16];
 static char url[64];
@@ -77,6 +78,7 @@ static void start(const char *text)
 	only = NULL;
 	hang_up = false;
 	stop_after = -1;
+	ended = 0;
 	loop = loop_new_fake(NULL);
 	server = server_new(loop, NULL, on_request, NULL, NULL);
 	client = http_client_new(loop, &spec, NULL);
@@ -350,8 +352,6 @@ static const struct {
 	{ BEFORE, false }, { IN_STATUS, false }, { IN_DATA, false }, { IN_OTHER_DONE, false },
 	{ BEFORE, true },  { IN_STATUS, true },	 { IN_DATA, true },  { IN_OTHER_DONE, true },
 };
-
-static unsigned ended;
 
 static void end_it(void)
 {
