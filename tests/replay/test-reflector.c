@@ -332,22 +332,10 @@ END_TEST
 	"{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"message\":\"why\",\"code\":" code   \
 	"}}\n"
 
-static char *kept[64];
-static size_t n_kept;
-
-/* Texts that were put together for a script, until finish(). */
-static char *keep(char *text)
-{
-	ck_assert_uint_lt(n_kept, ARRAY_SIZE(kept));
-	kept[n_kept++] = text;
-	return text;
-}
-
 static void finish(void)
 {
 	fixture_deinit(&f);
-	while (n_kept)
-		free(kept[--n_kept]);
+	drop_texts();
 }
 
 /* A stream of one chunk. */
