@@ -80,6 +80,22 @@ static void on_request(void *ctx, struct server_conn *conn, const char *text)
 	say_step(conn, &f->steps[f->at++]);
 }
 
+static char *kept[64];
+static size_t n_kept;
+
+char *keep(char *text)
+{
+	ck_assert_uint_lt(n_kept, ARRAY_SIZE(kept));
+	kept[n_kept++] = text;
+	return text;
+}
+
+void drop_texts(void)
+{
+	while (n_kept)
+		free(kept[--n_kept]);
+}
+
 /* the consumer */
 
 static void key_of(const struct jval *obj, char key[static 128], const char **out_version)

@@ -73,3 +73,6 @@ const char *fixture_objects(struct fixture *f);
 const char *recording(const char *name, size_t *out_n);
 /* Say a step's answer on a connection. */
 void say_step(struct server_conn *conn, const struct step *s);
+/* Texts that were put together for a script: freed by drop_texts(), after the fixture is gone. */
+char *keep(char *text);
+void drop_texts(void);

@@ -16,7 +16,7 @@
 #define REFUSED_ "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
 
 static struct fixture f;
-static char token_path[] = "/tmp/nmi-token-XXXXXX";
+static char token_path[32];
 
 static struct seen {
 	unsigned times;
@@ -46,8 +46,10 @@ static void write_token(const char *text)
 
 static void start(const struct step *steps, size_t n, const char *token)
 {
-	int fd = mkstemp(token_path);
+	int fd;
 
+	snprintf(token_path, sizeof(token_path), "/tmp/nmi-token-XXXXXX");
+	fd = mkstemp(token_path);
 	ck_assert_int_ge(fd, 0);
 	close(fd);
 	write_token(token);
