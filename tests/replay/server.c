@@ -163,6 +163,9 @@ struct server *server_new(struct loop *l, const char *unix_path, server_fn *fn, 
 	s->fn = fn;
 	s->ctx = ctx;
 	s->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* thousands of servers come and go: the ports of those that closed first are free to take */
+	if (s->fd >= 0)
+		(void)setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
 	if (s->fd < 0 || bind(s->fd, sa, len) < 0 || listen(s->fd, 128) < 0) {
 		(void)err_set_errno(err, errno, "listening");
 		return server_free(s);
