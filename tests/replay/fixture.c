@@ -216,7 +216,7 @@ void fixture_client(struct fixture *f, const char *token_file)
 	struct err err = { 0 };
 
 	f->client = kube_client_free(f->client);
-	config.server = xasprintf("http://127.0.0.1:%u", server_port(f->server));
+	config.server = xasprintf("http://%s:%u", server_host(f->server), server_port(f->server));
 	config.token_file = token_file ? xstrdup(token_file) : NULL;
 	f->client = kube_client_new(f->loop, &config, "replay", &err);
 	ck_assert_msg(f->client, "%s", err.msg);
