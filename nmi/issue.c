@@ -119,6 +119,7 @@ static void answer_init(struct issue_answer *a)
 	a->error[0] = '\0';
 	a->text[0] = '\0';
 	a->pod_namespace[0] = '\0';
+	a->is_reported = false;
 }
 
 /* looking */
@@ -342,6 +343,37 @@ static void refuse_failure(struct issue_answer *a, const struct pod *pod,
 		(void)snprintf(a->error, sizeof(a->error), "%s", fail->error);
 }
 
+/* reporting */
+
+struct report {
+	const struct issuer *issuer;
+	const struct issue_request *req;
+	struct issue_answer *answer;
+};
+
+static void report_to(void *ctx, const struct pod *pod)
+{
+	const struct report *r = ctx;
+	const struct issuer_spec *spec = &r->issuer->spec;
+
+	r->answer->is_reported |= spec->refused(spec->refused_ctx, pod, r->answer->reason,
+						r->answer->text, r->req->id);
+}
+
+/* Of whatever answer a request ends with; `pod` NULL: it is not known. */
+static void report(const struct issuer *i, const struct issue_request *req, const struct pod *pod,
+		   struct issue_answer *a)
+{
+	struct report r = { i, req, a };
+
+	if (a->reason == REASON_NONE || !i->spec.refused)
+		return;
+	if (a->reason == REASON_AMBIGUOUS_IP)
+		resolver_claimants(i->spec.resolver, &req->peer, report_to, &r);
+	else if (pod)
+		report_to(&r, pod);
+}
+
 /* the life of a request that waits */
 
 static struct issue *issue_new(struct issuer *i, const struct issue_request *req,
@@ -387,11 +419,12 @@ static void issue_free(struct issue *q)
 	free(q);
 }
 
-static void finish(struct issue *q, const struct issue_answer *a)
+static void finish(struct issue *q, struct issue_answer *a)
 {
 	issue_done_fn *done = q->done;
 	void *ctx = q->ctx;
 
+	report(q->issuer, &q->req, q->pod, a);
 	issue_free(q);
 	done(ctx, a);
 }
@@ -596,8 +629,10 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 
 	answer_init(out);
 	seen = look(i, req, NULL, &s, out);
-	if (seen == LOOK_REFUSED)
+	if (seen == LOOK_REFUSED) {
+		report(i, req, s.pod, out);
 		return NULL;
+	}
 	if (seen == LOOK_GRANTED && (tok = token_cache_peek(i->spec.tokens, &s.ask))) {
 		grant(out, tok);
 		return NULL;
@@ -611,6 +646,7 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 	} else if (go_on(q, seen, &s, out)) {
 		return q;
 	}
+	report(i, req, q->pod, out);
 	issue_free(q);
 	return NULL;
 }

@@ -15,10 +15,11 @@
 #include <check.h>
 #include <string.h>
 
-#define FAKE_MAX 16
+#define FAKE_MAX 64
 
 struct kube_call {
 	char path[512];
+	char *body; /* of a POST, else NULL */
 	kube_done_fn *done;
 	void *ctx;
 };
@@ -38,10 +39,17 @@ static struct {
 	unsigned n_reflectors;
 } fake_kube;
 
+static inline void fake_call_free(struct kube_call *call)
+{
+	if (call)
+		free(call->body);
+	free(call);
+}
+
 static inline void fake_kube_reset(void)
 {
 	for (unsigned i = 0; i < FAKE_MAX; i++)
-		free(fake_kube.calls[i]);
+		fake_call_free(fake_kube.calls[i]);
 	memset(&fake_kube, 0, sizeof(fake_kube));
 }
 
@@ -71,6 +79,15 @@ struct kube_call *kube_get(struct kube_client *c, const char *path, unsigned tim
 	return call;
 }
 
+struct kube_call *kube_post(struct kube_client *c, const char *path, const char *body,
+			    size_t body_len, unsigned timeout_msec, kube_done_fn *done, void *ctx)
+{
+	struct kube_call *call = kube_get(c, path, timeout_msec, done, ctx);
+
+	call->body = xstrndup(body, body_len);
+	return call;
+}
+
 void kube_cancel(struct kube_call *call)
 {
 	for (unsigned i = 0; i < FAKE_MAX; i++) {
@@ -78,7 +95,7 @@ void kube_cancel(struct kube_call *call)
 			fake_kube.calls[i] = NULL;
 	}
 	fake_kube.n_cancelled++;
-	free(call);
+	fake_call_free(call);
 }
 
 char *kube_escape(const char *s)
@@ -94,19 +111,37 @@ char *kube_escape(const char *s)
 	return out;
 }
 
-/* Answers call i; `text` NULL: there was no answer. */
-static inline void fake_answer(unsigned i, long status, const char *text)
+static inline void fake_finish(unsigned i, long status, const struct jval *doc,
+			       const struct err *err)
 {
 	struct kube_call *call = fake_kube.calls[i];
-	_cleanup_(jval_freep) struct jval *doc = text ? fake_json(text) : NULL;
-	struct err err = { 0 };
 
 	ck_assert_ptr_nonnull(call);
 	fake_kube.calls[i] = NULL;
-	if (status != 200)
+	call->done(call->ctx, status, doc, err);
+	fake_call_free(call);
+}
+
+/* Call i fails, in these words. */
+static inline void fake_refuse(unsigned i, long status, const char *msg)
+{
+	struct err err = { 0 };
+
+	(void)err_set(&err, status >= 400 && status < 500 ? ERR_REFUSED : ERR_UNAVAILABLE, "%s",
+		      msg);
+	fake_finish(i, status, NULL, &err);
+}
+
+/* Answers call i; `text` NULL: there was no answer. */
+static inline void fake_answer(unsigned i, long status, const char *text)
+{
+	_cleanup_(jval_freep) struct jval *doc = text ? fake_json(text) : NULL;
+	struct err err = { 0 };
+	bool good = status >= 200 && status < 300;
+
+	if (!good)
 		(void)err_set(&err, ERR_UNAVAILABLE, "the test says no");
-	call->done(call->ctx, status, doc, status == 200 ? NULL : &err);
-	free(call);
+	fake_finish(i, status, doc, good ? NULL : &err);
 }
 
 /* reflectors */
