@@ -721,6 +721,52 @@ START_TEST(a_refusal_is_one_line_a_while_for_each_reason)
 }
 END_TEST
 
+START_TEST(a_refusal_whose_id_was_told_elsewhere_is_logged_whatever_was_logged_lately)
+{
+	char line[64];
+	struct answer a;
+
+	start();
+	log_to_memory(LOG_LEVEL_INFO);
+	rig.issuer.answer.reason = REASON_NO_LABEL;
+	snprintf(rig.issuer.answer.text, sizeof(rig.issuer.answer.text), "no label");
+	for (int i = 0; i < 3; i++)
+		(void)ask(&rig, TOKEN_REQUEST);
+	ck_assert_uint_eq(lines(log_text()), 1);
+	rig.issuer.answer.is_reported = true;
+	a = ask(&rig, TOKEN_REQUEST);
+	ck_assert_uint_eq(lines(log_text()), 2);
+	(void)snprintf(line, sizeof(line), "request=%s", rig.issuer.id);
+	ck_assert_ptr_nonnull(strstr(log_text(), line));
+	ck_assert_ptr_nonnull(strstr(a.body, rig.issuer.id));
+	rig.issuer.answer.is_reported = false;
+	(void)ask(&rig, TOKEN_REQUEST);
+	ck_assert_uint_eq(lines(log_text()), 2);
+	loop_fake_advance(rig.loop, LIMIT_REFUSAL_LOG_MSEC);
+	(void)ask(&rig, TOKEN_REQUEST);
+	ck_assert_ptr_nonnull(strstr(log_text(), "more=3")); /* one of five was logged */
+	log_to_stderr();
+	stop();
+}
+END_TEST
+
+START_TEST(the_log_has_the_whole_sentence_also_what_to_do_at_its_end)
+{
+	char *text = rig.issuer.answer.text;
+
+	start();
+	log_to_memory(LOG_LEVEL_INFO);
+	rig.issuer.answer.reason = REASON_NO_LABEL;
+	memset(text, 'x', ISSUE_TEXT_MAX - 1);
+	(void)snprintf(text + ISSUE_TEXT_MAX - 12, 12, ": label it!");
+	(void)ask(&rig, TOKEN_REQUEST);
+	ck_assert_ptr_nonnull(strstr(log_text(), "xxx: label it!\""));
+	ck_assert_uint_eq(lines(log_text()), 1);
+	log_to_stderr();
+	stop();
+}
+END_TEST
+
 START_TEST(what_sdks_do_by_design_is_not_logged)
 {
 	start();
@@ -783,5 +829,7 @@ UNIT_MAIN("front", UNIT(a_token_request_is_granted),
 	  UNIT(probes_and_metrics_have_listeners_of_their_own),
 	  UNIT(answers_are_counted_by_route_and_never_by_what_a_pod_sent),
 	  UNIT(no_metrics_are_no_hindrance), UNIT(a_refusal_is_one_line_a_while_for_each_reason),
+	  UNIT(a_refusal_whose_id_was_told_elsewhere_is_logged_whatever_was_logged_lately),
+	  UNIT(the_log_has_the_whole_sentence_also_what_to_do_at_its_end),
 	  UNIT(what_sdks_do_by_design_is_not_logged), UNIT(no_token_reaches_the_log),
 	  UNIT(the_route_table_can_be_printed))
