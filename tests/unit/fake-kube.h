@@ -111,37 +111,26 @@ char *kube_escape(const char *s)
 	return out;
 }
 
-static inline void fake_finish(unsigned i, long status, const struct jval *doc,
-			       const struct err *err)
+/* Ends call i; `text` NULL: without a body; `msg`: it failed, in these words. */
+static inline void fake_finish(unsigned i, long status, const char *text, const char *msg)
 {
+	_cleanup_(jval_freep) struct jval *doc = text ? fake_json(text) : NULL;
 	struct kube_call *call = fake_kube.calls[i];
+	struct err err = { 0 };
 
 	ck_assert_ptr_nonnull(call);
 	fake_kube.calls[i] = NULL;
-	call->done(call->ctx, status, doc, err);
+	if (msg)
+		(void)err_set(&err, ERR_UNAVAILABLE, "%s", msg);
+	call->done(call->ctx, status, doc, msg ? &err : NULL);
 	fake_call_free(call);
 }
 
-/* Call i fails, in these words. */
-static inline void fake_refuse(unsigned i, long status, const char *msg)
-{
-	struct err err = { 0 };
-
-	(void)err_set(&err, status >= 400 && status < 500 ? ERR_REFUSED : ERR_UNAVAILABLE, "%s",
-		      msg);
-	fake_finish(i, status, NULL, &err);
-}
-
-/* Answers call i; `text` NULL: there was no answer. */
 static inline void fake_answer(unsigned i, long status, const char *text)
 {
-	_cleanup_(jval_freep) struct jval *doc = text ? fake_json(text) : NULL;
-	struct err err = { 0 };
 	bool good = status >= 200 && status < 300;
 
-	if (!good)
-		(void)err_set(&err, ERR_UNAVAILABLE, "the test says no");
-	fake_finish(i, status, doc, good ? NULL : &err);
+	fake_finish(i, status, text, good ? NULL : "the test says no");
 }
 
 /* reflectors */

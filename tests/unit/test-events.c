@@ -412,7 +412,7 @@ START_TEST(a_failure_is_dropped_and_a_later_refusal_tries_again)
 	bench_init(&b);
 	ck_assert(refused(&b, "x"));
 	pass(&b, SENT_AFTER);
-	fake_refuse(0, failures[_i].status, failures[_i].says);
+	fake_finish(0, failures[_i].status, NULL, failures[_i].says);
 	ck_assert_double_eq(counted(&b, "failed"), 1);
 	pass(&b, failures[_i].again_after_msec - 10);
 	ck_assert(!refused(&b, "x"));
@@ -437,7 +437,7 @@ START_TEST(a_missing_permission_is_said_once)
 	for (unsigned i = 0; i < 3; i++) {
 		ck_assert(refused_pod(&b, i));
 		pass(&b, SENT_AFTER);
-		fake_refuse(i, 403, "POST /api/v1/namespaces/shop/events: HTTP 403: no");
+		fake_finish(i, 403, NULL, "POST /api/v1/namespaces/shop/events: HTTP 403: no");
 	}
 	log = log_lines_end();
 	ck_assert_uint_eq(log_lines_count(log, "\n"), 1);
@@ -457,7 +457,7 @@ START_TEST(a_namespace_that_is_being_deleted_is_no_missing_permission)
 	log_lines_start();
 	ck_assert(refused(&b, "x"));
 	pass(&b, SENT_AFTER);
-	fake_refuse(0, 403, "namespace shop because it is being terminated");
+	fake_finish(0, 403, NULL, "namespace shop because it is being terminated");
 	ck_assert_str_eq(log_lines_end(), "");
 	bench_deinit(&b);
 }
