@@ -109,7 +109,7 @@ static void grant(struct issue_answer *a, const struct token *tok)
 	a->body_id = tok->id;
 }
 
-/* Field by field: the text is half a kilobyte, and this is on the way of every request. */
+/* Field by field: the text is most of a kilobyte, and this is on the way of every request. */
 static void answer_init(struct issue_answer *a)
 {
 	a->reason = REASON_INTERNAL;
@@ -178,6 +178,13 @@ static bool lacks_client_id(const struct azure_identity *i)
 	       i->client_id[strspn(i->client_id, " \t\r\n")] == '\0';
 }
 
+static void refuse_overloaded(struct issue_answer *a, const char *what)
+{
+	refuse(a, REASON_OVERLOADED,
+	       "%d requests of this node's pods wait for %s already; ask again in a moment",
+	       LIMIT_WAITING, what);
+}
+
 static enum look decide(const struct issuer *i, const struct issue_request *req, struct sight *out,
 			struct issue_answer *a)
 {
@@ -232,11 +239,12 @@ static enum look look(const struct issuer *i, const struct issue_request *req,
 	case RESOLVE_AMBIGUOUS:
 		refuse(a, REASON_AMBIGUOUS_IP,
 		       "more than one running pod of this node has the address %s, so none of them "
-		       "is served; ask again when the older one has ended",
+		       "is served; ask again when the older one has ended, and if that does not "
+		       "help find them with kubectl get pods -A -o wide",
 		       inet_ip_print(&req->peer, ip));
 		return LOOK_AMBIGUOUS;
 	case RESOLVE_OVERLOADED:
-		refuse(a, REASON_OVERLOADED, "too many requests wait for their pod; ask again");
+		refuse_overloaded(a, "their pod to be known");
 		return LOOK_REFUSED;
 	case RESOLVE_FOUND:
 		break;
@@ -513,8 +521,7 @@ static bool wait_for_sync(struct issue *q, struct issue_answer *a)
 	if (q->state == ISSUE_SYNCING)
 		return true;
 	if (i->n_syncing >= LIMIT_WAITING) {
-		refuse(a, REASON_OVERLOADED,
-		       "too many requests wait for the identity objects; ask again");
+		refuse_overloaded(a, "the identity objects");
 		return false;
 	}
 	set_state(q, ISSUE_SYNCING);
@@ -642,7 +649,7 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 		q->resolving = resolver_wait(i->spec.resolver, &req->peer, on_pod, q);
 		if (q->resolving)
 			return q;
-		refuse(out, REASON_OVERLOADED, "too many requests wait for their pod; ask again");
+		refuse_overloaded(out, "their pod to be known");
 	} else if (go_on(q, seen, &s, out)) {
 		return q;
 	}

@@ -34,7 +34,8 @@ struct issue_request {
 	const char *id; /* request id, for the log and the answer */
 };
 
-#define ISSUE_TEXT_MAX 512
+/* A sentence with two names of 253 bytes and an ARM id still says at its end what to do. */
+#define ISSUE_TEXT_MAX 768
 
 struct issue_answer {
 	enum reason reason;	   /* REASON_NONE: token is set */

@@ -228,7 +228,8 @@ static void refuse_malformed(struct front *f, struct exchange *x)
 {
 	char text[ERR_MSG_MAX + 64];
 
-	snprintf(text, sizeof(text), "The request is malformed: %s", x->head.fault);
+	snprintf(text, sizeof(text), "The request is malformed: %s; correct the client",
+		 x->head.fault);
 	front_refuse(
 		f, x,
 		&(struct refusal){ .reason = REASON_BAD_REQUEST, .text = text, .close = true });
@@ -238,7 +239,8 @@ static void refuse_target(struct front *f, struct exchange *x, const struct err 
 {
 	char text[ERR_MSG_MAX + 64];
 
-	snprintf(text, sizeof(text), "The request cannot be taken: %s", err->msg);
+	snprintf(text, sizeof(text), "The request cannot be taken: %s; correct the client",
+		 err->msg);
 	front_refuse(f, x,
 		     &(struct refusal){ .reason = err->kind == ERR_LIMIT ? REASON_TOO_LARGE
 									 : REASON_BAD_REQUEST,
