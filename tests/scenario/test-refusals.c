@@ -115,7 +115,7 @@ START_TEST(two_pods_with_one_address_are_both_told_when_nobody_is_served)
 	world_ask(&w, &t);
 	world_pass(&w, WORLD_POD_WAIT_MSEC - SOON);
 	ck_assert_uint_eq(world_events(&w), 0);
-	world_pass(&w, 2 * SOON);
+	world_pass(&w, (uint64_t)2 * SOON);
 	ck_assert_int_eq(t.reason, REASON_AMBIGUOUS_IP);
 	ck_assert_uint_eq(world_events(&w), 2);
 	ck_event(&w, "reason", "NmiAmbiguousIp");

@@ -142,7 +142,7 @@ START_TEST(its_times_are_those_of_the_first_and_the_last_refusal)
 
 	bench_init(&b);
 	s = loop_wall(b.loop).s;
-	strftime(first, sizeof(first), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&s, &tm));
+	ck_assert(strftime(first, sizeof(first), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&s, &tm)));
 	ck_assert(refused(&b, "x"));
 	pass(&b, SENT_AFTER);
 	ck_sent(0, "firstTimestamp", first);
@@ -151,7 +151,7 @@ START_TEST(its_times_are_those_of_the_first_and_the_last_refusal)
 	pass(&b, TEN_MIN);
 	ck_assert(refused(&b, "x"));
 	s = loop_wall(b.loop).s;
-	strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&s, &tm));
+	ck_assert(strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&s, &tm)));
 	pass(&b, SENT_AFTER);
 	ck_sent(1, "firstTimestamp", first);
 	ck_sent(1, "lastTimestamp", now);
