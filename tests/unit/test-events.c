@@ -280,6 +280,7 @@ START_TEST(a_pod_that_makes_up_texts_gets_a_few_events_and_then_no_more)
 		created(i);
 	pass(&b, SENT_AFTER);
 	created(LIMIT_EVENTS_PER_POD);
+	ck_assert(!refused(&b, "a new one")); /* its few were told already */
 	pass(&b, TEN_MIN);
 	ck_assert(refused(&b, "a new one"));
 	pass(&b, SENT_AFTER);
@@ -449,6 +450,25 @@ START_TEST(a_missing_permission_is_said_once)
 }
 END_TEST
 
+START_TEST(a_permission_that_was_given_and_is_taken_away_is_said_again)
+{
+	struct bench b;
+
+	bench_init(&b);
+	log_lines_start();
+	for (unsigned i = 0; i < 4; i++) {
+		ck_assert(refused_pod(&b, i));
+		pass(&b, SENT_AFTER);
+		if (i == 2)
+			created(i);
+		else
+			fake_finish(i, 403, NULL, "HTTP 403: no");
+	}
+	ck_assert_uint_eq(log_lines_count(log_lines_end(), "verb create"), 2);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(a_namespace_that_is_being_deleted_is_no_missing_permission)
 {
 	struct bench b;
@@ -521,6 +541,7 @@ UNIT_MAIN("events", UNIT(an_event_is_about_the_pod_and_says_why_and_which_reques
 	  UNIT(of_too_many_pods_the_one_refused_least_recently_is_forgotten),
 	  UNIT_LOOP(a_failure_is_dropped_and_a_later_refusal_tries_again, failures),
 	  UNIT(a_missing_permission_is_said_once),
+	  UNIT(a_permission_that_was_given_and_is_taken_away_is_said_again),
 	  UNIT(a_namespace_that_is_being_deleted_is_no_missing_permission),
 	  UNIT_LOOP(a_long_name_is_cut_so_that_the_events_name_is_one, names),
 	  UNIT(nothing_of_it_is_left_when_it_ends_with_events_waiting))
