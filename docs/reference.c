@@ -179,7 +179,10 @@ static void print_reasons(void)
 		"Each refusal is JSON with an ``error`` for the SDK and a text for a person. The "
 		"code\n"
 		"stands in the answer, in the agent's log line and in the metric\n"
-		"``nmi_refusals_total``. Retry-After is sent only where asking again helps.");
+		"``nmi_refusals_total``, and in CamelCase in the Event of the pod "
+		"(``NmiNoLabel``).\n"
+		"Retry-After is sent only where asking again helps. How to find out more, code by\n"
+		"code: ``troubleshooting.md``.");
 	puts(".. list-table::\n   :header-rows: 1\n\n   * - Code\n     - Status\n     - Error\n"
 	     "     - Retry-After\n     - Meaning\n     - What to do");
 	for (unsigned i = REASON_NONE + 1; i < REASONS; i++)

@@ -23,6 +23,7 @@
 #include "mic-client/index.h"
 #include "mic-client/store.h"
 #include "nmi/config.h"
+#include "nmi/events.h"
 #include "nmi/front/front.h"
 #include "nmi/health.h"
 #include "nmi/identity/decide.h"
@@ -31,6 +32,7 @@
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
 #include "nmi/node_address.h"
+#include "nmi/pods/pod.h"
 #include "nmi/pods/resolver.h"
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
@@ -74,6 +76,7 @@ struct agent {
 	const struct token_source *sources[1]; /* by enum azure_identity_type */
 	struct token_cache *tokens;
 
+	struct events *events; /* NULL: --events=false */
 	struct issuer *issuer;
 	struct proxy *proxy;
 	struct front *front;
@@ -208,6 +211,15 @@ static void on_identities_changed(void *ctx)
 	issuer_identities_changed(a->issuer);
 }
 
+static bool on_refused(void *ctx, const struct pod *pod, enum reason reason, const char *text,
+		       const char *request_id)
+{
+	struct agent *a = ctx;
+	const struct event_pod who = { pod->namespace, pod->name, pod->uid };
+
+	return events_refused(a->events, &who, reason, text, request_id);
+}
+
 static void on_pods_synced(void *ctx)
 {
 	struct agent *a = ctx;
@@ -325,12 +337,16 @@ static int make_tokens(struct agent *a, struct err *err)
 
 static int make_front(struct agent *a, struct err *err)
 {
+	if (a->config->events)
+		a->events = events_new(a->loop, a->kube, a->config->node, a->metrics);
 	a->issuer = issuer_new(a->loop, &(struct issuer_spec){
 						.resolver = a->resolver,
 						.decider = &a->decider,
 						.tokens = a->tokens,
 						.sync_wait_msec = SYNC_WAIT_MSEC,
 						.token_wait_msec = a->config->token_wait_msec,
+						.refused = a->events ? on_refused : NULL,
+						.refused_ctx = a,
 					});
 	a->proxy = proxy_new(a->loop, a->imds_http, a->imds_url);
 	health_add(&a->health, "redirect", check_redirect, a);
@@ -429,6 +445,7 @@ struct agent *agent_free(struct agent *a)
 	a->front = front_free(a->front);
 	a->proxy = proxy_free(a->proxy);
 	a->issuer = issuer_free(a->issuer);
+	a->events = events_free(a->events);
 	a->tokens = token_cache_free(a->tokens);
 	a->imds = imds_source_free(a->imds);
 	a->imds_http = http_client_free(a->imds_http);

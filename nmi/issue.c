@@ -109,7 +109,7 @@ static void grant(struct issue_answer *a, const struct token *tok)
 	a->body_id = tok->id;
 }
 
-/* Field by field: the text is half a kilobyte, and this is on the way of every request. */
+/* Field by field: the text is most of a kilobyte, and this is on the way of every request. */
 static void answer_init(struct issue_answer *a)
 {
 	a->reason = REASON_INTERNAL;
@@ -119,6 +119,7 @@ static void answer_init(struct issue_answer *a)
 	a->error[0] = '\0';
 	a->text[0] = '\0';
 	a->pod_namespace[0] = '\0';
+	a->is_reported = false;
 }
 
 /* looking */
@@ -177,6 +178,13 @@ static bool lacks_client_id(const struct azure_identity *i)
 	       i->client_id[strspn(i->client_id, " \t\r\n")] == '\0';
 }
 
+static void refuse_overloaded(struct issue_answer *a, const char *what)
+{
+	refuse(a, REASON_OVERLOADED,
+	       "%d requests of this node's pods wait for %s already; ask again in a moment",
+	       LIMIT_WAITING, what);
+}
+
 static enum look decide(const struct issuer *i, const struct issue_request *req, struct sight *out,
 			struct issue_answer *a)
 {
@@ -231,11 +239,12 @@ static enum look look(const struct issuer *i, const struct issue_request *req,
 	case RESOLVE_AMBIGUOUS:
 		refuse(a, REASON_AMBIGUOUS_IP,
 		       "more than one running pod of this node has the address %s, so none of them "
-		       "is served; ask again when the older one has ended",
+		       "is served; ask again when the older one has ended, and if that does not "
+		       "help find them with kubectl get pods -A -o wide",
 		       inet_ip_print(&req->peer, ip));
 		return LOOK_AMBIGUOUS;
 	case RESOLVE_OVERLOADED:
-		refuse(a, REASON_OVERLOADED, "too many requests wait for their pod; ask again");
+		refuse_overloaded(a, "their pod to be known");
 		return LOOK_REFUSED;
 	case RESOLVE_FOUND:
 		break;
@@ -342,6 +351,37 @@ static void refuse_failure(struct issue_answer *a, const struct pod *pod,
 		(void)snprintf(a->error, sizeof(a->error), "%s", fail->error);
 }
 
+/* reporting */
+
+struct report {
+	const struct issuer *issuer;
+	const struct issue_request *req;
+	struct issue_answer *answer;
+};
+
+static void report_to(void *ctx, const struct pod *pod)
+{
+	const struct report *r = ctx;
+	const struct issuer_spec *spec = &r->issuer->spec;
+
+	r->answer->is_reported |= spec->refused(spec->refused_ctx, pod, r->answer->reason,
+						r->answer->text, r->req->id);
+}
+
+/* Of whatever answer a request ends with; `pod` NULL: it is not known. */
+static void report(const struct issuer *i, const struct issue_request *req, const struct pod *pod,
+		   struct issue_answer *a)
+{
+	struct report r = { i, req, a };
+
+	if (a->reason == REASON_NONE || !i->spec.refused)
+		return;
+	if (a->reason == REASON_AMBIGUOUS_IP)
+		resolver_claimants(i->spec.resolver, &req->peer, report_to, &r);
+	else if (pod)
+		report_to(&r, pod);
+}
+
 /* the life of a request that waits */
 
 static struct issue *issue_new(struct issuer *i, const struct issue_request *req,
@@ -387,11 +427,12 @@ static void issue_free(struct issue *q)
 	free(q);
 }
 
-static void finish(struct issue *q, const struct issue_answer *a)
+static void finish(struct issue *q, struct issue_answer *a)
 {
 	issue_done_fn *done = q->done;
 	void *ctx = q->ctx;
 
+	report(q->issuer, &q->req, q->pod, a);
 	issue_free(q);
 	done(ctx, a);
 }
@@ -480,8 +521,7 @@ static bool wait_for_sync(struct issue *q, struct issue_answer *a)
 	if (q->state == ISSUE_SYNCING)
 		return true;
 	if (i->n_syncing >= LIMIT_WAITING) {
-		refuse(a, REASON_OVERLOADED,
-		       "too many requests wait for the identity objects; ask again");
+		refuse_overloaded(a, "the identity objects");
 		return false;
 	}
 	set_state(q, ISSUE_SYNCING);
@@ -596,8 +636,10 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 
 	answer_init(out);
 	seen = look(i, req, NULL, &s, out);
-	if (seen == LOOK_REFUSED)
+	if (seen == LOOK_REFUSED) {
+		report(i, req, s.pod, out);
 		return NULL;
+	}
 	if (seen == LOOK_GRANTED && (tok = token_cache_peek(i->spec.tokens, &s.ask))) {
 		grant(out, tok);
 		return NULL;
@@ -607,10 +649,11 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 		q->resolving = resolver_wait(i->spec.resolver, &req->peer, on_pod, q);
 		if (q->resolving)
 			return q;
-		refuse(out, REASON_OVERLOADED, "too many requests wait for their pod; ask again");
+		refuse_overloaded(out, "their pod to be known");
 	} else if (go_on(q, seen, &s, out)) {
 		return q;
 	}
+	report(i, req, q->pod, out);
 	issue_free(q);
 	return NULL;
 }

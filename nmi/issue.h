@@ -13,6 +13,7 @@
 
 struct decider;
 struct loop;
+struct pod;
 struct resolver;
 struct token;
 struct token_cache;
@@ -33,7 +34,8 @@ struct issue_request {
 	const char *id; /* request id, for the log and the answer */
 };
 
-#define ISSUE_TEXT_MAX 512
+/* A sentence with two names of 253 bytes and an ARM id still says at its end what to do. */
+#define ISSUE_TEXT_MAX 768
 
 struct issue_answer {
 	enum reason reason;	   /* REASON_NONE: token is set */
@@ -43,16 +45,27 @@ struct issue_answer {
 	char error[64];		   /* upstream's error code, overrides the reason's when not "" */
 	char text[ISSUE_TEXT_MAX]; /* for a person */
 	char pod_namespace[256];   /* "" when the pod is not known: metrics label */
+	bool is_reported;	   /* somebody was given the request's id: it must be in the log */
 };
 
 typedef void issue_done_fn(void *ctx, const struct issue_answer *answer);
+
+/*
+ * A request of a known pod is refused for good; with REASON_AMBIGUOUS_IP called for each pod that has
+ * the address. Called before the answer is given, so it must be quick; all is borrowed for the call.
+ * True: the request's id is told to somebody (issue_answer.is_reported).
+ */
+typedef bool issue_refused_fn(void *ctx, const struct pod *pod, enum reason reason,
+			      const char *text, const char *request_id);
 
 struct issuer_spec {
 	struct resolver *resolver;
 	const struct decider *decider;
 	struct token_cache *tokens;
-	unsigned sync_wait_msec;  /* how long a request waits for the first sync of identities */
-	unsigned token_wait_msec; /* how long for a token */
+	unsigned sync_wait_msec;   /* how long a request waits for the first sync of identities */
+	unsigned token_wait_msec;  /* how long for a token */
+	issue_refused_fn *refused; /* or NULL */
+	void *refused_ctx;
 };
 
 struct issuer *issuer_new(struct loop *l, const struct issuer_spec *spec);

@@ -26,6 +26,22 @@
 #define LIMIT_OPERATOR_CONNECTIONS 64
 /* A refusal is logged once in this time for each pod and reason. */
 #define LIMIT_REFUSAL_LOG_MSEC 10000
+/* A refusal that recurs is told again by an Event after this; the API server keeps Events for an hour. */
+#define LIMIT_EVENT_QUIET_MSEC 600000
+/* After a failure of the API server. */
+#define LIMIT_EVENT_RETRY_MSEC 60000
+/* A refusal that was not seen for so long counts from one again. */
+#define LIMIT_EVENT_FORGET_MSEC 3600000
+/* Different refusals of one pod that are told in that time: it can make up any number of them. */
+#define LIMIT_EVENTS_PER_POD 4
+/* Pods that are remembered for it: a node runs up to 250. */
+#define LIMIT_EVENT_PODS 256
+/* For the node: as the kubelet's Events, one a second in the long run, a few more at once. */
+#define LIMIT_EVENT_INTERVAL_MSEC 1000
+#define LIMIT_EVENT_BURST	  10
+/* Under way at once, and how long one may take. */
+#define LIMIT_EVENTS_SENDING  4
+#define LIMIT_EVENT_POST_MSEC 10000
 /* Body of a forwarded request and of its answer (instance metadata is under 64 KiB). */
 #define LIMIT_FORWARD_REQUEST_BYTES 65536
 #define LIMIT_FORWARD_ANSWER_BYTES  1048576

@@ -13,6 +13,7 @@
 #include "lib/loop/loop.h"
 #include "nmi/front/internal.h"
 #include "nmi/health.h"
+#include "nmi/issue.h"
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
 
@@ -88,16 +89,34 @@ static bool is_expected(enum reason r)
 	return r == REASON_METADATA_HEADER || r == REASON_NOT_FOUND;
 }
 
+/* `held`: refusals like it that were not logged since the last one. */
+static bool is_to_be_logged(struct front *f, const struct exchange *x, const struct refusal *why,
+			    enum log_level level, unsigned long *held)
+{
+	struct mono now = loop_mono(f->loop);
+	struct log_limit *limit;
+
+	if (!log_enabled(level))
+		return false;
+	if (level != LOG_LEVEL_WARN)
+		return true;
+	limit = told_limit(f, &x->peer, why->reason, now);
+	if (log_limit_pass(limit, now, LIMIT_REFUSAL_LOG_MSEC, held))
+		return true;
+	if (why->is_reported)
+		limit->held--; /* it is logged after all */
+	return why->is_reported;
+}
+
 static void log_refusal(struct front *f, const struct exchange *x, const struct refusal *why)
 {
 	enum log_level level = is_expected(why->reason) ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
-	struct mono now = loop_mono(f->loop);
 	char peer[INET_IP_TEXT_MAX], held_text[24] = "", status[12];
+	/* the whole sentence: LOG_Q() would cut its end, which says what to do */
+	char text[2 * ISSUE_TEXT_MAX];
 	unsigned long held = 0;
 
-	if (!log_enabled(level) ||
-	    (level == LOG_LEVEL_WARN && !log_limit_pass(told_limit(f, &x->peer, why->reason, now),
-							now, LIMIT_REFUSAL_LOG_MSEC, &held)))
+	if (!is_to_be_logged(f, x, why, level, &held))
 		return;
 	if (held)
 		snprintf(held_text, sizeof(held_text), "%lu", held);
@@ -111,8 +130,8 @@ static void log_refusal(struct front *f, const struct exchange *x, const struct 
 		{ "more", held ? held_text : NULL }, /* like it, not logged since the last one */
 	};
 
-	log_write(level, fields, ARRAY_SIZE(fields), "request of a pod refused: %s",
-		  LOG_Q(why->text));
+	(void)str_escape(text, sizeof(text), str_of(why->text));
+	log_write(level, fields, ARRAY_SIZE(fields), "request of a pod refused: \"%s\"", text);
 }
 
 /* answering */
@@ -209,7 +228,8 @@ static void refuse_malformed(struct front *f, struct exchange *x)
 {
 	char text[ERR_MSG_MAX + 64];
 
-	snprintf(text, sizeof(text), "The request is malformed: %s", x->head.fault);
+	snprintf(text, sizeof(text), "The request is malformed: %s; correct the client",
+		 x->head.fault);
 	front_refuse(
 		f, x,
 		&(struct refusal){ .reason = REASON_BAD_REQUEST, .text = text, .close = true });
@@ -219,7 +239,8 @@ static void refuse_target(struct front *f, struct exchange *x, const struct err 
 {
 	char text[ERR_MSG_MAX + 64];
 
-	snprintf(text, sizeof(text), "The request cannot be taken: %s", err->msg);
+	snprintf(text, sizeof(text), "The request cannot be taken: %s; correct the client",
+		 err->msg);
 	front_refuse(f, x,
 		     &(struct refusal){ .reason = err->kind == ERR_LIMIT ? REASON_TOO_LARGE
 									 : REASON_BAD_REQUEST,

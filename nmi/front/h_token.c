@@ -64,6 +64,7 @@ static void finish(struct front *f, struct exchange *x, const struct issue_answe
 				     .error = a->error,
 				     .retry_after_sec = a->retry_after_sec,
 				     .namespace = a->pod_namespace,
+				     .is_reported = a->is_reported,
 			     });
 }
 

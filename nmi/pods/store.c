@@ -236,6 +236,13 @@ enum pod_lookup pod_store_find_ip(const struct pod_store *s, const struct inet_i
 	return POD_FOUND;
 }
 
+void pod_store_claimants(const struct pod_store *s, const struct inet_ip *ip, pod_claimant_fn *fn,
+			 void *ctx)
+{
+	for (const struct claim *c = first_claim(s, ip); c; c = c->next)
+		fn(ctx, c->entry->pod);
+}
+
 const struct pod *pod_store_find_uid(const struct pod_store *s, const char *uid)
 {
 	const struct entry *e = entry_find(s, uid);

@@ -30,6 +30,10 @@ void pod_store_resync_end(struct pod_store *s);
 /* asking: the pod is borrowed until the next change; pod_ref() keeps it */
 enum pod_lookup pod_store_find_ip(const struct pod_store *s, const struct inet_ip *ip,
 				  const struct pod **out);
+/* Each active pod that claims the IP; more than one: POD_AMBIGUOUS. `fn` may not feed. */
+typedef void pod_claimant_fn(void *ctx, const struct pod *pod);
+void pod_store_claimants(const struct pod_store *s, const struct inet_ip *ip, pod_claimant_fn *fn,
+			 void *ctx);
 const struct pod *pod_store_find_uid(const struct pod_store *s, const char *uid);
 size_t pod_store_count(const struct pod_store *s);
 

@@ -542,6 +542,17 @@ def failures_on_order(c):
 
 
 @test
+def a_resource_is_forbidden_to_all_but_the_admin(c):
+    c.fault("forbid?resource=events")
+    code, doc, _ = c.call("GET", "/api/v1/namespaces/default/events", token=c.agent)
+    assert code == 403 and 'cannot list resource "events"' in doc["message"], (code, doc)
+    assert c.call("GET", PODS, token=c.agent)[0] == 200
+    c.ok("GET", "/api/v1/namespaces/default/events")
+    c.fault("forbid?on=0")
+    assert c.call("GET", "/api/v1/namespaces/default/events", token=c.agent)[0] == 200
+
+
+@test
 def events_are_held_back(c):
     w = Watch(c, PODS, f"resourceVersion={c.rv()}")
     c.fault("delay?msec=400")
@@ -671,7 +682,7 @@ def main():
                 why = "".join(traceback.format_exception(e))
                 if hasattr(c.keep, "c"):
                     del c.keep.c
-                for f in ("drop?on=0", "delay?msec=0", "expire?on=0", "fail?count=0"):
+                for f in ("drop?on=0", "delay?msec=0", "expire?on=0", "fail?count=0", "forbid?on=0"):
                     c.call("POST", f"/_sandbox/{f}")
             bad += bool(why)
             print("not ok" if why else "ok", i, "-", fn.__name__.replace("_", " "), flush=True)

@@ -6,7 +6,9 @@
 
 #include "lib/loop/loop.h"
 #include "mic-client/store.h"
+#include "nmi/events.h"
 #include "nmi/identity/decide.h"
+#include "nmi/pods/pod.h"
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
 #include "tests/unit/fake-kube.h"
@@ -22,6 +24,15 @@ static void on_identities(void *ctx)
 	struct world *w = ctx;
 
 	issuer_identities_changed(w->issuer);
+}
+
+static bool on_refused(void *ctx, const struct pod *pod, enum reason reason, const char *text,
+		       const char *request_id)
+{
+	const struct event_pod who = { pod->namespace, pod->name, pod->uid };
+	struct world *w = ctx;
+
+	return w->events && events_refused(w->events, &who, reason, text, request_id);
 }
 
 static struct reflector *reflector(const char *name)
@@ -67,7 +78,9 @@ void world_init_unsynced(struct world *w)
 						      .decider = w->decider,
 						      .tokens = w->cache,
 						      .sync_wait_msec = WORLD_SYNC_WAIT_MSEC,
-						      .token_wait_msec = WORLD_TOKEN_WAIT_MSEC });
+						      .token_wait_msec = WORLD_TOKEN_WAIT_MSEC,
+						      .refused = on_refused,
+						      .refused_ctx = w });
 	identity_store_on_change(w->identities, on_identities, w);
 	identity_store_start(w->identities);
 	sync_one(reflector("pods"));
@@ -92,6 +105,7 @@ void world_deinit(struct world *w)
 	w->issuer = issuer_free(w->issuer);
 	ck_assert_uint_eq(token_cache_stats(w->cache)->waiting, 0);
 	ck_assert_uint_eq(resolver_waiting(w->resolver), 0);
+	w->events = events_free(w->events);
 	w->cache = token_cache_free(w->cache);
 	fake_source_deinit(&w->imds);
 	fake_source_deinit(&w->node);
@@ -195,13 +209,67 @@ bool world_answer_get(struct world *w, const struct world_pod *pod_or_null)
 	_cleanup_free_ char *list = xasprintf("{\"items\":[%s]}", pod);
 
 	for (unsigned i = 0; i < fake_kube.n_calls; i++) {
-		if (!fake_kube.calls[i])
+		if (!fake_kube.calls[i] || fake_kube.calls[i]->body)
 			continue;
 		fake_answer(i, 200, list);
 		world_pass(w, 0);
 		return true;
 	}
 	return false;
+}
+
+void world_tell_events(struct world *w)
+{
+	w->events = events_new(w->loop, (void *)w, "node-1", NULL);
+}
+
+static int oldest_event(unsigned *out_n)
+{
+	int oldest = -1;
+
+	*out_n = 0;
+	for (unsigned i = 0; i < fake_kube.n_calls; i++) {
+		if (!fake_kube.calls[i] || !fake_kube.calls[i]->body)
+			continue;
+		if (oldest < 0)
+			oldest = (int)i;
+		++*out_n;
+	}
+	return oldest;
+}
+
+unsigned world_events(const struct world *w)
+{
+	unsigned n;
+
+	(void)w;
+	(void)oldest_event(&n);
+	return n;
+}
+
+char *world_event(const struct world *w, const char *path)
+{
+	_cleanup_(jval_freep) struct jval *doc = NULL;
+	const char *text = NULL;
+	const struct jval_field field = { path, JVAL_STR, JVAL_MUST, &text };
+	unsigned n;
+	int i = oldest_event(&n);
+
+	(void)w;
+	ck_assert_int_ge(i, 0);
+	doc = fake_json(fake_kube.calls[i]->body);
+	ck_assert_int_eq(jval_read(doc, &field, 1, JVAL_CASE_EXACT, NULL), 0);
+	return xstrdup(text);
+}
+
+void world_answer_event(struct world *w, long status)
+{
+	unsigned n;
+	int i = oldest_event(&n);
+
+	ck_assert_int_ge(i, 0);
+	fake_answer((unsigned)i, status, "{}");
+	world_pass(w, 0);
 }
 
 /* the caller */

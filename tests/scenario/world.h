@@ -28,6 +28,7 @@ struct world {
 	const struct token_source *by_type[1];
 	struct token_cache *cache;
 	struct issuer *issuer;
+	struct events *events; /* NULL but after world_tell_events() */
 };
 
 #define WORLD_POD_WAIT_MSEC   10000
@@ -60,6 +61,14 @@ void world_remove_binding(struct world *w, const char *name);
 void world_put_exception(struct world *w, const char *name, const char *value);
 /* Pod, identity "web" with client id "c-web", and its binding: what most scenarios begin with. */
 void world_furnish(struct world *w);
+/* From now on refusals become Events; what is asked of the API server is at most FAKE_MAX calls. */
+void world_tell_events(struct world *w);
+/* The Events that were sent and not answered yet. */
+unsigned world_events(const struct world *w);
+/* A string of the oldest one, on the heap. */
+char *world_event(const struct world *w, const char *path);
+/* The oldest one is answered with this status; 201: it is created. */
+void world_answer_event(struct world *w, long status);
 /* Answers the question for a pod that the watch did not show; false if none was asked. */
 bool world_answer_get(struct world *w, const struct world_pod *pod_or_null);
 

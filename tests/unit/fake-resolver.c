@@ -40,6 +40,13 @@ enum resolve_result resolver_peek(const struct resolver *r, const struct inet_ip
 	return r->result;
 }
 
+void resolver_claimants(const struct resolver *r, const struct inet_ip *ip,
+			void (*fn)(void *ctx, const struct pod *pod), void *ctx)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(r->claimants) && r->claimants[i]; i++)
+		fn(ctx, r->claimants[i]);
+}
+
 struct resolver_wait *resolver_wait(struct resolver *r, const struct inet_ip *ip,
 				    resolve_done_fn *done, void *ctx)
 {

@@ -10,7 +10,8 @@
 struct resolver {
 	enum resolve_result result;
 	const struct pod *pod;
-	const struct pod *vouched; /* what a wait finds, whatever the result */
+	const struct pod *claimants[2]; /* of an ambiguous address; NULL past the last */
+	const struct pod *vouched;	/* what a wait finds, whatever the result */
 	struct resolver_wait *waits;
 	size_t n_waits;
 	bool full; /* resolver_wait() gives NULL */

@@ -139,6 +139,43 @@ START_TEST(a_new_version_with_the_same_ip_is_no_change_of_who_holds_it)
 }
 END_TEST
 
+struct names {
+	char text[64];
+};
+
+static void note(void *ctx, const struct pod *p)
+{
+	struct names *n = ctx;
+	size_t at = strlen(n->text);
+
+	(void)snprintf(n->text + at, sizeof(n->text) - at, "%s ", p->uid);
+}
+
+static void ck_claimants(const struct pod_store *s, const char *ip, const char *want)
+{
+	const struct inet_ip key = ip_from(ip);
+	struct names got = { "" };
+
+	pod_store_claimants(s, &key, note, &got);
+	ck_assert_str_eq(got.text, want);
+}
+
+START_TEST(all_who_claim_an_ip_are_named_and_nobody_else)
+{
+	_cleanup_(pod_store_freep) struct pod_store *s = pod_store_new();
+
+	ck_claimants(s, "10.0.0.1", "");
+	pod_store_put_take(s, pod(.uid = "a", .ip = "10.0.0.2", .ip2 = "10.0.0.1"));
+	pod_store_put_take(s, pod(.uid = "b", .ip = "10.0.0.3"));
+	ck_claimants(s, "10.0.0.1", "a ");
+	pod_store_put_take(s, pod(.uid = "c", .ip = "10.0.0.1"));
+	pod_store_put_take(s, pod(.uid = "d", .ip = "10.0.0.1", .phase = "Failed"));
+	ck_claimants(s, "10.0.0.1", "a c ");
+	pod_store_remove(s, "a");
+	ck_claimants(s, "10.0.0.1", "c ");
+}
+END_TEST
+
 START_TEST(a_reference_outlives_the_store)
 {
 	struct pod_store *s = pod_store_new();
@@ -299,6 +336,6 @@ UNIT_MAIN("pod_store", UNIT(an_active_pod_is_found_by_its_ips_and_by_uid),
 	  UNIT(a_pod_that_ends_frees_its_ip_for_the_next),
 	  UNIT(a_pod_that_changes_its_ip_releases_the_old_one),
 	  UNIT(a_new_version_with_the_same_ip_is_no_change_of_who_holds_it),
-	  UNIT(a_reference_outlives_the_store),
+	  UNIT(all_who_claim_an_ip_are_named_and_nobody_else), UNIT(a_reference_outlives_the_store),
 	  UNIT(a_resync_drops_what_it_did_not_bring_and_tells),
 	  UNIT_LOOP(random_operations_agree_with_a_plain_model, rounds))
