@@ -54,10 +54,12 @@ static void call_free(struct proxy_call *c)
 
 struct proxy *proxy_free(struct proxy *p)
 {
+	struct proxy_call *c, *next;
+
 	if (!p)
 		return NULL;
-	while (p->calls)
-		proxy_cancel(p->calls);
+	DL_FOREACH_SAFE (p->calls, c, next)
+		proxy_cancel(c);
 	free(p->base_url);
 	free(p);
 	return NULL;

@@ -39,7 +39,7 @@ const char *recording(const char *name, size_t *out_n)
 			ck_abort_msg("%s: no such recording", path);
 		while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
 			(void)buf_append(&cache[i].bytes, chunk, n, (size_t)1 << 20, NULL);
-		fclose(f);
+		(void)fclose(f);
 		snprintf(cache[i].name, sizeof(cache[i].name), "%s", name);
 	}
 	*out_n = cache[i].bytes.n;

@@ -669,7 +669,7 @@ START_TEST(the_route_table_can_be_printed)
 	FILE *out = open_memstream(&text, &n);
 
 	front_print_routes(out);
-	fclose(out);
+	(void)fclose(out);
 	ck_assert_ptr_nonnull(strstr(text, "pods\tGET\t" TOKEN_PATH "\t"));
 	ck_assert_ptr_nonnull(strstr(text, "probes\tGET, HEAD\t/healthz\t"));
 	ck_assert_ptr_nonnull(strstr(text, "metrics\tGET, HEAD\t/metrics\t"));

@@ -398,10 +398,14 @@ static size_t count_in_heap(const char *needle, size_t n)
 	size_t found = 0;
 
 	while (fgets(line, sizeof(line), maps)) {
-		if (strstr(line, "[heap]"))
-			(void)sscanf(line, "%lx-%lx", &from, &to);
+		if (strstr(line, "[heap]")) {
+			char *end;
+
+			from = strtoul(line, &end, 16);
+			to = strtoul(end + 1, NULL, 16);
+		}
 	}
-	fclose(maps);
+	(void)fclose(maps);
 	/* page by page on the stack: a copy on the heap would find itself */
 	for (unsigned long at = from; at < to; at += 4096) {
 		char page[4096 + 64];
