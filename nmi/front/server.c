@@ -18,6 +18,8 @@
  *   connection has one fixed duration, so the connections of a phase stand in a list in the order of
  *   their deadlines: entering a phase is O(1), and one timer serves all.
  * - The header checks are ours: see head.c.
+ * - A connection whose peer has lost its address is reset, not closed: what the kernel still holds of an
+ *   answer would else be sent again, and again, to whoever has the address next.
  *
  * A connection is in one phase (who is slow?), and its exchange in one stage (what is to be done when
  * the library calls next?). Both are below.
@@ -45,7 +47,7 @@ enum phase {
 	PHASE_REQUEST, /* request line read; the rest is due */
 	PHASE_HANDLER, /* with the handler, which has deadlines of its own */
 	PHASE_ANSWER,  /* the answer is being sent */
-	PHASE_CUT,     /* shut down by us; the library will notice */
+	PHASE_CUT,     /* shut down or reset by us; the library will notice */
 	PHASES,
 };
 
@@ -127,6 +129,16 @@ static void cut(struct conn *c, struct mono now)
 					     : "no whole request came in time");
 	enter(c, PHASE_CUT, now);
 	(void)shutdown(c->fd, SHUT_RDWR); /* fails only if it is gone already */
+}
+
+/* connect() to nobody aborts a TCP connection: RST, and nothing that was written is sent any more. */
+static void reset(struct conn *c, struct mono now)
+{
+	static const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+
+	enter(c, PHASE_CUT, now);
+	if (connect(c->fd, &nobody, sizeof(nobody)) < 0)
+		(void)shutdown(c->fd, SHUT_RDWR); /* fails only if it is gone already */
 }
 
 static void on_deadline(struct loop_timer *t)
@@ -228,6 +240,66 @@ void exchange_answer(struct exchange *x, struct response *r)
 		resume(c);
 }
 
+static uint16_t port_of(const struct sockaddr_storage *ss)
+{
+	return ntohs(ss->ss_family == AF_INET ? ((const struct sockaddr_in *)ss)->sin_port
+					      : ((const struct sockaddr_in6 *)ss)->sin6_port);
+}
+
+/*
+ * Inside the handler's call there is nothing more to do: call_handler() sees the phase. Else the
+ * library is told by the kernel, or, of a suspended connection, by us.
+ */
+static void end(struct conn *c, struct mono now)
+{
+	reset(c, now);
+	if (!c->suspended)
+		return;
+	lose(c);
+	resume(c);
+}
+
+void exchange_drop(struct exchange *x)
+{
+	struct conn *c = container_of(x, struct conn, x);
+
+	assert(c->stage == STAGE_HANDLER && !c->answer);
+	x->gone = NULL;
+	end(c, loop_mono(c->server->loop));
+}
+
+void server_close_peer(struct server *s, const struct inet_ip *ip)
+{
+	struct mono now = loop_mono(s->loop);
+
+	for (enum phase p = 0; p < PHASES; p++) {
+		struct conn *c, *next;
+
+		if (p == PHASE_CUT)
+			continue;
+		DL_FOREACH_SAFE (s->phases[p], c, next) {
+			if (inet_ip_eq(&c->x.peer, ip))
+				end(c, now);
+		}
+	}
+}
+
+bool exchange_ends(const struct exchange *x, struct tcp_ends *out)
+{
+	const struct conn *c = container_of(x, struct conn, x);
+	struct sockaddr_storage client, server;
+	socklen_t n = sizeof(client), m = sizeof(server);
+
+	if (getpeername(c->fd, (struct sockaddr *)&client, &n) < 0 ||
+	    getsockname(c->fd, (struct sockaddr *)&server, &m) < 0 ||
+	    !inet_ip_from_sockaddr((struct sockaddr *)&client, &out->client) ||
+	    !inet_ip_from_sockaddr((struct sockaddr *)&server, &out->server))
+		return false;
+	out->client_port = port_of(&client);
+	out->server_port = port_of(&server);
+	return true;
+}
+
 /* the library's callbacks */
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
@@ -238,10 +310,14 @@ static struct conn *conn_of(struct MHD_Connection *mhd)
 static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
 	struct conn *c = conn_of(mhd);
-	struct inet_ip peer = c->x.peer;
+	struct exchange was = c->x;
 
 	(void)cls; /* the connection knows its server */
-	c->x = (struct exchange){ .peer = peer, .start = loop_mono(c->server->loop) };
+	c->x = (struct exchange){
+		.peer = was.peer,
+		.pod_uid = was.pod_uid,
+		.start = loop_mono(c->server->loop),
+	};
 	c->stage = STAGE_LINE;
 	buf_reset(&c->target);
 	buf_reset(&c->body);
@@ -275,6 +351,10 @@ static enum MHD_Result call_handler(struct conn *c)
 	c->stage = STAGE_HANDLER;
 	c->x.body = (struct str){ c->body.p, c->body.n };
 	c->server->spec.handle(c->server->spec.ctx, &c->x);
+	if (c->phase == PHASE_CUT) {
+		lose(c); /* the handler may have begun to wait all the same */
+		return MHD_NO;
+	}
 	if (c->answer)
 		return queue(c);
 	suspend(c);
@@ -308,7 +388,7 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const ch
 
 	(void)mhd;
 	(void)url; /* decoded once already, and cut at %00: the raw one is in x.target */
-	if (s->ending)
+	if (s->ending || c->phase == PHASE_CUT)
 		return MHD_NO;
 	if (c->stage == STAGE_LINE)
 		return on_headers(c, method, version);
@@ -373,6 +453,7 @@ static void conn_end(struct server *s, struct conn *c)
 	s->n_conns--;
 	response_unref(c->answer);
 	free(c->x.label);
+	free(c->x.pod_uid);
 	buf_deinit(&c->target);
 	buf_deinit(&c->body);
 	free(c);

@@ -20,6 +20,7 @@ struct issuer {
 	/* of the last request */
 	struct inet_ip peer;
 	char resource[2048], selector[2048], id[64];
+	char pod_uid[64], pod[512]; /* "" unless pinned; namespace/name when asked by name */
 	enum selector_kind selector_kind;
 	bool bypass_cache;
 };
