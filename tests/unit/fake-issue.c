@@ -32,6 +32,8 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 	i->pod[0] = '\0';
 	if (req->by_name)
 		snprintf(i->pod, sizeof(i->pod), "%s/%s", req->pod_namespace, req->pod_name);
+	if (i->on_start)
+		i->on_start(i->on_start_arg);
 	if (!i->hold) {
 		*out = i->answer;
 		return NULL;

@@ -15,6 +15,8 @@ struct issuer {
 	bool hold;
 	struct issue_answer answer;
 	unsigned started, cancelled, bodies, bodies_freed;
+	void (*on_start)(const char *arg); /* called inside issue_start(), or NULL */
+	const char *on_start_arg;
 	struct issue *waiting; /* a list */
 	size_t n_waiting;
 	/* of the last request */
