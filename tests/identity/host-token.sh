@@ -125,7 +125,7 @@ sb_in "$SB_NODE" python3 - "$HOST_ASK" <<-'END' >"$SB_DIR/handed" 2>&1
 	    os._exit(0)
 	_, fds, _, _ = socket.recv_fds(b, 1, 1)
 	os.wait()
-	s = socket.socket(fileno=fds[0])
+	s = socket.socket(fileno=fds[0]); s.settimeout(5)
 	s.sendall(f"GET {sys.argv[1]} HTTP/1.1\r\nHost: localhost\r\npodns: shop\r\npodname: web\r\n\r\n".encode())
 	print(s.recv(65536).split()[1].decode())
 END
