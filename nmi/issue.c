@@ -450,10 +450,11 @@ static void finish(struct issue *q, const struct issue_answer *a)
 {
 	issue_done_fn *done = q->done;
 	void *ctx = q->ctx;
-	_cleanup_(pod_unrefp) struct pod *pod = steal_ptr(q->pod); /* the answer borrows from it */
+	struct pod *pod = steal_ptr(q->pod); /* the answer borrows from it */
 
 	issue_free(q);
 	done(ctx, a);
+	(void)pod_unref(pod);
 }
 
 static void on_token(void *ctx, struct token *tok, const struct token_failure *fail);

@@ -16,12 +16,14 @@
 
 #include "lib/base/cleanup.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -31,10 +33,15 @@ struct request {
 };
 
 /* An answer is one message: its head, the fixed part, and attributes that were not asked for. */
-union reply {
+struct reply {
 	struct nlmsghdr head;
-	char bytes[1024];
+	union {
+		struct inet_diag_msg diag;
+		struct nlmsgerr error;
+		char bytes[1024];
+	};
 };
+static_assert(offsetof(struct reply, diag) == NLMSG_HDRLEN, "what follows a head of netlink");
 
 static void put_ip(const struct inet_ip *ip, __be32 out[4])
 {
@@ -91,22 +98,19 @@ static bool is_client(const struct inet_diag_msg *m, const struct tcp_ends *ends
 	       inet_ip_eq(&dst, &ends->server);
 }
 
-static int read_reply(const union reply *r, size_t n, const struct tcp_ends *ends, uid_t *out,
+static int read_reply(const struct reply *r, size_t n, const struct tcp_ends *ends, uid_t *out,
 		      struct err *err)
 {
-	const struct inet_diag_msg *m;
+	const struct inet_diag_msg *m = &r->diag;
 
 	if (n >= NLMSG_LENGTH(sizeof(struct nlmsgerr)) && r->head.nlmsg_type == NLMSG_ERROR) {
-		const struct nlmsgerr *e = NLMSG_DATA(&r->head);
-
-		if (e->error == -ENOENT)
+		if (r->error.error == -ENOENT)
 			return err_set(err, ERR_UNAVAILABLE,
 				       "the kernel knows no such connection (it needs tcp_diag)");
-		return err_set_errno(err, -e->error, "the kernel's answer (sock_diag)");
+		return err_set_errno(err, -r->error.error, "the kernel's answer (sock_diag)");
 	}
 	if (n < NLMSG_LENGTH(sizeof(*m)) || r->head.nlmsg_type != SOCK_DIAG_BY_FAMILY)
 		return err_set(err, ERR_UNAVAILABLE, "the kernel's answer (sock_diag) is none");
-	m = NLMSG_DATA(&r->head);
 	if (!is_client(m, ends))
 		return err_set(err, ERR_UNAVAILABLE, "the kernel knows no such connection");
 	if (m->idiag_state != TCP_ESTABLISHED || m->idiag_inode == 0)
@@ -120,7 +124,7 @@ int peer_uid_find(const struct tcp_ends *ends, uid_t *out, struct err *err)
 	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	struct sockaddr_nl from = { 0 };
 	socklen_t from_n = sizeof(from);
-	union reply reply;
+	struct reply reply;
 	ssize_t n;
 	int r;
 
