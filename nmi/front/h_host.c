@@ -42,7 +42,7 @@ static bool is_root(struct front *f, struct exchange *x)
 	struct err err = { 0 };
 	struct tcp_ends ends;
 	char text[ERR_MSG_MAX + 96];
-	uid_t uid;
+	uid_t uid = (uid_t)-1;
 
 	if (!exchange_ends(x, &ends))
 		(void)err_set(&err, ERR_UNAVAILABLE, "the connection is gone");

@@ -243,10 +243,13 @@ void exchange_answer(struct exchange *x, struct response *r)
 		resume(c);
 }
 
+/* It is at the same place in both families. */
 static uint16_t port_of(const struct sockaddr_storage *ss)
 {
-	return ntohs(ss->ss_family == AF_INET ? ((const struct sockaddr_in *)ss)->sin_port
-					      : ((const struct sockaddr_in6 *)ss)->sin6_port);
+	struct sockaddr_in in;
+
+	memcpy(&in, ss, sizeof(in));
+	return ntohs(in.sin_port);
 }
 
 /*
@@ -290,7 +293,7 @@ void server_close_peer(struct server *s, const struct inet_ip *ip)
 bool exchange_ends(const struct exchange *x, struct tcp_ends *out)
 {
 	const struct conn *c = container_of(x, struct conn, x);
-	struct sockaddr_storage client, server;
+	struct sockaddr_storage client = { 0 }, server = { 0 };
 	socklen_t n = sizeof(client), m = sizeof(server);
 
 	if (getpeername(c->fd, (struct sockaddr *)&client, &n) < 0 ||

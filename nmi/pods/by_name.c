@@ -98,11 +98,13 @@ struct by_name *by_name_new(struct loop *l, struct pod_store *store, unsigned wa
 
 struct by_name *by_name_free(struct by_name *b)
 {
+	struct by_name_wait *w, *next;
+
 	if (!b)
 		return NULL;
 	pod_store_on_pod(b->store, NULL, NULL);
-	while (b->waits)
-		wait_free(b->waits);
+	DL_FOREACH_SAFE (b->waits, w, next)
+		wait_free(w);
 	free(b);
 	return NULL;
 }

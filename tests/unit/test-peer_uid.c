@@ -23,10 +23,13 @@ struct line {
 	int stop;    /* closing it ends the child */
 };
 
+/* It is at the same place in both families. */
 static uint16_t port_of(const struct sockaddr_storage *ss)
 {
-	return ntohs(ss->ss_family == AF_INET ? ((const struct sockaddr_in *)ss)->sin_port
-					      : ((const struct sockaddr_in6 *)ss)->sin6_port);
+	struct sockaddr_in in;
+
+	memcpy(&in, ss, sizeof(in));
+	return ntohs(in.sin_port);
 }
 
 static void listen_at(struct line *l, const char *ip, struct sockaddr_storage *ss, socklen_t *n)
@@ -69,7 +72,7 @@ static void connect_as(struct line *l, uid_t uid, const struct sockaddr_storage 
 
 static void finish(struct line *l)
 {
-	struct sockaddr_storage a, b;
+	struct sockaddr_storage a = { 0 }, b = { 0 };
 	socklen_t n = sizeof(a), m = sizeof(b);
 	struct pollfd p = { .fd = l->listener, .events = POLLIN };
 
