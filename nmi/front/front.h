@@ -47,8 +47,8 @@ struct front *front_new(struct loop *l, const struct front_spec *spec, struct er
 /* Takes no new connections; those with a request under way are finished. */
 void front_drain(struct front *f);
 /*
- * Ends the pods' connections from that address at once: the pod that had it has it no longer. Requests
- * under way are cancelled.
+ * Ends the pods' connections from that address: the pod that had it has it no longer. At once nothing
+ * more is sent on them; requests under way are cancelled from the loop. May be called from anywhere.
  */
 void front_close_peer(struct front *f, const struct inet_ip *ip);
 size_t front_connections(const struct front *f);

@@ -253,15 +253,15 @@ static uint16_t port_of(const struct sockaddr_storage *ss)
 }
 
 /*
- * Inside the handler's call there is nothing more to do: call_handler() sees the phase. Else the
- * library is told by the kernel, or, of a suspended connection, by us.
+ * The rest comes from the loop: the library, or the watch of a suspended connection, is told by the
+ * kernel. So this may be called from anywhere, also from what a handler is waiting for.
  */
 static void end(struct conn *c, struct mono now)
 {
 	reset(c, now);
-	if (!c->suspended)
+	if (!c->suspended || c->watch.loop)
 		return;
-	lose(c);
+	lose(c); /* there is no watch */
 	resume(c);
 }
 
@@ -643,20 +643,27 @@ size_t server_connections(const struct server *s)
 	return s->n_conns;
 }
 
-struct server *server_free(struct server *s)
+/* Others are answered, but the answer is not yet sent. */
+static void end_suspended(struct conn *list)
 {
 	struct conn *c, *next;
 
+	DL_FOREACH_SAFE (list, c, next) {
+		if (!c->suspended)
+			continue;
+		lose(c);
+		resume(c);
+	}
+}
+
+struct server *server_free(struct server *s)
+{
 	if (!s)
 		return NULL;
 	s->ending = true;
 	if (s->daemon) {
-		DL_FOREACH_SAFE (s->phases[PHASE_HANDLER], c, next) {
-			if (!c->suspended)
-				continue; /* answered, not yet sent */
-			lose(c);
-			resume(c);
-		}
+		end_suspended(s->phases[PHASE_HANDLER]);
+		end_suspended(s->phases[PHASE_CUT]);
 		loop_fd_del(&s->source);
 		(void)MHD_run(s->daemon); /* takes the resumed ones back; on_access() refuses all */
 		MHD_stop_daemon(s->daemon);

@@ -69,8 +69,9 @@ void server_drain(struct server *s);
 bool server_is_draining(const struct server *s);
 size_t server_connections(const struct server *s);
 /*
- * Ends every connection from that address at once, whatever state it is in; what was not yet taken of an
- * answer is not sent any more. May be called from inside a handler.
+ * Ends every connection from that address, whatever state it is in: at once nothing more is sent, also
+ * not what was not yet taken of an answer; the handlers of waiting ones are told from the loop. May be
+ * called from inside a handler.
  */
 void server_close_peer(struct server *s, const struct inet_ip *ip);
 

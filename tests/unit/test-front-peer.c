@@ -107,9 +107,11 @@ START_TEST(a_waiting_request_of_the_address_is_cancelled_and_its_connection_ends
 	rig_settle(&rig);
 	ck_assert_uint_eq(rig.issuer.n_waiting, 2);
 	close_peer(A);
+	ck_assert_uint_eq(rig.issuer.n_waiting, 2); /* from the loop, not inside the call */
+	close_peer(A);				    /* again before anybody has noticed */
+	rig_settle(&rig);
 	ck_assert_uint_eq(rig.issuer.n_waiting, 1);
 	ck_assert_uint_eq(rig.issuer.cancelled, 1);
-	close_peer(A); /* again before the library has noticed */
 	fake_issue_finish(&rig.issuer);
 	ck_assert(client_next(other, &a));
 	ck_assert_int_eq(a.status, 200);
@@ -119,6 +121,29 @@ START_TEST(a_waiting_request_of_the_address_is_cancelled_and_its_connection_ends
 	client_free(other);
 	rig_settle(&rig);
 	ck_assert_uint_eq(front_connections(rig.front), 0);
+	stop();
+}
+END_TEST
+
+static const enum reason reasons[] = { REASON_NONE, REASON_POD_UNKNOWN, REASON_STALE_CONNECTION };
+
+START_TEST(an_answer_that_comes_before_the_cancellation_is_not_sent)
+{
+	struct client *c;
+
+	start();
+	rig.issuer.hold = true;
+	rig.issuer.answer.reason = reasons[_i];
+	c = pod(A);
+	client_send(c, TOKEN_REQUEST);
+	rig_settle(&rig);
+	close_peer(A);
+	fake_issue_finish(&rig.issuer);
+	ck_assert(is_reset(c));
+	ck_assert_uint_eq(c->n, 0);
+	ck_assert_uint_eq(rig.issuer.cancelled, 0);
+	ck_assert_uint_eq(front_connections(rig.front), 0);
+	client_free(c);
 	stop();
 }
 END_TEST
@@ -291,9 +316,9 @@ START_TEST(hundreds_of_connections_end_at_once)
 		rig_settle(&rig);
 	ck_assert_uint_eq(front_connections(rig.front), N);
 	close_peer(A);
-	ck_assert_uint_eq(rig.issuer.n_waiting, 0);
 	for (int i = 0; i < 20 && front_connections(rig.front); i++)
 		rig_settle(&rig);
+	ck_assert_uint_eq(rig.issuer.n_waiting, 0);
 	ck_assert_uint_eq(front_connections(rig.front), 0);
 	for (size_t i = 0; i < N; i++)
 		client_free(c[i]);
@@ -321,6 +346,7 @@ END_TEST
 
 UNIT_MAIN("front-peer", UNIT(idle_and_fresh_connections_of_the_address_end_others_stay),
 	  UNIT(a_waiting_request_of_the_address_is_cancelled_and_its_connection_ends),
+	  UNIT_LOOP(an_answer_that_comes_before_the_cancellation_is_not_sent, reasons),
 	  UNIT(an_answer_that_is_ready_but_not_sent_is_not_sent),
 	  UNIT(an_answer_that_the_kernel_holds_is_taken_back),
 	  UNIT_LOOP(a_request_whose_own_address_is_lost_under_way_is_not_answered, hold),
