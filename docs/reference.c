@@ -124,6 +124,14 @@ static const struct {
 	[REASON_AMBIGUOUS_IP] = {
 		"More than one running pod of this node has that address",
 		"Ask again when the older one has ended; if it stays, look at the network plugin" },
+	[REASON_STALE_CONNECTION] = {
+		"The source address belongs to another pod than when the connection was made. Nothing is "
+		"answered: the connection is ended",
+		"Nothing; clients connect again by themselves" },
+	[REASON_HOST_CALLER] = {
+		"``/host/token`` was asked by a pod, or by a process of the node that is not root's, or whose "
+		"it is could not be proven; the text says which",
+		"Ask as root on a loopback address, or set ``--host-token=any``" },
 	[REASON_NOT_SYNCED] = {
 		"The identity objects have not been read from the API server yet",
 		"Ask again; if it stays, look at the agent's readiness" },
@@ -205,8 +213,9 @@ static void print_routes(void)
 		exit(EXIT_FAILURE);
 	heading("Routes",
 		"What can be asked, on which listener: *pods* is where pods are redirected to\n"
-		"(``--nmi-port``), *probes* is ``--http-probe-port``, *metrics* is\n"
-		"``--prometheus-port``. The first row that fits decides. HEAD is answered as GET,\n"
+		"(``--nmi-port``), *host* is the same port on the loopback addresses, *probes* is\n"
+		"``--http-probe-port``, *metrics* is ``--prometheus-port``. The first row that "
+		"fits decides. HEAD is answered as GET,\n"
 		"without a body.");
 	puts(".. list-table::\n   :header-rows: 1\n\n   * - Listener\n     - Methods\n     - Path\n"
 	     "     - What it does");

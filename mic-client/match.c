@@ -141,7 +141,8 @@ void match_managed(const struct identity_index *x, const struct match_pod *pod,
 	struct who who = { pod };
 
 	*out = (struct match_answer){ 0 };
-	out->exception = identity_index_exceptions(x, pod->namespace, covers, &who);
+	if (!pod->no_exceptions)
+		out->exception = identity_index_exceptions(x, pod->namespace, covers, &who);
 	if (out->exception)
 		out->result = MATCH_EXCEPTED;
 	else if (sel->kind == SELECTOR_OBJECT_ID)

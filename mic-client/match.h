@@ -3,6 +3,7 @@
 
 #include "mic-client/crd.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct identity_index;
@@ -32,6 +33,7 @@ struct match_pod {
 	const char *namespace, *name;
 	const struct label *labels;
 	size_t n_labels;
+	bool no_exceptions; /* never the node's own identity: the host asks in the pod's name */
 };
 
 enum match_result {

@@ -32,6 +32,8 @@
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
 #include "nmi/node_address.h"
+#include "nmi/peer_uid.h"
+#include "nmi/pods/by_name.h"
 #include "nmi/pods/pod.h"
 #include "nmi/pods/resolver.h"
 #include "nmi/pods/store.h"
@@ -67,6 +69,7 @@ struct agent {
 	struct pod_store *pods;
 	struct pod_watch *pod_watch;
 	struct resolver *resolver;
+	struct by_name *names;
 	struct identity_store *identities;
 	struct decider decider;
 
@@ -158,7 +161,8 @@ static void before_metrics(void *ctx)
 
 	set_gauge(a, NMI_METRIC_PODS, (double)pod_store_count(a->pods));
 	set_gauge(a, NMI_METRIC_CACHE_TOKENS, (double)t->tokens);
-	set_gauge(a, NMI_METRIC_WAITING, (double)(t->waiting + resolver_waiting(a->resolver)));
+	set_gauge(a, NMI_METRIC_WAITING,
+		  (double)(t->waiting + resolver_waiting(a->resolver) + by_name_waiting(a->names)));
 	set_gauge(a, NMI_METRIC_CONNECTIONS, (double)front_connections(a->front));
 	set_gauge(a, NMI_METRIC_REDIRECT_ACTIVE, s->state == REDIRECT_ACTIVE);
 	set_gauge(a, NMI_METRIC_REDIRECT_REPAIRS, s->repairs);
@@ -305,6 +309,7 @@ static void make_who(struct agent *a)
 	pod_watch_on_synced(a->pod_watch, on_pods_synced, a);
 	a->resolver = resolver_new(a->loop, a->pods, a->kube, a->config->node,
 				   a->config->pod_wait_msec);
+	a->names = by_name_new(a->loop, a->pods, a->config->pod_wait_msec);
 	a->identities = identity_store_new(a->loop, a->kube);
 	identity_store_on_change(a->identities, on_identities_changed, a);
 	a->decider = decider_managed(a->identities);
@@ -335,12 +340,20 @@ static int make_tokens(struct agent *a, struct err *err)
 	return 0;
 }
 
+static enum front_host host_token(const char *setting)
+{
+	return strcasecmp(setting, "any") == 0	 ? FRONT_HOST_ANY
+	       : strcasecmp(setting, "off") == 0 ? FRONT_HOST_OFF
+						 : FRONT_HOST_ROOT;
+}
+
 static int make_front(struct agent *a, struct err *err)
 {
 	if (a->config->events)
 		a->events = events_new(a->loop, a->kube, a->config->node, a->metrics);
 	a->issuer = issuer_new(a->loop, &(struct issuer_spec){
 						.resolver = a->resolver,
+						.names = a->names,
 						.decider = &a->decider,
 						.tokens = a->tokens,
 						.sync_wait_msec = SYNC_WAIT_MSEC,
@@ -361,6 +374,8 @@ static int make_front(struct agent *a, struct err *err)
 				  .metrics_port = a->config->prometheus_port,
 				  .metadata_header_required = a->config->metadata_header_required,
 				  .block_instance_metadata = a->config->block_instance_metadata,
+				  .host_token = host_token(a->config->host_token),
+				  .peer_uid = peer_uid_find,
 				  .issuer = a->issuer,
 				  .proxy = a->proxy,
 				  .health = &a->health,
@@ -449,6 +464,7 @@ struct agent *agent_free(struct agent *a)
 	a->tokens = token_cache_free(a->tokens);
 	a->imds = imds_source_free(a->imds);
 	a->imds_http = http_client_free(a->imds_http);
+	a->names = by_name_free(a->names);
 	a->resolver = resolver_free(a->resolver);
 	a->identities = identity_store_free(a->identities);
 	a->pod_watch = pod_watch_free(a->pod_watch);

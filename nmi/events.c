@@ -97,9 +97,15 @@ static const char *const codes[REASONS] = {
 
 /* What passes by itself: by the time that somebody reads the Event, it would not be true any more. */
 static const bool is_transient[REASONS] = {
-	[REASON_POD_UNKNOWN] = true,	   [REASON_NOT_SYNCED] = true,
-	[REASON_OVERLOADED] = true,	   [REASON_UPSTREAM_THROTTLED] = true,
-	[REASON_UPSTREAM_UPDATING] = true, [REASON_UPSTREAM_DOWN] = true,
+	[REASON_POD_UNKNOWN] = true,
+	[REASON_NOT_SYNCED] = true,
+	[REASON_OVERLOADED] = true,
+	[REASON_UPSTREAM_THROTTLED] = true,
+	[REASON_UPSTREAM_UPDATING] = true,
+	[REASON_UPSTREAM_DOWN] = true,
+	/* of a connection or a process of the node, and no fault of the pod */
+	[REASON_STALE_CONNECTION] = true,
+	[REASON_HOST_CALLER] = true,
 };
 
 /* no_label: NmiNoLabel */

@@ -24,6 +24,7 @@
 #include "lib/loop/loop.h"
 #include "nmi/identity/decide.h"
 #include "nmi/limits.h"
+#include "nmi/pods/by_name.h"
 #include "nmi/pods/pod.h"
 #include "nmi/pods/resolver.h"
 #include "nmi/token/cache.h"
@@ -36,8 +37,8 @@
 #include <utlist.h>
 
 /*
- * RESOLVING  Nobody, or more than one, has the address. `resolving` is set, `pod` is not. Left by
- *            on_pod().
+ * RESOLVING  Nobody, or more than one, has the address, or the name. `resolving`, or `naming`, is set,
+ *            `pod` is not. Left by on_pod(), or on_named().
  * SYNCING    The pod is known (`pod`), the identity objects are not. `timer` runs. Left by
  *            on_identities(), once the decider is ready, or on_sync_late().
  * FETCHING   Granted. `fetching` is set; `pod` and `identity` are what it is fetched for. Left by
@@ -53,6 +54,7 @@ struct issue {
 	enum issue_state state;
 	struct issue_request req; /* strings owned */
 	struct resolver_wait *resolving;
+	struct by_name_wait *naming;
 	struct token_wait *fetching;
 	struct loop_timer timer;
 	struct loop_defer wake;
@@ -102,11 +104,12 @@ static void refuse(struct issue_answer *a, enum reason reason, const char *fmt, 
 	avoid_unreachable(a->text);
 }
 
-static void grant(struct issue_answer *a, const struct token *tok)
+static void grant(struct issue_answer *a, const struct token *tok, const struct token_ask *ask)
 {
 	a->reason = REASON_NONE;
 	a->token = tok;
 	a->body_id = tok->id;
+	a->client_id = ask->identity ? ask->identity->client_id : NULL;
 }
 
 /* Field by field: the text is most of a kilobyte, and this is on the way of every request. */
@@ -120,6 +123,14 @@ static void answer_init(struct issue_answer *a)
 	a->text[0] = '\0';
 	a->pod_namespace[0] = '\0';
 	a->is_reported = false;
+	a->pod_uid = NULL;
+	a->client_id = NULL;
+}
+
+static void answer_name(struct issue_answer *a, const struct pod *pod)
+{
+	(void)snprintf(a->pod_namespace, sizeof(a->pod_namespace), "%s", pod->namespace);
+	a->pod_uid = pod->uid;
 }
 
 /* looking */
@@ -192,11 +203,12 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 	const struct match_pod mp = { .namespace = pod->namespace,
 				      .name = pod->name,
 				      .labels = pod->labels,
-				      .n_labels = pod->n_labels };
+				      .n_labels = pod->n_labels,
+				      .no_exceptions = req->by_name };
 	struct match_answer m = { 0 };
 
 	i->spec.decider->decide(i->spec.decider->ctx, &mp, &req->selector, &m);
-	if (m.result != MATCH_GRANTED && m.result != MATCH_EXCEPTED) {
+	if (m.result != MATCH_GRANTED && (m.result != MATCH_EXCEPTED || req->by_name)) {
 		char why[ISSUE_TEXT_MAX];
 
 		match_explain(&mp, &req->selector, &m, why, sizeof(why));
@@ -223,19 +235,21 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 
 /*
  * `vouched` is a pod that the API server has named at the end of a wait, or NULL. It stands in as long
- * as our own watch knows nobody at the address.
+ * as our own watch knows nobody at the address. LOOK_GRANTED: there is a pod.
  */
-static enum look look(const struct issuer *i, const struct issue_request *req,
-		      const struct pod *vouched, struct sight *out, struct issue_answer *a)
+static enum look look_for_pod(const struct issuer *i, const struct issue_request *req,
+			      const struct pod *vouched, struct sight *out, struct issue_answer *a)
 {
 	char ip[INET_IP_TEXT_MAX];
 
+	if (req->by_name) {
+		out->pod = by_name_peek(i->spec.names, req->pod_namespace, req->pod_name);
+		return out->pod ? LOOK_GRANTED : LOOK_UNKNOWN;
+	}
 	switch (resolver_peek(i->spec.resolver, &req->peer, &out->pod)) {
 	case RESOLVE_UNKNOWN:
-		if (!vouched)
-			return LOOK_UNKNOWN;
 		out->pod = vouched;
-		break;
+		return vouched ? LOOK_GRANTED : LOOK_UNKNOWN;
 	case RESOLVE_AMBIGUOUS:
 		refuse(a, REASON_AMBIGUOUS_IP,
 		       "more than one running pod of this node has the address %s, so none of them "
@@ -249,7 +263,24 @@ static enum look look(const struct issuer *i, const struct issue_request *req,
 	case RESOLVE_FOUND:
 		break;
 	}
-	(void)snprintf(a->pod_namespace, sizeof(a->pod_namespace), "%s", out->pod->namespace);
+	return LOOK_GRANTED;
+}
+
+static enum look look(const struct issuer *i, const struct issue_request *req,
+		      const struct pod *vouched, struct sight *out, struct issue_answer *a)
+{
+	enum look seen = look_for_pod(i, req, vouched, out, a);
+
+	if (seen != LOOK_GRANTED)
+		return seen;
+	if (req->pod_uid && strcmp(req->pod_uid, out->pod->uid) != 0) {
+		/* names neither: who reads it is not known */
+		refuse(a, REASON_STALE_CONNECTION,
+		       "the address belongs to another pod than when this connection was made; "
+		       "connect again");
+		return LOOK_REFUSED;
+	}
+	answer_name(a, out->pod);
 	if (!i->spec.decider->is_ready(i->spec.decider->ctx))
 		return LOOK_UNSYNCED;
 	return decide(i, req, out, a);
@@ -257,14 +288,21 @@ static enum look look(const struct issuer *i, const struct issue_request *req,
 
 /* refusals of the issuer's own */
 
-static void refuse_unknown(struct issue_answer *a, const struct inet_ip *peer)
+static void refuse_unknown(struct issue_answer *a, const struct issue_request *req)
 {
 	char ip[INET_IP_TEXT_MAX];
 
-	refuse(a, REASON_POD_UNKNOWN,
-	       "no running pod of this node is known to have the address %s; ask again if it has "
-	       "just started (pods on the host's network have no address of their own)",
-	       inet_ip_print(peer, ip));
+	if (req->by_name)
+		refuse(a, REASON_POD_UNKNOWN,
+		       "no pod %s/%s is known on this node that has not ended; ask again if it was "
+		       "just created",
+		       req->pod_namespace, req->pod_name);
+	else
+		refuse(a, REASON_POD_UNKNOWN,
+		       "no running pod of this node is known to have the address %s; ask again if "
+		       "it has just started (pods on the host's network have no address of their "
+		       "own)",
+		       inet_ip_print(&req->peer, ip));
 }
 
 /* Says nothing of the pod that has the address now: the caller may be either. */
@@ -272,6 +310,14 @@ static void refuse_moved(struct issue_answer *a, const struct issue *q)
 {
 	char ip[INET_IP_TEXT_MAX];
 
+	a->pod_uid = q->pod->uid;
+	if (q->req.by_name) {
+		refuse(a, REASON_POD_UNKNOWN,
+		       "pod %s/%s ended, or was replaced, while the request in its name was under "
+		       "way, so nothing is handed out; ask again",
+		       q->pod->namespace, q->pod->name);
+		return;
+	}
 	refuse(a, REASON_POD_UNKNOWN,
 	       "the address %s left pod %s/%s while its request was under way, so nothing is "
 	       "handed out; ask again",
@@ -384,6 +430,11 @@ static void report(const struct issuer *i, const struct issue_request *req, cons
 
 /* the life of a request that waits */
 
+static const char *copy(const char *s)
+{
+	return s ? xstrdup(s) : NULL;
+}
+
 static struct issue *issue_new(struct issuer *i, const struct issue_request *req,
 			       issue_done_fn *done, void *ctx)
 {
@@ -393,7 +444,10 @@ static struct issue *issue_new(struct issuer *i, const struct issue_request *req
 	q->req = *req;
 	q->req.resource = xstrdup(req->resource);
 	q->req.selector.value = xstrdup(req->selector.value ? req->selector.value : "");
-	q->req.id = req->id ? xstrdup(req->id) : NULL;
+	q->req.id = copy(req->id);
+	q->req.pod_namespace = copy(req->pod_namespace);
+	q->req.pod_name = copy(req->pod_name);
+	q->req.pod_uid = copy(req->pod_uid);
 	q->done = done;
 	q->ctx = ctx;
 	q->state = ISSUE_RESOLVING;
@@ -415,6 +469,8 @@ static void issue_free(struct issue *q)
 	DL_DELETE(q->issuer->issues, q);
 	if (q->resolving)
 		resolver_cancel(q->resolving);
+	if (q->naming)
+		by_name_cancel(q->naming);
 	if (q->fetching)
 		token_cache_cancel(q->fetching);
 	loop_timer_del(&q->timer);
@@ -424,6 +480,9 @@ static void issue_free(struct issue *q)
 	free((char *)(uintptr_t)q->req.resource);
 	free((char *)(uintptr_t)q->req.selector.value);
 	free((char *)(uintptr_t)q->req.id);
+	free((char *)(uintptr_t)q->req.pod_namespace);
+	free((char *)(uintptr_t)q->req.pod_name);
+	free((char *)(uintptr_t)q->req.pod_uid);
 	free(q);
 }
 
@@ -431,10 +490,13 @@ static void finish(struct issue *q, struct issue_answer *a)
 {
 	issue_done_fn *done = q->done;
 	void *ctx = q->ctx;
+	struct pod *pod;
 
 	report(q->issuer, &q->req, q->pod, a);
+	pod = steal_ptr(q->pod); /* the answer borrows from it */
 	issue_free(q);
 	done(ctx, a);
+	(void)pod_unref(pod);
 }
 
 static void on_token(void *ctx, struct token *tok, const struct token_failure *fail);
@@ -495,7 +557,7 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 		       "again",
 		       q->pod->namespace, q->pod->name);
 	} else if (seen == LOOK_GRANTED && tok) {
-		grant(&a, tok);
+		grant(&a, tok, &s.ask);
 	} else if (seen == LOOK_GRANTED) {
 		refuse_failure(&a, q->pod, q->identity, fail);
 	}
@@ -508,7 +570,7 @@ static void on_sync_late(struct loop_timer *t)
 	struct issue_answer a;
 
 	answer_init(&a);
-	(void)snprintf(a.pod_namespace, sizeof(a.pod_namespace), "%s", q->pod->namespace);
+	answer_name(&a, q->pod);
 	refuse_unsynced(&a, q->pod);
 	finish(q, &a);
 }
@@ -546,7 +608,7 @@ static bool go_on(struct issue *q, enum look seen, const struct sight *s, struct
 		if (q->pod)
 			refuse_moved(a, q);
 		else
-			refuse_unknown(a, &q->req.peer);
+			refuse_unknown(a, &q->req);
 		return false;
 	case LOOK_UNSYNCED:
 		return wait_for_sync(q, a);
@@ -554,7 +616,7 @@ static bool go_on(struct issue *q, enum look seen, const struct sight *s, struct
 		loop_timer_del(&q->timer);
 		tok = token_cache_peek(q->issuer->spec.tokens, &s->ask);
 		if (tok) {
-			grant(a, tok);
+			grant(a, tok, &s->ask);
 			return false;
 		}
 		fetch(q, s);
@@ -586,6 +648,28 @@ static void on_pod(void *ctx, enum resolve_result result, const struct pod *pod)
 		q->is_vouched = true;
 	}
 	look_and_go_on(q);
+}
+
+static void on_named(void *ctx, const struct pod *pod)
+{
+	struct issue *q = ctx;
+
+	(void)pod; /* look() asks again, and for the first time too */
+	q->naming = NULL;
+	look_and_go_on(q);
+}
+
+/* False: too many do. */
+static bool wait_for_pod(struct issue *q)
+{
+	const struct issuer_spec *spec = &q->issuer->spec;
+
+	if (q->req.by_name)
+		q->naming = by_name_wait(spec->names, q->req.pod_namespace, q->req.pod_name,
+					 on_named, q);
+	else
+		q->resolving = resolver_wait(spec->resolver, &q->req.peer, on_pod, q);
+	return q->naming || q->resolving;
 }
 
 static void on_identities(struct loop_defer *d)
@@ -641,13 +725,12 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 		return NULL;
 	}
 	if (seen == LOOK_GRANTED && (tok = token_cache_peek(i->spec.tokens, &s.ask))) {
-		grant(out, tok);
+		grant(out, tok, &s.ask);
 		return NULL;
 	}
 	q = issue_new(i, req, done, ctx);
 	if (seen == LOOK_UNKNOWN || seen == LOOK_AMBIGUOUS) {
-		q->resolving = resolver_wait(i->spec.resolver, &req->peer, on_pod, q);
-		if (q->resolving)
+		if (wait_for_pod(q))
 			return q;
 		refuse_overloaded(out, "their pod to be known");
 	} else if (go_on(q, seen, &s, out)) {

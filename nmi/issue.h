@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct by_name;
 struct decider;
 struct loop;
 struct pod;
@@ -28,6 +29,14 @@ struct issue;
 
 struct issue_request {
 	struct inet_ip peer;
+	/*
+	 * Asked by the host in the name of a pod, not from its address. Exceptions do not apply then: the
+	 * host needs nobody to get at the node's own identity.
+	 */
+	bool by_name;
+	const char *pod_namespace, *pod_name;
+	/* Whom earlier requests of this connection were decided for: no other is answered. NULL: none. */
+	const char *pod_uid;
 	const char *resource; /* decoded */
 	struct selector selector;
 	bool bypass_cache;
@@ -46,6 +55,8 @@ struct issue_answer {
 	char text[ISSUE_TEXT_MAX]; /* for a person */
 	char pod_namespace[256];   /* "" when the pod is not known: metrics label */
 	bool is_reported;	   /* somebody was given the request's id: it must be in the log */
+	const char *pod_uid;	   /* borrowed for the call; NULL when the pod is not known */
+	const char *client_id;	   /* of the AzureIdentity; borrowed; NULL for the node's own */
 };
 
 typedef void issue_done_fn(void *ctx, const struct issue_answer *answer);
@@ -60,6 +71,7 @@ typedef bool issue_refused_fn(void *ctx, const struct pod *pod, enum reason reas
 
 struct issuer_spec {
 	struct resolver *resolver;
+	struct by_name *names; /* NULL: nobody asks by name */
 	const struct decider *decider;
 	struct token_cache *tokens;
 	unsigned sync_wait_msec;   /* how long a request waits for the first sync of identities */

@@ -24,6 +24,8 @@
 #define LIMIT_DRAIN_IDLE_MSEC 500
 /* Connections to the probe or metrics listener: a kubelet, a scraper, a person. */
 #define LIMIT_OPERATOR_CONNECTIONS 64
+/* Connections to the loopback listeners: the CSI driver has one for each volume that it mounts. */
+#define LIMIT_HOST_CONNECTIONS 512
 /* A refusal is logged once in this time for each pod and reason. */
 #define LIMIT_REFUSAL_LOG_MSEC 10000
 /* A refusal that recurs is told again by an Event after this; the API server keeps Events for an hour. */
@@ -56,5 +58,7 @@
 #define LIMIT_TOKENS 4096
 /* Requests that wait for a pod or a token at once. */
 #define LIMIT_WAITING 8192
+/* Requests in the name of a pod that is not known: every event of a pod walks over them. */
+#define LIMIT_NAMES_WAITING 1024
 /* Different values of one metric label before the rest is counted as "other". */
 #define LIMIT_METRIC_SERIES 256

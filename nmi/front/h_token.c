@@ -50,22 +50,26 @@ static void grant(struct front *f, struct exchange *x, const struct issue_answer
 static void finish(struct front *f, struct exchange *x, const struct issue_answer *a,
 		   const char *resource)
 {
-	if (a->reason == REASON_NONE)
-		grant(f, x, a, resource);
-	else
-		/*
-		 * Without the resource: it is any text that the pod likes, and would fill the label's
-		 * limit of values for those that are granted.
-		 */
-		front_refuse(f, x,
-			     &(struct refusal){
-				     .reason = a->reason,
+	/*
+	 * Without the resource: it is any text that the pod likes, and would fill the label's limit of
+	 * values for those that are granted.
+	 */
+	const struct refusal why = { .reason = a->reason,
 				     .text = a->text,
 				     .error = a->error,
 				     .retry_after_sec = a->retry_after_sec,
 				     .namespace = a->pod_namespace,
-				     .is_reported = a->is_reported,
-			     });
+				     .is_reported = a->is_reported };
+
+	/* from its first decision on, the connection is that pod's */
+	if (!x->pod_uid && a->pod_uid)
+		x->pod_uid = xstrdup(a->pod_uid);
+	if (a->reason == REASON_NONE)
+		grant(f, x, a, resource);
+	else if (a->reason == REASON_STALE_CONNECTION)
+		front_drop(f, x, &why);
+	else
+		front_refuse(f, x, &why);
 }
 
 static void on_issued(void *ctx, const struct issue_answer *a)
@@ -97,6 +101,7 @@ void h_token(struct front *f, struct exchange *x, const struct target *t)
 	}
 	req = (struct issue_request){
 		.peer = x->peer,
+		.pod_uid = x->pod_uid,
 		.resource = f->query.resource,
 		.selector = f->query.selector,
 		.bypass_cache = f->query.bypass_cache,
@@ -122,14 +127,4 @@ void h_identity(struct front *f, struct exchange *x, const struct target *t)
 		     &(struct refusal){ .reason = REASON_NOT_FOUND,
 					.text = "There is no such identity path: a token is at "
 						"/metadata/identity/oauth2/token" });
-}
-
-void h_host_token(struct front *f, struct exchange *x, const struct target *t)
-{
-	(void)t;
-	front_refuse(f, x,
-		     &(struct refusal){
-			     .reason = REASON_NOT_FOUND,
-			     .text = "/host/token is not offered: a pod asks for its own token at "
-				     "/metadata/identity/oauth2/token" });
 }

@@ -63,6 +63,7 @@ void world_init_unsynced(struct world *w)
 	w->watch = pod_watch_new(w->loop, client, "node-1", w->pods);
 	pod_watch_start(w->watch);
 	w->resolver = resolver_new(w->loop, w->pods, client, "node-1", WORLD_POD_WAIT_MSEC);
+	w->names = by_name_new(w->loop, w->pods, WORLD_POD_WAIT_MSEC);
 	w->identities = identity_store_new(w->loop, client);
 	decider = decider_managed(w->identities);
 	w->decider = &decider;
@@ -75,6 +76,7 @@ void world_init_unsynced(struct world *w)
 	w->cache = token_cache_new(w->loop, &tokens, NULL);
 	w->issuer = issuer_new(w->loop,
 			       &(struct issuer_spec){ .resolver = w->resolver,
+						      .names = w->names,
 						      .decider = w->decider,
 						      .tokens = w->cache,
 						      .sync_wait_msec = WORLD_SYNC_WAIT_MSEC,
@@ -106,10 +108,12 @@ void world_deinit(struct world *w)
 	ck_assert_uint_eq(token_cache_stats(w->cache)->waiting, 0);
 	ck_assert_uint_eq(resolver_waiting(w->resolver), 0);
 	w->events = events_free(w->events);
+	ck_assert_uint_eq(by_name_waiting(w->names), 0);
 	w->cache = token_cache_free(w->cache);
 	fake_source_deinit(&w->imds);
 	fake_source_deinit(&w->node);
 	w->identities = identity_store_free(w->identities);
+	w->names = by_name_free(w->names);
 	w->resolver = resolver_free(w->resolver);
 	w->watch = pod_watch_free(w->watch);
 	w->pods = pod_store_free(w->pods);
@@ -123,12 +127,14 @@ static char *pod_text(const struct world_pod *p)
 	const char *value = p->label ? p->label : "web";
 	_cleanup_free_ char *label = *value ? xasprintf("\"aadpodidbinding\":\"%s\",", value)
 					    : xstrdup("");
+	_cleanup_free_ char *name = p->name ? xstrdup(p->name) : xasprintf("pod-%s", p->uid);
+	_cleanup_free_ char *ip = p->ip ? xasprintf("{\"ip\":\"%s\"}", p->ip) : xstrdup("");
 
-	return xasprintf("{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"shop\",\"name\":\"pod-%s\","
+	return xasprintf("{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"shop\",\"name\":\"%s\","
 			 "\"resourceVersion\":\"1\",\"labels\":{%s\"exempt\":\"%s\"}},"
 			 "\"spec\":{\"nodeName\":\"node-1\"},"
-			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[{\"ip\":\"%s\"}]}}",
-			 p->uid, p->uid, label, p->uid, p->phase ? p->phase : "Running", p->ip);
+			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]}}",
+			 p->uid, name, label, p->uid, p->phase ? p->phase : "Running", ip);
 }
 
 void world_put_pod_(struct world *w, const struct world_pod *p)
@@ -305,6 +311,9 @@ void world_ask_(struct world *w, struct told *t, const struct world_ask *a)
 		.resource = a->resource ? a->resource : "https://vault.azure.net",
 		.selector = { SELECTOR_NONE, "" },
 		.bypass_cache = a->bypass_cache,
+		.by_name = a->name != NULL,
+		.pod_namespace = "shop",
+		.pod_name = a->name,
 		.id = "q",
 	};
 	struct issue_answer answer;

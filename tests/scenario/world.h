@@ -2,6 +2,7 @@
 #pragma once
 
 #include "nmi/issue.h"
+#include "nmi/pods/by_name.h"
 #include "nmi/pods/resolver.h"
 #include "nmi/token/cache.h"
 #include "tests/unit/fake-source.h"
@@ -21,6 +22,7 @@ struct world {
 	struct pod_store *pods;
 	struct pod_watch *watch;
 	struct resolver *resolver;
+	struct by_name *names;
 	struct identity_store *identities;
 	struct decider *decider;
 	struct fake_source imds; /* for identities */
@@ -44,9 +46,10 @@ void world_deinit(struct world *w);
 
 /* the cluster: everything is in namespace "shop" on this node */
 struct world_pod {
-	const char *uid, *ip;
-	const char *label; /* value of aadpodidbinding; NULL: "web", "": no label */
-	const char *phase; /* NULL: Running */
+	const char *uid, *ip; /* ip NULL: it has none yet */
+	const char *name;     /* NULL: "pod-" and its uid */
+	const char *label;    /* value of aadpodidbinding; NULL: "web", "": no label */
+	const char *phase;    /* NULL: Running */
 };
 void world_put_pod_(struct world *w, const struct world_pod *p);
 #define world_put_pod(w, ...) world_put_pod_((w), &(struct world_pod){ __VA_ARGS__ })
@@ -87,6 +90,7 @@ struct told {
 
 struct world_ask {
 	const char *ip;	      /* NULL: 10.0.0.1 */
+	const char *name;     /* asked by name; NULL: from the address */
 	const char *resource; /* NULL: https://vault.azure.net */
 	const char *client_id, *resource_id;
 	bool bypass_cache;

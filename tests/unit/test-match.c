@@ -351,6 +351,35 @@ START_TEST(the_answer_is_as_the_table_says_in_any_order_of_arrival)
 }
 END_TEST
 
+/* As the host asks, in the pod's name. */
+START_TEST(without_exceptions_a_covered_pod_has_what_it_is_bound_to)
+{
+	static const struct object objects[] = { EXCEPT("my-app/e", "{\"app\":\"demo\"}"),
+						 ID("my-app/a", "c-a", "r-a"),
+						 BIND("my-app/b", "web", "a", 0) };
+	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
+	char app[] = "app", demo[] = "demo", binding[] = LABEL_BINDING, web[] = "web";
+	struct label labels[] = { { app, demo }, { binding, web } };
+	struct match_pod pod = { .namespace = "my-app",
+				 .name = "demo",
+				 .labels = labels,
+				 .n_labels = 2,
+				 .no_exceptions = true };
+	const struct selector none = NO_ID;
+	struct match_answer a;
+
+	for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
+		put(x, &objects[i]);
+	match_managed(x, &pod, &none, &a);
+	ck_assert_int_eq(a.result, MATCH_GRANTED);
+	ck_assert_str_eq(a.identity->meta.name, "a");
+	ck_assert_ptr_null(a.exception);
+	pod.n_labels = 1;
+	match_managed(x, &pod, &none, &a);
+	ck_assert_int_eq(a.result, MATCH_NO_LABEL);
+}
+END_TEST
+
 START_TEST(a_short_buffer_cuts_the_sentence)
 {
 	const struct match_pod pod = { .namespace = "my-app", .name = "demo" };
@@ -377,5 +406,6 @@ START_TEST(what_the_pod_sent_is_escaped_in_the_sentence)
 END_TEST
 
 UNIT_MAIN("match", UNIT_LOOP(the_answer_is_as_the_table_says_in_any_order_of_arrival, rows),
+	  UNIT(without_exceptions_a_covered_pod_has_what_it_is_bound_to),
 	  UNIT(a_short_buffer_cuts_the_sentence),
 	  UNIT(what_the_pod_sent_is_escaped_in_the_sentence))
