@@ -36,6 +36,7 @@
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -48,6 +49,7 @@
 #define RETRY_MAX_MSEC	 5000
 #define RETRY_RESET_MSEC 120000
 /* Once the commit is through: the listing of connections must not hold up a repair. */
+#define SETTLED_MSEC	     200 /* after the last look at the rules */
 #define CONNTRACK_DELAY_MSEC 20
 #define FIGHT_LOG_MSEC	     60000
 #define REPAIR_LOG_MSEC	     10000
@@ -68,7 +70,7 @@ struct redirector {
 	struct mono altered_since;
 	char conntrack_note[80];
 
-	struct loop_timer retry, sweep, conntrack;
+	struct loop_timer retry, sweep, conntrack, settled;
 	struct backoff backoff;
 	struct damper damper;
 	struct log_limit repair_log, fight_log;
@@ -99,6 +101,16 @@ static void publish(struct redirector *r)
 	send_status(r);
 }
 
+/*
+ * A listing of our tables costs libnftables two megabytes for a moment, and glibc keeps what was freed.
+ * Given back when all is quiet, never while a repair may be due.
+ */
+static void on_settled(struct loop_timer *t)
+{
+	(void)t;
+	(void)malloc_trim(0); /* it had nothing to give, or it did */
+}
+
 /* Rules in place. What the operator should know all the same is in `why`. */
 static void set_active(struct redirector *r, const struct backend_report *report)
 {
@@ -115,6 +127,7 @@ static void set_active(struct redirector *r, const struct backend_report *report
 	if (*r->conntrack_note)
 		(void)snprintf(s->why + n, sizeof(s->why) - n, "%s%s", n ? "; " : "",
 			       r->conntrack_note);
+	loop_timer_set_msec(r->loop, &r->settled, SETTLED_MSEC, on_settled);
 	publish(r);
 }
 
