@@ -13,8 +13,9 @@
  *	- the pod may no longer have an identity: refused with that reason;
  *	- it is granted another identity: fetched once more, for that one.
  *
- * So a request can wait for three things, one after the other, each with its own limit: its pod to be
- * known, the first sync of the identity objects, its token.
+ * So a request can wait for four things, one after the other, each with its own limit: its pod to be
+ * known, the first sync of the identity objects, the controller to assign its identity (standard mode),
+ * its token. Nothing is polled: a change of objects or pods makes those look again whom it may concern.
  */
 
 #include "nmi/issue.h"
@@ -39,14 +40,16 @@
  * RESOLVING  Nobody, or more than one, has the address. `resolving` is set, `pod` is not. Left by
  *            on_pod().
  * SYNCING    The pod is known (`pod`), the identity objects are not. `timer` runs. Left by
- *            on_identities(), once the decider is ready, or on_sync_late().
+ *            on_change(), once the decider is ready, or on_sync_late().
+ * ASSIGNING  The decider says that it is worth waiting. `assigning_since` is set, `timer` runs. Left by
+ *            on_change(), once it says something else, or on_assign_late().
  * FETCHING   Granted. `fetching` is set; `pod` and `identity` are what it is fetched for. Left by
- *            on_token(), once into FETCHING again.
+ *            on_token(), once into FETCHING again, or back to ASSIGNING.
  *
- * Entered in this order; SYNCING or both first ones may be passed over, and a request that never waits
- * has no struct issue at all.
+ * Entered in this order; any but the last may be passed over, and a request that never waits has no
+ * struct issue at all.
  */
-enum issue_state { ISSUE_RESOLVING, ISSUE_SYNCING, ISSUE_FETCHING };
+enum issue_state { ISSUE_RESOLVING, ISSUE_SYNCING, ISSUE_ASSIGNING, ISSUE_FETCHING };
 
 struct issue {
 	struct issuer *issuer;
@@ -60,6 +63,8 @@ struct issue {
 	bool is_vouched;		 /* by the API server, while our watch is behind */
 	struct azure_identity *identity; /* NULL: the node's own */
 	bool is_again;			 /* fetched for another identity before */
+	struct mono assigning_since;	 /* all waiting for an assignment counts from there */
+	bool was_assigning;
 	struct mono token_deadline;
 	issue_done_fn *done;
 	void *ctx;
@@ -70,7 +75,7 @@ struct issuer {
 	struct loop *loop;
 	struct issuer_spec spec;
 	struct issue *issues;
-	size_t n_syncing;
+	size_t n_undecided; /* SYNCING or ASSIGNING */
 };
 
 /* answers */
@@ -128,11 +133,13 @@ enum look {
 	LOOK_UNKNOWN,	/* nobody is known to have the address */
 	LOOK_AMBIGUOUS, /* several have it; the answer says so */
 	LOOK_UNSYNCED,	/* the pod is known, the identity objects have not been seen */
+	LOOK_ASSIGNING, /* the controller has not assigned it; the answer says so */
 	LOOK_GRANTED,	/* `ask` is what to fetch */
 };
 
 struct sight {
 	const struct pod *pod; /* borrowed, as all of it, until the loop runs again */
+	bool is_named;	       /* of LOOK_ASSIGNING: the controller is at it */
 	struct token_ask ask;
 };
 
@@ -163,6 +170,11 @@ static enum reason reason_of_match(enum match_result r)
 		return REASON_NOT_BOUND;
 	case MATCH_SELECTOR_UNSUPPORTED:
 		return REASON_SELECTOR;
+	case MATCH_NAMESPACE_MISMATCH:
+		return REASON_NAMESPACE_MISMATCH;
+	case MATCH_NOT_ASSIGNED_YET:
+	case MATCH_NO_ASSIGNED:
+		return REASON_NOT_ASSIGNED_YET;
 	case MATCH_GRANTED:
 	case MATCH_EXCEPTED:
 	case MATCH_RESULTS:
@@ -184,7 +196,8 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 	const struct match_pod mp = { .namespace = pod->namespace,
 				      .name = pod->name,
 				      .labels = pod->labels,
-				      .n_labels = pod->n_labels };
+				      .n_labels = pod->n_labels,
+				      .service_account = pod->service_account };
 	struct match_answer m = { 0 };
 
 	i->spec.decider->decide(i->spec.decider->ctx, &mp, &req->selector, &m);
@@ -193,7 +206,8 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 
 		match_explain(&mp, &req->selector, &m, why, sizeof(why));
 		refuse(a, reason_of_match(m.result), "%s", why);
-		return LOOK_REFUSED;
+		out->is_named = m.result == MATCH_NOT_ASSIGNED_YET;
+		return match_is_wait(m.result) ? LOOK_ASSIGNING : LOOK_REFUSED;
 	}
 	out->ask = (struct token_ask){ .identity = m.result == MATCH_GRANTED ? m.identity : NULL,
 				       .selector = req->selector,
@@ -361,10 +375,15 @@ static struct issue *issue_new(struct issuer *i, const struct issue_request *req
 	return q;
 }
 
+static bool is_undecided(enum issue_state state)
+{
+	return state == ISSUE_SYNCING || state == ISSUE_ASSIGNING;
+}
+
 static void set_state(struct issue *q, enum issue_state state)
 {
-	q->issuer->n_syncing += state == ISSUE_SYNCING;
-	q->issuer->n_syncing -= q->state == ISSUE_SYNCING;
+	q->issuer->n_undecided += is_undecided(state);
+	q->issuer->n_undecided -= is_undecided(q->state);
 	q->state = state;
 }
 
@@ -429,6 +448,66 @@ static bool is_same_ask(const struct issue *q, const struct token_ask *now)
 	return token_key_eq(&then, now);
 }
 
+/* False with the answer filled if it cannot wait. */
+static bool wait_undecided(struct issue *q, enum issue_state state, struct issue_answer *a)
+{
+	if (!is_undecided(q->state) && q->issuer->n_undecided >= LIMIT_WAITING) {
+		refuse(a, REASON_OVERLOADED,
+		       "too many requests wait for the identity objects; ask again");
+		return false;
+	}
+	set_state(q, state);
+	return true;
+}
+
+static void on_sync_late(struct loop_timer *t)
+{
+	struct issue *q = container_of(t, struct issue, timer);
+	struct issue_answer a;
+
+	answer_init(&a);
+	(void)snprintf(a.pod_namespace, sizeof(a.pod_namespace), "%s", q->pod->namespace);
+	refuse_unsynced(&a, q->pod);
+	finish(q, &a);
+}
+
+static bool wait_for_sync(struct issue *q, struct issue_answer *a)
+{
+	struct issuer *i = q->issuer;
+
+	if (q->state == ISSUE_SYNCING)
+		return true;
+	if (!wait_undecided(q, ISSUE_SYNCING, a))
+		return false;
+	loop_timer_set_msec(i->loop, &q->timer, i->spec.sync_wait_msec, on_sync_late);
+	return true;
+}
+
+static void look_and_go_on(struct issue *q);
+
+static void on_assign_late(struct loop_timer *t)
+{
+	look_and_go_on(container_of(t, struct issue, timer));
+}
+
+/* The answer is filled already, with why it is not assigned; it is given when all waiting is done. */
+static bool wait_for_assignment(struct issue *q, const struct sight *s, struct issue_answer *a)
+{
+	struct issuer *i = q->issuer;
+	unsigned wait_msec = s->is_named ? i->spec.assigned_wait_msec : i->spec.named_wait_msec;
+	struct mono until;
+
+	if (!q->was_assigning)
+		q->assigning_since = loop_mono(i->loop);
+	q->was_assigning = true;
+	until = mono_add_msec(q->assigning_since, wait_msec);
+	if (!mono_before(loop_mono(i->loop), until) || !wait_undecided(q, ISSUE_ASSIGNING, a))
+		return false;
+	loop_timer_set(i->loop, &q->timer, until, on_assign_late);
+	q->token_deadline = (struct mono){ 0 };
+	return true;
+}
+
 static void on_token(void *ctx, struct token *tok, const struct token_failure *fail)
 {
 	struct issue *q = ctx;
@@ -443,6 +522,10 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 		refuse_moved(&a, q);
 	} else if (seen == LOOK_UNSYNCED) {
 		refuse_unsynced(&a, q->pod);
+	} else if (seen == LOOK_ASSIGNING) {
+		/* as after each edit of its binding: the token is kept by the cache meanwhile */
+		if (wait_for_assignment(q, &s, &a))
+			return;
 	} else if (seen == LOOK_GRANTED && !is_same_ask(q, &s.ask)) {
 		if (!q->is_again) {
 			q->is_again = true;
@@ -459,34 +542,6 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 		refuse_failure(&a, q->pod, q->identity, fail);
 	}
 	finish(q, &a);
-}
-
-static void on_sync_late(struct loop_timer *t)
-{
-	struct issue *q = container_of(t, struct issue, timer);
-	struct issue_answer a;
-
-	answer_init(&a);
-	(void)snprintf(a.pod_namespace, sizeof(a.pod_namespace), "%s", q->pod->namespace);
-	refuse_unsynced(&a, q->pod);
-	finish(q, &a);
-}
-
-/* False with the answer filled if it cannot wait. */
-static bool wait_for_sync(struct issue *q, struct issue_answer *a)
-{
-	struct issuer *i = q->issuer;
-
-	if (q->state == ISSUE_SYNCING)
-		return true;
-	if (i->n_syncing >= LIMIT_WAITING) {
-		refuse(a, REASON_OVERLOADED,
-		       "too many requests wait for the identity objects; ask again");
-		return false;
-	}
-	set_state(q, ISSUE_SYNCING);
-	loop_timer_set_msec(i->loop, &q->timer, i->spec.sync_wait_msec, on_sync_late);
-	return true;
 }
 
 /* On from a wait, or from nothing: false with the answer filled if the request ends here. */
@@ -510,6 +565,8 @@ static bool go_on(struct issue *q, enum look seen, const struct sight *s, struct
 		return false;
 	case LOOK_UNSYNCED:
 		return wait_for_sync(q, a);
+	case LOOK_ASSIGNING:
+		return wait_for_assignment(q, s, a);
 	case LOOK_GRANTED:
 		loop_timer_del(&q->timer);
 		tok = token_cache_peek(q->issuer->spec.tokens, &s->ask);
@@ -529,6 +586,7 @@ static void look_and_go_on(struct issue *q)
 	struct sight s = { 0 };
 	enum look seen;
 
+	loop_defer_del(&q->wake); /* it looks now */
 	answer_init(&a);
 	seen = look(q->issuer, &q->req, q->is_vouched ? q->pod : NULL, &s, &a);
 	if (!go_on(q, seen, &s, &a))
@@ -548,7 +606,7 @@ static void on_pod(void *ctx, enum resolve_result result, const struct pod *pod)
 	look_and_go_on(q);
 }
 
-static void on_identities(struct loop_defer *d)
+static void on_change(struct loop_defer *d)
 {
 	look_and_go_on(container_of(d, struct issue, wake));
 }
@@ -578,12 +636,17 @@ void issuer_identities_changed(struct issuer *i)
 {
 	struct issue *q;
 
-	if (!i->n_syncing || !i->spec.decider->is_ready(i->spec.decider->ctx))
+	if (!i->n_undecided || !i->spec.decider->is_ready(i->spec.decider->ctx))
 		return;
 	DL_FOREACH (i->issues, q) {
-		if (q->state == ISSUE_SYNCING)
-			loop_defer(i->loop, &q->wake, on_identities);
+		if (is_undecided(q->state))
+			loop_defer(i->loop, &q->wake, on_change);
 	}
+}
+
+size_t issuer_waiting(const struct issuer *i)
+{
+	return i->n_undecided;
 }
 
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,

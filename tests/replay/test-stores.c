@@ -108,7 +108,7 @@ START_TEST(recorded_pods_are_given_the_recorded_identities)
 	struct decider d;
 
 	STAGE(lists);
-	identities = identity_store_new(st.f.loop, st.f.client);
+	identities = identity_store_new(st.f.loop, st.f.client, NULL);
 	watch = pod_watch_new(st.f.loop, st.f.client, NODE, pods);
 	d = decider_managed(identities);
 	ck_assert(!d.is_ready(d.ctx) && !pod_watch_has_synced(watch));
@@ -151,7 +151,7 @@ START_TEST(a_cluster_without_the_definitions_has_no_identities_to_give)
 	struct decider d;
 
 	STAGE(not_installed);
-	identities = identity_store_new(st.f.loop, st.f.client);
+	identities = identity_store_new(st.f.loop, st.f.client, NULL);
 	d = decider_managed(identities);
 	identity_store_start(identities);
 	fixture_settle(&st.f);

@@ -52,7 +52,7 @@ void world_init_unsynced(struct world *w)
 	w->watch = pod_watch_new(w->loop, client, "node-1", w->pods);
 	pod_watch_start(w->watch);
 	w->resolver = resolver_new(w->loop, w->pods, client, "node-1", WORLD_POD_WAIT_MSEC);
-	w->identities = identity_store_new(w->loop, client);
+	w->identities = identity_store_new(w->loop, client, NULL);
 	decider = decider_managed(w->identities);
 	w->decider = &decider;
 	fake_source_init(&w->imds, w->loop);

@@ -51,7 +51,7 @@ static struct bench *bench_new(void)
 
 	fake_kube_reset();
 	b->loop = loop_new_fake(NULL);
-	b->store = identity_store_new(b->loop, (void *)&fake_kube);
+	b->store = identity_store_new(b->loop, (void *)&fake_kube, NULL);
 	b->identities = find_reflector("azureidentities");
 	b->bindings = find_reflector("azureidentitybindings");
 	b->exceptions = find_reflector("azurepodidentityexceptions");
