@@ -109,6 +109,11 @@ static const struct {
 	[REASON_NOT_BOUND] = {
 		"The identity asked for by client id or resource id is not one of the pod's",
 		"Bind it to the pod, or ask for one that is" },
+	[REASON_NAMESPACE_MISMATCH] = {
+		"Standard mode: the identity assigned to the pod counts in its own namespace only "
+		"(``--forceNamespaced``, or the annotation ``aadpodidentity.k8s.io/Behavior: namespaced``), "
+		"which is not the pod's",
+		"Create AzureIdentity and AzureIdentityBinding in the pod's namespace" },
 	[REASON_SELECTOR] = {
 		"The way of naming an identity is not supported (``object_id``), or more than one was used",
 		"Name it by ``client_id`` or ``msi_res_id``, or not at all" },
@@ -135,6 +140,11 @@ static const struct {
 	[REASON_NOT_SYNCED] = {
 		"The identity objects have not been read from the API server yet",
 		"Ask again; if it stays, look at the agent's readiness" },
+	[REASON_NOT_ASSIGNED_YET] = {
+		"Standard mode: the controller (MIC) has not assigned the identity to this node's VM within the "
+		"longest wait (``--retry-attempts-for-created``): the AzureAssignedIdentity is missing, or in "
+		"state ``Created``",
+		"Ask again; if it stays so look at the controller's logs, the label and the binding" },
 	[REASON_OVERLOADED] = {
 		"A limit on requests that wait was reached",
 		"Ask again, less often" },

@@ -10,8 +10,8 @@ struct identity_index;
 
 /*
  * Who may have which identity: the policy, and nothing else. Pure functions over the index; shared
- * by the agent, the controller and the kubectl plugin. Rules: aad-pod-identity's managed mode, with
- * the differences of docs/differences.md.
+ * by the agent, the controller and the kubectl plugin. Rules: aad-pod-identity's two modes, with the
+ * differences of docs/differences.md.
  */
 #define LABEL_BINDING "aadpodidbinding"
 
@@ -34,6 +34,7 @@ struct match_pod {
 	const struct label *labels;
 	size_t n_labels;
 	bool no_exceptions; /* never the node's own identity: the host asks in the pod's name */
+	const char *service_account; /* or NULL */
 };
 
 enum match_result {
@@ -44,16 +45,29 @@ enum match_result {
 	MATCH_IDENTITY_NOT_FOUND,   /* the bindings name AzureIdentity objects that do not exist */
 	MATCH_SELECTOR_NOT_BOUND,   /* bound, but not to the identity that was asked for */
 	MATCH_SELECTOR_UNSUPPORTED, /* object_id: AzureIdentity does not hold it */
+	/* standard mode only */
+	MATCH_NAMESPACE_MISMATCH, /* it counts only in its own namespace, which is not the pod's */
+	MATCH_NOT_ASSIGNED_YET,	  /* the controller is assigning it: wait for the event */
+	MATCH_NO_ASSIGNED, /* the controller has not said anything: wait, it may be about to */
 	MATCH_RESULTS,
 };
+
+/* No answer yet: an event may change it, so it is worth waiting for. */
+static inline bool match_is_wait(enum match_result r)
+{
+	return r == MATCH_NOT_ASSIGNED_YET || r == MATCH_NO_ASSIGNED;
+}
 
 struct match_answer {
 	enum match_result result;
 	const struct azure_identity *identity; /* GRANTED; borrowed from the index */
 	const struct azure_binding
 		*binding; /* GRANTED; else the first without its identity, or NULL */
-	const struct azure_exception *exception; /* EXCEPTED */
+	const struct azure_exception *exception; /* EXCEPTED; NULL: it is one of the controller's */
 	size_t candidates;			 /* identities that the pod is bound to */
+	const struct azure_assigned_identity
+		*assigned; /* standard mode: GRANTED, NAMESPACE_MISMATCH, NOT_ASSIGNED_YET; of
+			      NO_ASSIGNED one that no longer fits the pod's label, or NULL */
 };
 
 /*
@@ -63,6 +77,20 @@ struct match_answer {
  */
 void match_managed(const struct identity_index *x, const struct match_pod *pod,
 		   const struct selector *sel, struct match_answer *out);
+
+struct match_standard_rules {
+	bool force_namespaced;		  /* as if every identity were annotated so */
+	const char *controller_namespace; /* pods there, of one of these service accounts (names */
+	const char *controller_accounts;  /* between commas), are the controller's own */
+};
+
+/*
+ * Exceptions and the controller's own pods first, then standard mode: what the controller has assigned
+ * to the pod, as the identity and the binding were at that time. Ids and several candidates as above.
+ */
+void match_standard(const struct identity_index *x, const struct match_standard_rules *rules,
+		    const struct match_pod *pod, const struct selector *sel,
+		    struct match_answer *out);
 /* One sentence for a person: what is missing, on which object, and what to do. */
 void match_explain(const struct match_pod *pod, const struct selector *sel,
 		   const struct match_answer *a, char *buf, size_t size);

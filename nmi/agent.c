@@ -71,6 +71,7 @@ struct agent {
 	struct resolver *resolver;
 	struct by_name *names;
 	struct identity_store *identities;
+	struct standard_mode standard;
 	struct decider decider;
 
 	struct http_client *imds_http;
@@ -162,7 +163,8 @@ static void before_metrics(void *ctx)
 	set_gauge(a, NMI_METRIC_PODS, (double)pod_store_count(a->pods));
 	set_gauge(a, NMI_METRIC_CACHE_TOKENS, (double)t->tokens);
 	set_gauge(a, NMI_METRIC_WAITING,
-		  (double)(t->waiting + resolver_waiting(a->resolver) + by_name_waiting(a->names)));
+		  (double)(t->waiting + resolver_waiting(a->resolver) + by_name_waiting(a->names) +
+			   issuer_waiting(a->issuer)));
 	set_gauge(a, NMI_METRIC_CONNECTIONS, (double)front_connections(a->front));
 	set_gauge(a, NMI_METRIC_REDIRECT_ACTIVE, s->state == REDIRECT_ACTIVE);
 	set_gauge(a, NMI_METRIC_REDIRECT_REPAIRS, s->repairs);
@@ -208,7 +210,7 @@ static void on_redirect_status(void *ctx, const struct redirect_status *s)
 	}
 }
 
-static void on_identities_changed(void *ctx)
+static void on_objects_changed(void *ctx)
 {
 	struct agent *a = ctx;
 
@@ -302,17 +304,36 @@ static int make_kube(struct agent *a, struct err *err)
 	return r;
 }
 
+static void make_decider(struct agent *a)
+{
+	const struct nmi_config *c = a->config;
+
+	if (nmi_config_is_managed(c)) {
+		a->identities = identity_store_new(a->loop, a->kube, NULL);
+		a->decider = decider_managed(a->identities);
+	} else {
+		a->identities = identity_store_new(a->loop, a->kube, c->node);
+		a->standard = (struct standard_mode){
+			.store = a->identities,
+			.rules = { .force_namespaced = c->force_namespaced,
+				   .controller_namespace = c->mic_namespace,
+				   .controller_accounts = c->mic_service_account },
+		};
+		a->decider = decider_standard(&a->standard);
+	}
+	identity_store_on_change(a->identities, on_objects_changed, a);
+}
+
 static void make_who(struct agent *a)
 {
 	a->pods = pod_store_new();
 	a->pod_watch = pod_watch_new(a->loop, a->kube, a->config->node, a->pods);
 	pod_watch_on_synced(a->pod_watch, on_pods_synced, a);
+	pod_watch_on_change(a->pod_watch, on_objects_changed, a);
 	a->resolver = resolver_new(a->loop, a->pods, a->kube, a->config->node,
 				   a->config->pod_wait_msec);
 	a->names = by_name_new(a->loop, a->pods, a->config->pod_wait_msec);
-	a->identities = identity_store_new(a->loop, a->kube);
-	identity_store_on_change(a->identities, on_identities_changed, a);
-	a->decider = decider_managed(a->identities);
+	make_decider(a);
 }
 
 static int make_tokens(struct agent *a, struct err *err)
@@ -351,16 +372,19 @@ static int make_front(struct agent *a, struct err *err)
 {
 	if (a->config->events)
 		a->events = events_new(a->loop, a->kube, a->config->node, a->metrics);
-	a->issuer = issuer_new(a->loop, &(struct issuer_spec){
-						.resolver = a->resolver,
-						.names = a->names,
-						.decider = &a->decider,
-						.tokens = a->tokens,
-						.sync_wait_msec = SYNC_WAIT_MSEC,
-						.token_wait_msec = a->config->token_wait_msec,
-						.refused = a->events ? on_refused : NULL,
-						.refused_ctx = a,
-					});
+	a->issuer = issuer_new(
+		a->loop, &(struct issuer_spec){
+				 .resolver = a->resolver,
+				 .names = a->names,
+				 .decider = &a->decider,
+				 .tokens = a->tokens,
+				 .sync_wait_msec = SYNC_WAIT_MSEC,
+				 .token_wait_msec = a->config->token_wait_msec,
+				 .named_wait_msec = nmi_config_named_wait_msec(a->config),
+				 .assigned_wait_msec = nmi_config_assigned_wait_msec(a->config),
+				 .refused = a->events ? on_refused : NULL,
+				 .refused_ctx = a,
+			 });
 	a->proxy = proxy_new(a->loop, a->imds_http, a->imds_url);
 	health_add(&a->health, "redirect", check_redirect, a);
 	health_add(&a->health, "pods", check_pods, a);
@@ -444,10 +468,13 @@ int agent_run(struct agent *a, struct err *err)
 	identity_store_start(a->identities);
 	if (make_redirect(a, err) < 0)
 		return err_wrap(err, "redirector");
-	log_info("listening on %s:%u, redirecting %s:%u to %s:%u, in %s mode for node %s",
+	log_info("listening on %s:%u, redirecting %s:%u to %s:%u, in %s mode%s for node %s",
 		 inet_ip_print(&a->listen_ip, listen), a->config->port, a->config->metadata_ip,
 		 a->config->metadata_port, inet_ip_print(&a->redirect_ip, target), a->config->port,
-		 a->config->operation_mode, a->config->node);
+		 a->decider.name,
+		 a->config->force_namespaced && !nmi_config_is_managed(a->config) ? ", namespaced,"
+										  : "",
+		 a->config->node);
 	return loop_run(a->loop, err);
 }
 

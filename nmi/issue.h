@@ -74,17 +74,21 @@ struct issuer_spec {
 	struct by_name *names; /* NULL: nobody asks by name */
 	const struct decider *decider;
 	struct token_cache *tokens;
-	unsigned sync_wait_msec;   /* how long a request waits for the first sync of identities */
-	unsigned token_wait_msec;  /* how long for a token */
 	issue_refused_fn *refused; /* or NULL */
 	void *refused_ctx;
+	unsigned sync_wait_msec;  /* how long a request waits for the first sync of identities */
+	unsigned token_wait_msec; /* how long for a token */
+	/* standard mode: for the controller to name an identity, and to have assigned it; both from the
+	   moment when the request was first undecided */
+	unsigned named_wait_msec, assigned_wait_msec;
 };
 
 struct issuer *issuer_new(struct loop *l, const struct issuer_spec *spec);
 struct issuer *issuer_free(struct issuer *i);
 DEFINE_CLEANUP(struct issuer, issuer_free);
-/* The identities became known or changed: requests that wait for a first sync go on. */
+/* Identities or pods became known or changed: requests that no one could decide are looked at again. */
 void issuer_identities_changed(struct issuer *i);
+size_t issuer_waiting(const struct issuer *i); /* how many such requests there are */
 
 /* NULL: `out` was filled, `done` will not be called. Strings of `req` are copied if needed. */
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,

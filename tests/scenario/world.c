@@ -50,7 +50,7 @@ static void sync_one(struct reflector *r)
 	fake_end(r);
 }
 
-void world_init_unsynced(struct world *w)
+static void init(struct world *w, bool standard)
 {
 	struct token_cache_spec tokens = { .max_tokens = WORLD_WAITING,
 					   .max_in_flight = 4,
@@ -64,8 +64,12 @@ void world_init_unsynced(struct world *w)
 	pod_watch_start(w->watch);
 	w->resolver = resolver_new(w->loop, w->pods, client, "node-1", WORLD_POD_WAIT_MSEC);
 	w->names = by_name_new(w->loop, w->pods, WORLD_POD_WAIT_MSEC);
-	w->identities = identity_store_new(w->loop, client);
-	decider = decider_managed(w->identities);
+	w->identities = identity_store_new(w->loop, client, standard ? "node-1" : NULL);
+	w->standard = (struct standard_mode){
+		.store = w->identities,
+		.rules = { .controller_namespace = "shop", .controller_accounts = "mic" },
+	};
+	decider = standard ? decider_standard(&w->standard) : decider_managed(w->identities);
 	w->decider = &decider;
 	fake_source_init(&w->imds, w->loop);
 	fake_source_init(&w->node, w->loop);
@@ -74,18 +78,34 @@ void world_init_unsynced(struct world *w)
 	tokens.n_types = 1;
 	tokens.node = &w->node.vtable;
 	w->cache = token_cache_new(w->loop, &tokens, NULL);
-	w->issuer = issuer_new(w->loop,
-			       &(struct issuer_spec){ .resolver = w->resolver,
-						      .names = w->names,
-						      .decider = w->decider,
-						      .tokens = w->cache,
-						      .sync_wait_msec = WORLD_SYNC_WAIT_MSEC,
-						      .token_wait_msec = WORLD_TOKEN_WAIT_MSEC,
-						      .refused = on_refused,
-						      .refused_ctx = w });
+	w->issuer = issuer_new(
+		w->loop, &(struct issuer_spec){ .resolver = w->resolver,
+						.names = w->names,
+						.decider = w->decider,
+						.tokens = w->cache,
+						.sync_wait_msec = WORLD_SYNC_WAIT_MSEC,
+						.token_wait_msec = WORLD_TOKEN_WAIT_MSEC,
+						.named_wait_msec = WORLD_NAMED_WAIT_MSEC,
+						.assigned_wait_msec = WORLD_ASSIGNED_WAIT_MSEC,
+						.refused = on_refused,
+						.refused_ctx = w });
+	pod_watch_on_change(w->watch, on_identities, w);
 	identity_store_on_change(w->identities, on_identities, w);
 	identity_store_start(w->identities);
 	sync_one(reflector("pods"));
+}
+
+void world_init_unsynced(struct world *w)
+{
+	init(w, false);
+}
+
+void world_init_standard(struct world *w)
+{
+	init(w, true);
+	sync_one(reflector("azureassignedidentities"));
+	sync_one(reflector("azurepodidentityexceptions"));
+	world_pass(w, 0);
 }
 
 void world_sync(struct world *w)
@@ -200,6 +220,38 @@ void world_put_exception(struct world *w, const char *name, const char *value)
 	_cleanup_free_ char *spec = xasprintf("\"podLabels\":{\"exempt\":\"%s\"}", value);
 
 	put_object(w, "azurepodidentityexceptions", name, spec, true);
+}
+
+static char *assigned_text(const char *uid, const char *name, const char *client_id,
+			   const char *state)
+{
+	return xasprintf(
+		"{\"metadata\":{\"namespace\":\"default\",\"name\":\"pod-%s-shop-%s\","
+		"\"resourceVersion\":\"%u\"},\"spec\":{\"pod\":\"pod-%s\",\"podNamespace\":"
+		"\"shop\","
+		"\"azureIdentityRef\":{\"metadata\":{\"namespace\":\"shop\",\"name\":\"%s\"},"
+		"\"spec\":{\"clientID\":\"%s\",\"resourceID\":\"/id/%s\"}},"
+		"\"azureBindingRef\":{\"metadata\":{\"namespace\":\"shop\",\"name\":\"%s\"},"
+		"\"spec\":{\"azureIdentity\":\"%s\",\"selector\":\"web\"}}},"
+		"\"status\":{\"status\":\"%s\"}}",
+		uid, name, arc4random(), uid, name, client_id, client_id, name, name, state);
+}
+
+void world_put_assigned(struct world *w, const char *uid, const char *name, const char *client_id,
+			const char *state)
+{
+	_cleanup_free_ char *text = assigned_text(uid, name, client_id, state);
+
+	fake_upsert(reflector("azureassignedidentities"), text);
+	world_pass(w, 0);
+}
+
+void world_remove_assigned(struct world *w, const char *uid, const char *name)
+{
+	_cleanup_free_ char *text = assigned_text(uid, name, "", "Unassigned");
+
+	fake_remove(reflector("azureassignedidentities"), text);
+	world_pass(w, 0);
 }
 
 void world_furnish(struct world *w)

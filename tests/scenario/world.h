@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "nmi/identity/decide.h"
 #include "nmi/issue.h"
 #include "nmi/pods/by_name.h"
 #include "nmi/pods/resolver.h"
@@ -24,6 +25,7 @@ struct world {
 	struct resolver *resolver;
 	struct by_name *names;
 	struct identity_store *identities;
+	struct standard_mode standard;
 	struct decider *decider;
 	struct fake_source imds; /* for identities */
 	struct fake_source node; /* for the node's own */
@@ -33,15 +35,18 @@ struct world {
 	struct events *events; /* NULL but after world_tell_events() */
 };
 
-#define WORLD_POD_WAIT_MSEC   10000
-#define WORLD_SYNC_WAIT_MSEC  8000
-#define WORLD_TOKEN_WAIT_MSEC 20000
+#define WORLD_POD_WAIT_MSEC	 10000
+#define WORLD_SYNC_WAIT_MSEC	 8000
+#define WORLD_TOKEN_WAIT_MSEC	 20000
+#define WORLD_NAMED_WAIT_MSEC	 80000
+#define WORLD_ASSIGNED_WAIT_MSEC 100000
 /* Waiting requests and tokens that it takes. */
 #define WORLD_WAITING 2000
 
 void world_init(struct world *w);
 void world_init_unsynced(struct world *w);
-void world_sync(struct world *w); /* the first lists of identity objects have come */
+void world_init_standard(struct world *w); /* in standard mode; the others are in managed mode */
+void world_sync(struct world *w);	   /* the first lists of identity objects have come */
 void world_deinit(struct world *w);
 
 /* the cluster: everything is in namespace "shop" on this node */
@@ -62,6 +67,10 @@ void world_put_binding(struct world *w, const char *name, const char *identity,
 void world_remove_binding(struct world *w, const char *name);
 /* An exception for pods with label exempt=<value>, which is put on every pod as its UID. */
 void world_put_exception(struct world *w, const char *name, const char *value);
+/* The controller assigns identity `name` to pod-<uid>, by a binding with selector "web". */
+void world_put_assigned(struct world *w, const char *uid, const char *name, const char *client_id,
+			const char *state);
+void world_remove_assigned(struct world *w, const char *uid, const char *name);
 /* Pod, identity "web" with client id "c-web", and its binding: what most scenarios begin with. */
 void world_furnish(struct world *w);
 /* From now on refusals become Events; what is asked of the API server is at most FAKE_MAX calls. */

@@ -89,7 +89,9 @@ static inline void bench_init(struct bench *b)
 							       .decider = &b->decider,
 							       .tokens = b->cache,
 							       .sync_wait_msec = 5000,
-							       .token_wait_msec = 20000 });
+							       .token_wait_msec = 20000,
+							       .named_wait_msec = 80000,
+							       .assigned_wait_msec = 100000 });
 }
 
 static inline void bench_deinit(struct bench *b)

@@ -51,6 +51,20 @@ static void put_exception(struct identity_index *x, const char *ns, const char *
 	identity_index_put_exception_take(x, azure_exception_parse(doc, NULL));
 }
 
+static void put_assigned(struct identity_index *x, const char *name, const char *pod_ns,
+			 const char *pod, const char *identity)
+{
+	_cleanup_free_ char *text = xasprintf(
+		"{\"metadata\":{\"namespace\":\"default\",\"name\":\"%s\"},\"spec\":{\"pod\":\"%"
+		"s\","
+		"\"podNamespace\":\"%s\",\"azureIdentityRef\":{\"metadata\":{\"namespace\":\"ids\","
+		"\"name\":\"%s\"}}}}",
+		name, pod, pod_ns, identity);
+	_cleanup_(jval_freep) struct jval *doc = json(text);
+
+	identity_index_put_assigned_take(x, azure_assigned_identity_parse(doc, NULL));
+}
+
 /* A walk as text: "name>identity " for each. */
 struct seen {
 	char text[4096];
@@ -155,6 +169,50 @@ START_TEST(a_walk_of_exceptions_ends_where_it_is_told)
 	ck_assert_str_eq(s.text, "one stop ");
 	ck_assert_ptr_null(identity_index_exceptions(x, "b", see_exception, &s));
 	ck_assert_ptr_null(identity_index_exceptions(x, "c", see_exception, &s));
+}
+END_TEST
+
+static void see_assigned(void *ctx, const struct azure_assigned_identity *a)
+{
+	struct seen *s = ctx;
+	size_t n = strlen(s->text);
+
+	(void)snprintf(s->text + n, sizeof(s->text) - n, "%s>%s ", a->meta.name,
+		       a->identity->meta.name);
+}
+
+static const char *assigned(const struct identity_index *x, const char *ns, const char *pod)
+{
+	static struct seen s;
+
+	s.text[0] = '\0';
+	identity_index_assigned(x, ns, pod, see_assigned, &s);
+	return s.text;
+}
+
+START_TEST(assigned_identities_are_found_by_their_pod_wherever_they_are)
+{
+	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
+
+	put_assigned(x, "z", "shop", "web", "b");
+	put_assigned(x, "y", "shop", "web", "a");
+	put_assigned(x, "x", "shop", "web", "b");
+	put_assigned(x, "w", "shop", "api", "a");
+	put_assigned(x, "v", "ops", "web", "a");
+	ck_assert_str_eq(assigned(x, "shop", "web"), "y>a x>b z>b ");
+	ck_assert_str_eq(assigned(x, "ops", "web"), "v>a ");
+	ck_assert_str_eq(assigned(x, "default", "web"), ""); /* where the objects are */
+	put_assigned(x, "x", "shop", "api", "c");	     /* moves to another pod */
+	ck_assert_str_eq(assigned(x, "shop", "web"), "y>a z>b ");
+	ck_assert_str_eq(assigned(x, "shop", "api"), "w>a x>c ");
+	identity_index_resync_begin(x, KIND_ASSIGNED);
+	put_assigned(x, "y", "shop", "web", "a");
+	ck_assert_str_eq(assigned(x, "shop", "web"), "y>a z>b ");
+	identity_index_resync_end(x, KIND_ASSIGNED);
+	ck_assert_str_eq(assigned(x, "shop", "web"), "y>a ");
+	ck_assert_uint_eq(identity_index_count(x, KIND_ASSIGNED), 1);
+	identity_index_remove(x, KIND_ASSIGNED, "default", "y");
+	ck_assert_str_eq(assigned(x, "shop", "web"), "");
 }
 END_TEST
 
@@ -344,6 +402,7 @@ UNIT_MAIN("index", UNIT(an_identity_is_found_by_namespace_and_name),
 	  UNIT(a_new_version_replaces_the_old_one), UNIT(a_binding_moves_with_its_selector),
 	  UNIT(bindings_of_one_identity_come_together),
 	  UNIT(a_walk_of_exceptions_ends_where_it_is_told),
+	  UNIT(assigned_identities_are_found_by_their_pod_wherever_they_are),
 	  UNIT(removing_what_is_not_there_is_nothing),
 	  UNIT(a_resync_drops_only_what_it_did_not_bring_and_only_at_its_end),
 	  UNIT(a_resync_that_was_cut_short_drops_nothing), UNIT(names_longer_than_any_are_found),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Who gets which identity, as one table. Every row is tried with its objects put into the index in every
+ * Who gets which identity in managed mode, as one table; of standard mode: test-match-standard.c. Every row is tried with its objects put into the index in every
  * order; the answer must be the same.
  *
  * The pod is always my-app/demo.
@@ -11,11 +11,12 @@
 #include "lib/base/mem.h"
 #include "mic-client/index.h"
 #include "mic-client/match.h"
+#include "tests/unit/orders.h"
 #include "tests/unit/unit.h"
 
 #include <string.h>
 
-#define OBJECTS_MAX 6
+#define OBJECTS_MAX ORDERS_MAX
 
 struct object {
 	enum { NOTHING, IDENTITY, BINDING, EXCEPTION } what;
@@ -286,8 +287,9 @@ static void put(struct identity_index *x, const struct object *o)
 	ck_assert_msg(err.kind == ERR_NONE, "%s", err.msg);
 }
 
-static void check_row(const struct row *row, const size_t *order, size_t n)
+static void check_row(const void *ctx, const size_t *order, size_t n)
 {
+	const struct row *row = ctx;
 	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
 	_cleanup_(jval_freep) struct jval *labels = json(row->pod_labels);
 	struct match_pod pod = { .namespace = "my-app", .name = "demo" };
@@ -318,36 +320,13 @@ static void check_row(const struct row *row, const size_t *order, size_t n)
 	labels_free(pod_labels, pod.n_labels);
 }
 
-/* Heap's algorithm, without recursion. */
-static void for_each_order(const struct row *row, size_t n)
-{
-	size_t order[OBJECTS_MAX] = { 0 }, turns[OBJECTS_MAX] = { 0 };
-
-	for (size_t i = 0; i < n; i++)
-		order[i] = i;
-	check_row(row, order, n);
-	for (size_t i = 1; i < n;) {
-		size_t j = i % 2 ? turns[i] : 0, was = order[i];
-
-		if (turns[i] == i) {
-			turns[i++] = 0;
-			continue;
-		}
-		order[i] = order[j];
-		order[j] = was;
-		check_row(row, order, n);
-		turns[i]++;
-		i = 1;
-	}
-}
-
 START_TEST(the_answer_is_as_the_table_says_in_any_order_of_arrival)
 {
 	size_t n = 0;
 
 	while (n < OBJECTS_MAX && rows[_i].objects[n].what != NOTHING)
 		n++;
-	for_each_order(&rows[_i], n);
+	for_each_order(n, check_row, &rows[_i]);
 }
 END_TEST
 
