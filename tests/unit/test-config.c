@@ -127,7 +127,7 @@ START_TEST(standard_mode_waits_as_long_as_the_old_agent)
 	ck_assert_uint_eq(nmi_config_assigned_wait_msec(&c), 100000);
 	ck_assert_str_eq(c.mic_namespace, "default");
 	ck_assert_str_eq(c.mic_service_account,
-			 "aad-pod-id-mic-service-account,aad-pod-identity-mic");
+			 "aad-pod-id-mic-service-account, aad-pod-identity-mic");
 	ck_assert(!c.force_namespaced);
 }
 END_TEST
