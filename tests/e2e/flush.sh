@@ -31,13 +31,18 @@ attack() { # WHAT ROUNDS COMMAND...
 	line=$(sb_in "$SB_NODE" python3 "$e2e_here/flusher.py" "$rounds" "$@" 2>&1)
 	answered
 	echo "# $what: $line; answers: $(tr '\n' ' ' <<<"$replies")"
-	if [[ ! $line =~ back\ ([0-9]+)\ p50\ [0-9.]+\ p99\ ([0-9.]+).*wake\ ([0-9.]+) ]]; then
+	if [[ ! $line =~ back\ ([0-9]+)\ p50\ [0-9.]+\ p95\ ([0-9.]+).*open\ ([0-9]+)\ wake\ ([0-9.]+) ]]; then
 		not_ok "$what: the rules come back" "$line"
 		return
 	fi
 	back=${BASH_REMATCH[1]}
-	at_most "$what: within 10 ms, p99, and what this machine takes to wake a process" \
-		"${BASH_REMATCH[2]}" "$(awk -v w="${BASH_REMATCH[3]}" 'BEGIN { print 10 + w }')"
+	# The rules are those of either table. The one that the redirector owns is out of everybody's reach, so
+	# there is no moment without them. Of the other copy nineteen in twenty are back in 10 ms: when the
+	# flusher's netlink socket closes before our commit, the kernel holds the commit lock for an RCU grace
+	# period, 15 to 20 ms (nft_rcv_nl_event()), and nobody can write anything.
+	is "$what: redirect and guard were in force all the while" "${BASH_REMATCH[3]}" 0
+	at_most "$what: the second copy is back within 10 ms, p95, and what this machine takes to wake a process" \
+		"${BASH_REMATCH[2]}" "$(awk -v w="${BASH_REMATCH[4]}" 'BEGIN { print 10 + w }')"
 	is "$what: the rules are back every time" "$back" "$rounds"
 	no_leak "$what: IMDS saw no pod"
 	like "$what: the bound pod was served" "$replies" '(^|'$'\n'')200 [0-9]+'
