@@ -106,8 +106,11 @@ static const struct {
 	[REASON_IDENTITY_NOT_FOUND] = {
 		"The binding names an AzureIdentity that is not in its namespace",
 		"Create the AzureIdentity there, or correct ``spec.azureIdentity``" },
+	[REASON_IDENTITY_UNKNOWN] = {
+		"No AzureIdentity of the cluster has the client id or resource id that was asked for",
+		"Correct the id, or create and bind an AzureIdentity that has it" },
 	[REASON_NOT_BOUND] = {
-		"The identity asked for by client id or resource id is not one of the pod's",
+		"The identity asked for by client id or resource id exists, but is not one of the pod's",
 		"Bind it to the pod, or ask for one that is" },
 	[REASON_NAMESPACE_MISMATCH] = {
 		"Standard mode: the identity assigned to the pod counts in its own namespace only "

@@ -17,6 +17,7 @@
 
 #include "lib/base/hmap.h"
 #include "lib/base/mem.h"
+#include "mic-client/id_set.h"
 
 #include <assert.h>
 #include <string.h>
@@ -44,10 +45,16 @@ struct kind {
 	const char *(*selects)(const void *object); /* the second */
 };
 
+/* Of all identities; made when it is asked for, and anew only after an identity has changed. */
+struct id_cache {
+	struct id_set *set; /* NULL: none is up to date */
+};
+
 struct identity_index {
 	struct hmap by_name[IDENTITY_KINDS];
 	struct hmap groups[IDENTITY_KINDS];
 	unsigned epoch[IDENTITY_KINDS];
+	struct id_cache *ids;
 };
 
 /* kinds */
@@ -287,6 +294,27 @@ static void group_remove(struct identity_index *x, enum identity_kind kind, cons
 		group_free(x, kind, g);
 }
 
+/* ids */
+
+static void ids_changed(struct identity_index *x, enum identity_kind kind)
+{
+	if (kind == KIND_IDENTITY)
+		x->ids->set = id_set_free(x->ids->set);
+}
+
+static const struct id_set *ids_of(const struct identity_index *x)
+{
+	const struct hmap *all = &x->by_name[KIND_IDENTITY];
+
+	if (x->ids->set)
+		return x->ids->set;
+	x->ids->set = id_set_new(hmap_count(all));
+	for (struct hmap_node *n = hmap_first(all); n; n = hmap_next(n))
+		id_set_add(x->ids->set, container_of(n, struct entry, node)->object);
+	id_set_seal(x->ids->set);
+	return x->ids->set;
+}
+
 /* entries */
 
 static struct entry *entry_find(const struct identity_index *x, enum identity_kind kind,
@@ -315,6 +343,7 @@ static struct entry *entry_new(struct identity_index *x, enum identity_kind kind
 
 static void entry_remove(struct identity_index *x, enum identity_kind kind, struct entry *e)
 {
+	ids_changed(x, kind);
 	group_remove(x, kind, e->object);
 	hmap_del(&x->by_name[kind], &e->node);
 	kinds[kind].unref(e->object);
@@ -328,6 +357,7 @@ static void put_take(struct identity_index *x, enum identity_kind kind, void *ob
 	const struct object_meta *m = kinds[kind].meta(object);
 	struct entry *e = entry_find(x, kind, m->namespace, m->name);
 
+	ids_changed(x, kind);
 	if (!e) {
 		e = entry_new(x, kind, m);
 	} else {
@@ -341,7 +371,10 @@ static void put_take(struct identity_index *x, enum identity_kind kind, void *ob
 
 struct identity_index *identity_index_new(void)
 {
-	return xnew(struct identity_index);
+	struct identity_index *x = xnew(struct identity_index);
+
+	x->ids = xnew(struct id_cache);
+	return x;
 }
 
 struct identity_index *identity_index_free(struct identity_index *x)
@@ -352,6 +385,8 @@ struct identity_index *identity_index_free(struct identity_index *x)
 		hmap_for_each_safe (n, next, &x->by_name[kind])
 			entry_remove(x, kind, container_of(n, struct entry, node));
 	}
+	(void)id_set_free(x->ids->set);
+	free(x->ids);
 	free(x);
 	return NULL;
 }
@@ -414,6 +449,16 @@ const struct azure_identity *identity_index_identity(const struct identity_index
 	const struct entry *e = entry_find(x, KIND_IDENTITY, namespace, name);
 
 	return e ? e->object : NULL;
+}
+
+bool identity_index_has_client_id(const struct identity_index *x, const char *client_id)
+{
+	return id_set_has_client(ids_of(x), client_id);
+}
+
+bool identity_index_has_resource_id(const struct identity_index *x, const char *resource_id)
+{
+	return id_set_has_resource(ids_of(x), resource_id);
 }
 
 void identity_index_bindings(const struct identity_index *x, const char *namespace,

@@ -40,6 +40,9 @@ size_t identity_index_count(const struct identity_index *x, enum identity_kind k
 /* asking: results are borrowed until the next change */
 const struct azure_identity *identity_index_identity(const struct identity_index *x,
 						     const char *namespace, const char *name);
+/* Has any AzureIdentity of the cluster this id? Without case; the empty one is nobody's. */
+bool identity_index_has_client_id(const struct identity_index *x, const char *client_id);
+bool identity_index_has_resource_id(const struct identity_index *x, const char *resource_id);
 /*
  * Calls fn for each binding of the namespace with exactly this selector; those that name the same
  * identity come one after the other.

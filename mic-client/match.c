@@ -12,7 +12,9 @@
  *     an empty one selects nothing, also not an empty spec.selector.
  *  4. The bindings name identities of that same namespace; two bindings of one identity are one
  *     candidate.
- *  5. With an id, the candidates that have it, without case; an empty id is no identity's.
+ *  5. With an id, the candidates that have it, without case; an empty id is no identity's. That no
+ *     identity of the cluster has it is another refusal than that the pod is not bound to it, since
+ *     SDKs go on to other credentials after the one, as after IMDS's own, and not after the other.
  *  6. Of several, the one with the highest weight, then the identity's name, then the binding's: the
  *     same answer whatever the order in which objects arrived.
  *
@@ -133,6 +135,17 @@ static void visit(void *ctx, const struct azure_binding *b)
 	}
 }
 
+/* Which of the two it is, when the pod is bound to none that has the id. */
+static enum match_result selector_refusal(const struct identity_index *x,
+					  const struct selector *sel)
+{
+	bool exists = sel->kind == SELECTOR_CLIENT_ID
+			      ? identity_index_has_client_id(x, sel->value)
+			      : identity_index_has_resource_id(x, sel->value);
+
+	return exists ? MATCH_SELECTOR_NOT_BOUND : MATCH_SELECTOR_UNKNOWN;
+}
+
 static void match_bindings(const struct identity_index *x, const struct match_pod *pod,
 			   const char *label, const struct selector *sel, struct match_answer *out)
 {
@@ -146,7 +159,7 @@ static void match_bindings(const struct identity_index *x, const struct match_po
 	} else if (w.candidates == 0) {
 		out->result = MATCH_IDENTITY_NOT_FOUND;
 	} else if (!w.identity) {
-		out->result = MATCH_SELECTOR_NOT_BOUND;
+		out->result = selector_refusal(x, sel);
 	} else {
 		out->result = MATCH_GRANTED;
 		out->identity = w.identity;
@@ -407,6 +420,25 @@ static void explain_assigned(const struct match_pod *pod, const struct selector 
 		       with, pod->namespace, pod->name, was, LOG_Q(label ? label : ""));
 }
 
+static void explain_unknown(const struct match_pod *pod, const struct selector *sel,
+			    const struct match_answer *a, const char *label, char *buf, size_t size)
+{
+	const char *missing = a->binding ? a->binding->azure_identity : NULL;
+	char also[2 * LOG_Q_MAX] = "";
+
+	if (missing)
+		(void)snprintf(also, sizeof(also),
+			       " (nor does AzureIdentity %s, which the pod is bound to)",
+			       LOG_Q(missing));
+	(void)snprintf(
+		buf, size,
+		"Identity not found: no AzureIdentity with %s %s exists%s, so pod %s/%s with "
+		"label " LABEL_BINDING "=%s cannot have it: correct the id, or create and bind "
+		"one with it in namespace %s",
+		parameter_name(sel->kind), LOG_Q(sel->value), also, pod->namespace, pod->name,
+		LOG_Q(label ? label : ""), pod->namespace);
+}
+
 /*
  * What does not fit is cut. The words "Identity not found" are what tools around the old agent look
  * for.
@@ -426,7 +458,8 @@ void match_explain(const struct match_pod *pod, const struct selector *sel,
 		return;
 	case MATCH_NO_LABEL:
 		(void)snprintf(buf, size,
-			       "pod %s/%s has %s label " LABEL_BINDING ": %s the selector of an "
+			       "Identity not found: pod %s/%s has %s label " LABEL_BINDING
+			       ": %s the selector of an "
 			       "AzureIdentityBinding in namespace %s",
 			       ns, name, label ? "an empty" : "no",
 			       label ? "set it to" : "add it with", ns);
@@ -447,15 +480,18 @@ void match_explain(const struct match_pod *pod, const struct selector *sel,
 			"spec.azureIdentity of the binding",
 			a->binding->meta.name, ns, name, LOG_Q(a->binding->azure_identity), ns);
 		return;
+	case MATCH_SELECTOR_UNKNOWN:
+		explain_unknown(pod, sel, a, label, buf, size);
+		return;
 	case MATCH_SELECTOR_NOT_BOUND:
 		explain_not_bound(pod, sel, a, buf, size);
 		return;
 	case MATCH_SELECTOR_UNSUPPORTED:
-		(void)snprintf(
-			buf, size,
-			"pod %s/%s asks by object_id, which AzureIdentity does not hold: ask by "
-			"client_id or msi_res_id",
-			ns, name);
+		(void)snprintf(buf, size,
+			       "Identity not found: pod %s/%s asks by object_id, which "
+			       "AzureIdentity does not hold: ask by "
+			       "client_id or msi_res_id",
+			       ns, name);
 		return;
 	case MATCH_NAMESPACE_MISMATCH:
 	case MATCH_NOT_ASSIGNED_YET:

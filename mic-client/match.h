@@ -43,7 +43,8 @@ enum match_result {
 	MATCH_NO_LABEL,	  /* the pod has no label aadpodidbinding, or an empty one */
 	MATCH_NO_BINDING, /* no AzureIdentityBinding of the namespace selects the label */
 	MATCH_IDENTITY_NOT_FOUND,   /* the bindings name AzureIdentity objects that do not exist */
-	MATCH_SELECTOR_NOT_BOUND,   /* bound, but not to the identity that was asked for */
+	MATCH_SELECTOR_UNKNOWN,	    /* no AzureIdentity of the cluster has the id asked for */
+	MATCH_SELECTOR_NOT_BOUND,   /* one has, but the pod is not bound to it */
 	MATCH_SELECTOR_UNSUPPORTED, /* object_id: AzureIdentity does not hold it */
 	/* standard mode only */
 	MATCH_NAMESPACE_MISMATCH, /* it counts only in its own namespace, which is not the pod's */

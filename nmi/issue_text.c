@@ -47,6 +47,8 @@ enum reason issue_reason_of_match(enum match_result r)
 		return REASON_NO_BINDING;
 	case MATCH_IDENTITY_NOT_FOUND:
 		return REASON_IDENTITY_NOT_FOUND;
+	case MATCH_SELECTOR_UNKNOWN:
+		return REASON_IDENTITY_UNKNOWN;
 	case MATCH_SELECTOR_NOT_BOUND:
 		return REASON_NOT_BOUND;
 	case MATCH_SELECTOR_UNSUPPORTED:

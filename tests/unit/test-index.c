@@ -398,11 +398,32 @@ START_TEST(random_operations_agree_with_a_plain_model)
 }
 END_TEST
 
+START_TEST(an_id_exists_from_when_its_identity_is_put_until_it_goes_or_has_another)
+{
+	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
+
+	ck_assert(!identity_index_has_client_id(x, "c-a"));
+	put_identity(x, "shop", "a", "c-a");
+	ck_assert(identity_index_has_client_id(x, "C-A"));
+	ck_assert(!identity_index_has_resource_id(x, "c-a"));
+	put_identity(x, "other", "a", "c-b");
+	put_identity(x, "other", "a", "c-c");
+	ck_assert(!identity_index_has_client_id(x, "c-b"));
+	ck_assert(identity_index_has_client_id(x, "c-c"));
+	identity_index_remove(x, KIND_IDENTITY, "shop", "a");
+	ck_assert(!identity_index_has_client_id(x, "c-a"));
+	identity_index_resync_begin(x, KIND_IDENTITY);
+	identity_index_resync_end(x, KIND_IDENTITY);
+	ck_assert(!identity_index_has_client_id(x, "c-c"));
+}
+END_TEST
+
 UNIT_MAIN("index", UNIT(an_identity_is_found_by_namespace_and_name),
 	  UNIT(a_new_version_replaces_the_old_one), UNIT(a_binding_moves_with_its_selector),
 	  UNIT(bindings_of_one_identity_come_together),
 	  UNIT(a_walk_of_exceptions_ends_where_it_is_told),
 	  UNIT(assigned_identities_are_found_by_their_pod_wherever_they_are),
+	  UNIT(an_id_exists_from_when_its_identity_is_put_until_it_goes_or_has_another),
 	  UNIT(removing_what_is_not_there_is_nothing),
 	  UNIT(a_resync_drops_only_what_it_did_not_bring_and_only_at_its_end),
 	  UNIT(a_resync_that_was_cut_short_drops_nothing), UNIT(names_longer_than_any_are_found),
