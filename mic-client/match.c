@@ -381,37 +381,39 @@ static void explain_excepted(const struct match_pod *pod, const struct match_ans
 			       pod->namespace, pod->name);
 }
 
-/* Standard mode: what the controller has, or has not, done. */
-static void explain_assigned(const struct match_pod *pod, const struct selector *sel,
-			     const struct match_answer *a, char *buf, size_t size)
+/* Standard mode: what the controller has done, */
+static void explain_assigned(const struct match_pod *pod, const struct match_answer *a, char *buf,
+			     size_t size)
 {
-	const char *label = labels_find(pod->labels, pod->n_labels, LABEL_BINDING);
-	const struct object_meta *m = a->assigned ? &a->assigned->meta : NULL;
-	const struct object_meta *id = m ? &a->assigned->identity->meta : NULL;
-	char with[LOG_Q_MAX + 32] = "", was[2 * LOG_Q_MAX + 64] = "";
+	const struct object_meta *m = &a->assigned->meta, *id = &a->assigned->identity->meta;
 
-	if (a->result == MATCH_NAMESPACE_MISMATCH) {
+	if (a->result == MATCH_NAMESPACE_MISMATCH)
 		(void)snprintf(buf, size,
 			       "AzureIdentity %s/%s is assigned to pod %s/%s, but counts only in "
 			       "its own namespace (annotation aadpodidentity.k8s.io/Behavior, or "
 			       "--forceNamespaced): create it, and its binding, in namespace %s",
 			       id->namespace, id->name, pod->namespace, pod->name, pod->namespace);
-		return;
-	}
-	if (a->result == MATCH_NOT_ASSIGNED_YET) {
+	else
 		(void)snprintf(buf, size,
 			       "AzureAssignedIdentity %s/%s of pod %s/%s is in state Created: the "
 			       "controller (MIC) has not assigned AzureIdentity %s to this node's "
 			       "VM yet; if it stays so, look at MIC's logs",
 			       m->namespace, m->name, pod->namespace, pod->name, id->name);
-		return;
-	}
+}
+
+/* or has not. */
+static void explain_no_assigned(const struct match_pod *pod, const struct selector *sel,
+				const struct match_answer *a, char *buf, size_t size)
+{
+	const char *label = labels_find(pod->labels, pod->n_labels, LABEL_BINDING);
+	char with[LOG_Q_MAX + 32] = "", was[2 * LOG_Q_MAX + 64] = "";
+
 	if (sel->kind != SELECTOR_NONE)
 		(void)snprintf(with, sizeof(with), " with %s %s", parameter_name(sel->kind),
 			       LOG_Q(sel->value));
-	if (m)
-		(void)snprintf(was, sizeof(was), " (%s is of the label's old value %s)", m->name,
-			       LOG_Q(a->assigned->binding->selector));
+	if (a->assigned)
+		(void)snprintf(was, sizeof(was), " (%s is of the label's old value %s)",
+			       a->assigned->meta.name, LOG_Q(a->assigned->binding->selector));
 	(void)snprintf(buf, size,
 		       "no AzureAssignedIdentity%s exists for pod %s/%s on this node%s: check that "
 		       "an AzureIdentityBinding has selector %s, the label " LABEL_BINDING
@@ -495,8 +497,10 @@ void match_explain(const struct match_pod *pod, const struct selector *sel,
 		return;
 	case MATCH_NAMESPACE_MISMATCH:
 	case MATCH_NOT_ASSIGNED_YET:
+		explain_assigned(pod, a, buf, size);
+		return;
 	case MATCH_NO_ASSIGNED:
-		explain_assigned(pod, sel, a, buf, size);
+		explain_no_assigned(pod, sel, a, buf, size);
 		return;
 	case MATCH_RESULTS:
 		break;

@@ -74,14 +74,15 @@ bool nmi_config_is_managed(const struct nmi_config *c)
 }
 
 /* A request that waits holds a connection: longer than any client does is a mistake. */
-#define WAIT_MAX_SEC 3600
+#define WAIT_MAX_SEC 3600U
 
 static int check_waits(const struct nmi_config *c, struct err *err)
 {
 	/* each alone first, so that the product cannot wrap */
 	if (c->retry_created > WAIT_MAX_SEC || c->retry_assigned > WAIT_MAX_SEC ||
 	    c->retry_interval_sec > WAIT_MAX_SEC ||
-	    attempts_msec(c, (uint64_t)c->retry_created + c->retry_assigned) > WAIT_MAX_SEC * 1000)
+	    attempts_msec(c, (uint64_t)c->retry_created + c->retry_assigned) >
+		    WAIT_MAX_SEC * UINT64_C(1000))
 		return err_set(err, ERR_INPUT,
 			       "--find-identity-retry-interval: (%u + %u) attempts of %u s are "
 			       "more than an hour",

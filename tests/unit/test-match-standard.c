@@ -68,7 +68,7 @@ struct object {
 static const struct match_standard_rules
 	usual = { false, "default", "aad-pod-id-mic-service-account,aad-pod-identity-mic" },
 	strict = { true, "default", "" }, here = { false, "my-app", "mic, mic-2,," },
-	nowhere = { false, "my-app", "" };
+	nowhere = { false, "my-app", "" }, odd = { false, "my-app", ",mic" };
 
 /* clang-format off */
 static const struct row {
@@ -235,6 +235,10 @@ static const struct row {
 	  { CREATED("ids/a", "c-a") },
 	  LABELLED, NULL, NO_ID, MATCH_NAMESPACE_MISMATCH, "", 0, "AzureIdentity ids/a is assigned" },
 
+	{ "and no excuse for another that may yet come", &strict,
+	  { ASSIGNED("ids/a", "c-a"), CREATED("my-app/b", "c-b") },
+	  LABELLED, NULL, CLIENT_ID("c-x"), MATCH_NO_ASSIGNED, "", 0, "no AzureAssignedIdentity with client_id \"c-x\" exists" },
+
 	/* exceptions, and the controller's own pods */
 	{ "an exception goes before what is assigned", &usual,
 	  { ASSIGNED("my-app/a", "c-a"), EXCEPT("{\"app\":\"DEMO\"}") },
@@ -263,6 +267,12 @@ static const struct row {
 	{ "a pod without an account is nobody's", &here,
 	  { { 0 } },
 	  BARE, "", NO_ID, MATCH_NO_LABEL, "", 0, "has no label" },
+	{ "not even of an odd list", &odd,
+	  { { 0 } },
+	  BARE, "", NO_ID, MATCH_NO_LABEL, "", 0, "has no label" },
+	{ "of which each account counts", &odd,
+	  { { 0 } },
+	  BARE, "mic", NO_ID, MATCH_EXCEPTED, "", 0, "it is the controller's" },
 	{ "the account of that name in another namespace is another account", &usual,
 	  { { 0 } },
 	  BARE, "aad-pod-identity-mic", NO_ID, MATCH_NO_LABEL, "", 0, "has no label" },
