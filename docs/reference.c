@@ -124,6 +124,9 @@ static const struct {
 	[REASON_AMBIGUOUS_IP] = {
 		"More than one running pod of this node has that address",
 		"Ask again when the older one has ended; if it stays, look at the network plugin" },
+	[REASON_LINK_MISMATCH] = {
+		"The pod's address does not lead to the link that is the pod's own: it may be another pod that asks",
+		"Ask again; if it stays and the network plugin gives pods no links of their own, set ``--link-binding=off``" },
 	[REASON_NOT_SYNCED] = {
 		"The identity objects have not been read from the API server yet",
 		"Ask again; if it stays, look at the agent's readiness" },

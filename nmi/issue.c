@@ -57,7 +57,8 @@ struct issue {
 	struct loop_timer timer;
 	struct loop_defer wake;
 	struct pod *pod;		 /* the first that had the address; no other is served */
-	bool is_vouched;		 /* by the API server, while our watch is behind */
+	bool is_vouched;		 /* by the API server, against our watch */
+	struct place vouched_at;	 /* where the address led to then */
 	struct azure_identity *identity; /* NULL: the node's own */
 	bool is_again;			 /* fetched for another identity before */
 	struct mono token_deadline;
@@ -119,6 +120,11 @@ static void answer_init(struct issue_answer *a)
 	a->error[0] = '\0';
 	a->text[0] = '\0';
 	a->pod_namespace[0] = '\0';
+}
+
+static void name_pod(struct issue_answer *a, const struct pod *pod)
+{
+	(void)snprintf(a->pod_namespace, sizeof(a->pod_namespace), "%s", pod->namespace);
 }
 
 /* looking */
@@ -213,6 +219,19 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 	return LOOK_GRANTED;
 }
 
+static void refuse_unplaced(const struct issuer *i, struct issue_answer *a, const struct pod *pod,
+			    const struct inet_ip *peer)
+{
+	char ip[INET_IP_TEXT_MAX], place[PLACE_NAME_MAX];
+
+	resolver_print_place(i->spec.resolver, peer, place);
+	name_pod(a, pod);
+	refuse(a, REASON_LINK_MISMATCH,
+	       "pod %s/%s: its address %s leads to %s, which is not known to be its own link, so "
+	       "it may be another pod that asks; ask again if the pod has just started",
+	       pod->namespace, pod->name, inet_ip_print(peer, ip), place);
+}
+
 /*
  * `vouched` is a pod that the API server has named at the end of a wait, or NULL. It stands in as long
  * as our own watch knows nobody at the address.
@@ -234,13 +253,16 @@ static enum look look(const struct issuer *i, const struct issue_request *req,
 		       "is served; ask again when the older one has ended",
 		       inet_ip_print(&req->peer, ip));
 		return LOOK_AMBIGUOUS;
+	case RESOLVE_UNPLACED:
+		refuse_unplaced(i, a, out->pod, &req->peer);
+		return LOOK_REFUSED;
 	case RESOLVE_OVERLOADED:
 		refuse(a, REASON_OVERLOADED, "too many requests wait for their pod; ask again");
 		return LOOK_REFUSED;
 	case RESOLVE_FOUND:
 		break;
 	}
-	(void)snprintf(a->pod_namespace, sizeof(a->pod_namespace), "%s", out->pod->namespace);
+	name_pod(a, out->pod);
 	if (!i->spec.decider->is_ready(i->spec.decider->ctx))
 		return LOOK_UNSYNCED;
 	return decide(i, req, out, a);
@@ -429,6 +451,14 @@ static bool is_same_ask(const struct issue *q, const struct token_ask *now)
 	return token_key_eq(&then, now);
 }
 
+static const struct pod *vouched(const struct issue *q)
+{
+	return q->is_vouched && resolver_vouches(q->issuer->spec.resolver, &q->req.peer, q->pod,
+						 &q->vouched_at)
+		       ? q->pod
+		       : NULL;
+}
+
 static void on_token(void *ctx, struct token *tok, const struct token_failure *fail)
 {
 	struct issue *q = ctx;
@@ -438,7 +468,7 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 
 	q->fetching = NULL;
 	answer_init(&a);
-	seen = look(q->issuer, &q->req, q->is_vouched ? q->pod : NULL, &s, &a);
+	seen = look(q->issuer, &q->req, vouched(q), &s, &a);
 	if (seen == LOOK_UNKNOWN || (s.pod && !is_same_pod(q, s.pod))) {
 		refuse_moved(&a, q);
 	} else if (seen == LOOK_UNSYNCED) {
@@ -530,7 +560,7 @@ static void look_and_go_on(struct issue *q)
 	enum look seen;
 
 	answer_init(&a);
-	seen = look(q->issuer, &q->req, q->is_vouched ? q->pod : NULL, &s, &a);
+	seen = look(q->issuer, &q->req, vouched(q), &s, &a);
 	if (!go_on(q, seen, &s, &a))
 		finish(q, &a);
 }
@@ -543,7 +573,8 @@ static void on_pod(void *ctx, enum resolve_result result, const struct pod *pod)
 	q->resolving = NULL;
 	if (result == RESOLVE_FOUND) {
 		q->pod = pod_ref(pod);
-		q->is_vouched = true;
+		q->is_vouched = resolver_vouch(q->issuer->spec.resolver, &q->req.peer,
+					       &q->vouched_at);
 	}
 	look_and_go_on(q);
 }
@@ -584,6 +615,11 @@ void issuer_identities_changed(struct issuer *i)
 		if (q->state == ISSUE_SYNCING)
 			loop_defer(i->loop, &q->wake, on_identities);
 	}
+}
+
+void issuer_admit(struct issuer *i, const struct inet_ip *peer)
+{
+	resolver_admit(i->spec.resolver, peer);
 }
 
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,

@@ -60,6 +60,8 @@ struct issuer *issuer_free(struct issuer *i);
 DEFINE_CLEANUP(struct issuer, issuer_free);
 /* The identities became known or changed: requests that wait for a first sync go on. */
 void issuer_identities_changed(struct issuer *i);
+/* A connection from that address was accepted. To be called before its first request. */
+void issuer_admit(struct issuer *i, const struct inet_ip *peer);
 
 /* NULL: `out` was filled, `done` will not be called. Strings of `req` are copied if needed. */
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,

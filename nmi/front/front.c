@@ -296,6 +296,13 @@ static void on_scrape(void *ctx, struct exchange *x)
 
 /* the front itself */
 
+static void on_accepted(void *ctx, const struct inet_ip *peer)
+{
+	const struct front *f = ctx;
+
+	issuer_admit(f->spec.issuer, peer);
+}
+
 static int start_listeners(struct front *f, struct err *err)
 {
 	const struct front_spec *spec = &f->spec;
@@ -308,6 +315,7 @@ static int start_listeners(struct front *f, struct err *err)
 			.connections_per_peer = LIMIT_CONNECTIONS_PER_PEER,
 			.body_max = LIMIT_FORWARD_REQUEST_BYTES,
 			.handle = on_pod,
+			.accepted = on_accepted,
 			.ctx = f,
 		},
 		[LISTENER_PROBES] = {

@@ -14,7 +14,8 @@ struct token {
 struct issuer {
 	bool hold;
 	struct issue_answer answer;
-	unsigned started, cancelled, bodies, bodies_freed;
+	unsigned started, cancelled, bodies, bodies_freed, admitted;
+	struct inet_ip admitted_peer; /* the last one */
 	struct issue *waiting; /* a list */
 	size_t n_waiting;
 	/* of the last request */

@@ -7,6 +7,7 @@
 #include "lib/base/mem.h"
 #include "nmi/pods/pod.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -35,9 +36,32 @@ struct pod *pod_unref(struct pod *p)
 enum resolve_result resolver_peek(const struct resolver *r, const struct inet_ip *ip,
 				  const struct pod **out)
 {
-	if (r->result == RESOLVE_FOUND)
+	if (r->result == RESOLVE_FOUND || r->result == RESOLVE_UNPLACED)
 		*out = r->pod;
 	return r->result;
+}
+
+void resolver_admit(struct resolver *r, const struct inet_ip *ip)
+{
+	r->admitted++;
+}
+
+bool resolver_vouch(struct resolver *r, const struct inet_ip *ip, struct place *out)
+{
+	*out = (struct place){ .kind = PLACE_LINK, .link = r->link };
+	return r->vouched;
+}
+
+bool resolver_vouches(struct resolver *r, const struct inet_ip *ip, const struct pod *p,
+		      const struct place *then)
+{
+	return then->link == r->link;
+}
+
+void resolver_print_place(const struct resolver *r, const struct inet_ip *ip,
+			  char buf[PLACE_NAME_MAX])
+{
+	(void)snprintf(buf, PLACE_NAME_MAX, "veth%u", r->link);
 }
 
 struct resolver_wait *resolver_wait(struct resolver *r, const struct inet_ip *ip,
