@@ -702,6 +702,7 @@ static struct nl_sock *open_socket(struct err *err)
 		nl_socket_free(sk);
 		return NULL;
 	}
+	nl_socket_disable_auto_ack(sk); /* an answer is acknowledgement enough */
 	return sk;
 }
 

@@ -11,7 +11,7 @@
 /* A pod with what a test does not care about filled in: pod(.uid = "a", .ip = "10.0.0.1"). */
 struct pod_args {
 	const char *uid, *ip, *ip2, *phase, *node;
-	bool host_network;
+	bool host_network, deleting;
 };
 
 static inline char *pod_json_from(const struct pod_args *a)
@@ -22,10 +22,12 @@ static inline char *pod_json_from(const struct pod_args *a)
 
 	return xasprintf(
 		"{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"my-app\",\"name\":\"pod-%s\","
-		"\"resourceVersion\":\"1\",\"labels\":{\"aadpodidbinding\":\"web\"}},"
+		"\"resourceVersion\":\"1\",\"labels\":{\"aadpodidbinding\":\"web\"}%s},"
 		"\"spec\":{\"nodeName\":\"%s\",\"hostNetwork\":%s},"
 		"\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]}}",
-		a->uid, a->uid, a->node ? a->node : "node-1", a->host_network ? "true" : "false",
+		a->uid, a->uid,
+		a->deleting ? ",\"deletionTimestamp\":\"2026-01-02T03:04:05Z\"" : "",
+		a->node ? a->node : "node-1", a->host_network ? "true" : "false",
 		a->phase ? a->phase : "Running", ips);
 }
 

@@ -165,21 +165,18 @@ static const struct {
 	  "10.0.0.1", "shared eth0" },
 	/* the link is down, and its route with it */
 	{ "ip link set va down", "10.0.0.1", "shared eth0" },
-	{ "ip link add vrf0 type vrf table 5 && ip link set vrf0 up && ip route add 10.7.0.1/32 "
-	  "dev vrf0",
-	  "10.7.0.1", "shared vrf0" },
+	{ "ip link add link eth0 name mac0 type macvlan && ip link set mac0 up &&"
+	  "ip route add 10.7.0.1/32 dev mac0",
+	  "10.7.0.1", "shared mac0" },
+	{ "ip tuntap add tap0 mode tap && ip link set tap0 up && ip route add 10.7.0.1/32 dev tap0",
+	  "10.7.0.1", "tap0" },
 };
 
 START_TEST(only_a_route_to_one_address_on_a_link_of_its_own_is_a_place)
 {
-	struct rig r;
+	struct rig r = begin();
 
-	/* not every kernel has VRFs */
-	r = begin();
-	if (system(places[_i].commands) != 0) {
-		ck_assert_ptr_nonnull(strstr(places[_i].commands, "vrf"));
-		return;
-	}
+	run(places[_i].commands);
 	ck_assert_str_eq(where(&r, places[_i].ip, NULL), places[_i].want);
 	end(&r);
 }
@@ -345,7 +342,8 @@ END_TEST
 
 static void lay_out_bridge(void)
 {
-	run("ip link add cbr0 type bridge && ip link set cbr0 up && ip addr add 10.244.0.1/24 dev "
+	run("ip link add cbr0 address 02:00:00:00:00:ff type bridge && ip link set cbr0 up && ip "
+	    "addr add 10.244.0.1/24 dev "
 	    "cbr0");
 	for (int i = 1; i <= 2; i++) {
 		_cleanup_free_ char *text =
@@ -420,9 +418,9 @@ START_TEST(a_link_of_the_bridge_that_leads_out_of_the_node_is_nobodys)
 	struct rig r = begin();
 
 	lay_out_bridge();
-	if (system("ip link add vx0 type vxlan id 7 dev eth0 dstport 4789 2>/dev/null") != 0)
-		return; /* not every kernel has it */
-	run("ip link set vx0 master cbr0 up && bridge fdb add 02:00:00:00:00:07 dev vx0 master &&"
+	run("ip link add vx0 type vxlan id 7 dev eth0 dstport 4789 && ip link set vx0 master cbr0 "
+	    "up &&"
+	    "bridge fdb add 02:00:00:00:00:07 dev vx0 master &&"
 	    "ip neigh add 10.244.0.17 lladdr 02:00:00:00:00:07 dev cbr0");
 	ck_assert_str_eq(where(&r, "10.244.0.17", NULL), "nowhere");
 	end(&r);
