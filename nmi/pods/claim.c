@@ -12,8 +12,8 @@
  * are known (place.h), a claim is bound to the link that the IP leads to:
  *
  * UNBOUND  Not found. Becomes BOUND when the IP leads to a link of its own that is no younger than the
- *          claim, and no other claim on it lives. Becomes DEAD when that link is younger, or the pod is
- *          being deleted.
+ *          claim and not another pod's already, and no other claim on it lives. Becomes DEAD when that
+ *          link is younger, or the pod is being deleted.
  * BOUND    Found while the IP leads to that very link. Becomes DEAD when the link is gone, or the IP
  *          leads to another one. When it leads to none, or the kernel cannot be asked, nobody is found
  *          until it leads to that link again; so too when a bridge has it behind another port, which
@@ -228,6 +228,21 @@ static bool is_elsewhere(const struct claim *c, const struct place *now)
 	return false;
 }
 
+/* Is the link that of another pod, at another address of which it is? A link of two is nobody's own. */
+static bool is_taken(const struct claims *t, const struct claim *c, uint32_t link)
+{
+	hmap_for_each_safe (n, next, &t->by_ip) {
+		const struct address *a = container_of(n, struct address, node);
+
+		for (const struct claim *o = a->claims; o; o = o->rival) {
+			if (o->who != c->who && is_living(o) && o->state == CLAIM_BOUND &&
+			    place_own_link(&o->place) == link)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Asks where the address leads to, and lets that decide. */
 static void settle(struct claims *t, struct address *a)
 {
@@ -250,7 +265,7 @@ static void settle(struct claims *t, struct address *a)
 		return;
 	if (a->place.kind == PLACE_SHARED)
 		say_shared(t, c);
-	if (a->place.kind != PLACE_LINK)
+	if (a->place.kind != PLACE_LINK || is_taken(t, c, place_own_link(&a->place)))
 		return;
 	c->state = CLAIM_BOUND;
 	c->place = a->place;

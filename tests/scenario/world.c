@@ -110,11 +110,15 @@ static char *pod_text(const struct world_pod *p)
 	_cleanup_free_ char *label = *value ? xasprintf("\"aadpodidbinding\":\"%s\",", value)
 					    : xstrdup("");
 
+	_cleanup_free_ char *ips = *p->ip ? xasprintf("{\"ip\":\"%s\"}", p->ip) : xstrdup("");
+
 	return xasprintf("{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"shop\",\"name\":\"pod-%s\","
-			 "\"resourceVersion\":\"1\",\"labels\":{%s\"exempt\":\"%s\"}},"
+			 "\"resourceVersion\":\"1\",%s\"labels\":{%s\"exempt\":\"%s\"}},"
 			 "\"spec\":{\"nodeName\":\"node-1\"},"
-			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[{\"ip\":\"%s\"}]}}",
-			 p->uid, p->uid, label, p->uid, p->phase ? p->phase : "Running", p->ip);
+			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]}}",
+			 p->uid, p->uid,
+			 p->deleting ? "\"deletionTimestamp\":\"2026-01-02T03:04:05Z\"," : "",
+			 label, p->uid, p->phase ? p->phase : "Running", ips);
 }
 
 void world_put_pod_(struct world *w, const struct world_pod *p)

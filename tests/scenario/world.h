@@ -43,7 +43,8 @@ void world_deinit(struct world *w);
 
 /* the cluster: everything is in namespace "shop" on this node */
 struct world_pod {
-	const char *uid, *ip;
+	const char *uid, *ip; /* ip "": none yet */
+	bool deleting;
 	const char *label; /* value of aadpodidbinding; NULL: "web", "": no label */
 	const char *phase; /* NULL: Running */
 };
