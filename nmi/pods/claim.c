@@ -13,7 +13,7 @@
  *
  * UNBOUND  Not found. Becomes BOUND when the IP leads to a link of its own that is no younger than the
  *          claim and not another pod's already, and no other claim on it lives. Becomes DEAD when that
- *          link is younger, or the pod is being deleted.
+ *          link is younger. Barred, neither bound nor found, once the pod is being deleted.
  * BOUND    Found while the IP leads to that very link. Becomes DEAD when the link is gone, or the IP
  *          leads to another one. When it leads to none, or the kernel cannot be asked, nobody is found
  *          until it leads to that link again; so too when a bridge has it behind another port, which
@@ -23,8 +23,11 @@
  * Why younger links do not count: a pod's link is there before the kubelet says which IP it has. A link
  * that comes after we were told is another pod's, whose own news are on their way.
  *
- * Why not while a pod is being deleted: after a restart of ours, its IP may be the next one's already.
- * One that was bound before is served as long as its link stands.
+ * Why a pod that is being deleted is barred: after a restart of ours, its IP may be the next one's
+ * already. It may as well be its own still, and then it is the other one that has ended and whose end
+ * has not been told; so neither is bound. One that was bound before is served as long as its link stands.
+ *
+ * Why not while a list is being read: the other one at the IP may be further down in it.
  *
  * A claim lives while its pod is active and has the IP. One that lives no longer is remembered with its
  * state, since late news may make it live again: of a pod whose containers all wait to be started once
@@ -54,7 +57,7 @@ struct claim {
 	struct claim *rival; /* on the same address */
 	uint8_t state;	     /* enum claim_state */
 	bool is_current;     /* the pod is active and has the IP */
-	bool is_told;	     /* a line was logged that it has no link of its own */
+	bool is_told;	     /* a line was logged why it is not bound */
 	uint32_t newest;     /* which link was the newest when the claim was made */
 	struct place place;  /* BOUND, or DEAD that was */
 };
@@ -95,19 +98,29 @@ static void touch(struct claims *t, struct address *a)
 	LL_APPEND2(t->touched, a, next_touched);
 }
 
-static bool is_living(const struct claim *c)
+static bool is_barred(const struct claims *t, const struct claim *c)
 {
-	return c->is_current && c->state != CLAIM_DEAD;
+	return t->places && c->state == CLAIM_UNBOUND && c->who->pod->deleting;
 }
 
-/* The only living claim; NULL when there is none, or there are several. */
-static struct claim *sole(const struct address *a, enum pod_lookup *out)
+static bool is_living(const struct claims *t, const struct claim *c)
+{
+	return c->is_current && c->state != CLAIM_DEAD && !is_barred(t, c);
+}
+
+/*
+ * The only living claim; NULL when there is none, or there are several. A barred one stands in the way of
+ * one that has no link yet: whose link it is that the address leads to, nobody can tell.
+ */
+static struct claim *sole(const struct claims *t, const struct address *a, enum pod_lookup *out)
 {
 	struct claim *found = NULL;
+	bool barred = false;
 
 	*out = POD_NONE;
 	for (struct claim *c = a->claims; c; c = c->rival) {
-		if (!is_living(c))
+		barred |= c->is_current && is_barred(t, c);
+		if (!is_living(t, c))
 			continue;
 		if (found) {
 			*out = POD_AMBIGUOUS;
@@ -116,18 +129,23 @@ static struct claim *sole(const struct address *a, enum pod_lookup *out)
 		found = c;
 		*out = POD_FOUND;
 	}
-	return found;
+	if (!found || !barred || found->state != CLAIM_UNBOUND)
+		return found;
+	*out = POD_AMBIGUOUS;
+	return NULL;
 }
 
 static enum pod_lookup outcome(const struct claims *t, const struct address *a,
 			       const struct claimant **who)
 {
 	enum pod_lookup found;
-	const struct claim *c = sole(a, &found);
+	const struct claim *c = sole(t, a, &found);
 
 	*who = c ? c->who : NULL;
 	if (!c || !t->places)
 		return found;
+	if (c->state == CLAIM_UNBOUND && t->is_listing)
+		return POD_NONE; /* wait for the rest of the list */
 	if (c->state == CLAIM_BOUND && a->place.kind == PLACE_LINK &&
 	    place_is_same(&c->place, &a->place))
 		return POD_FOUND;
@@ -170,10 +188,13 @@ static void say_elsewhere(struct claims *t, const struct claim *c)
 		 c->who->pod->namespace, c->who->pod->name, w.ip, w.place);
 }
 
-static void say_deleting(const struct claim *c)
+static void say_deleting(struct claim *c)
 {
 	char ip[INET_IP_TEXT_MAX];
 
+	if (c->is_told)
+		return;
+	c->is_told = true;
 	log_info("pod %s/%s is not served at %s: it is being deleted, and which link it has was "
 		 "not seen before",
 		 c->who->pod->namespace, c->who->pod->name, inet_ip_print(&c->address->ip, ip));
@@ -206,7 +227,7 @@ static void note_end(struct claims *t, const struct claim *c)
 
 static void kill_claim(struct claims *t, struct claim *c)
 {
-	if (is_living(c))
+	if (is_living(t, c))
 		note_end(t, c);
 	c->state = CLAIM_DEAD;
 	touch(t, c->address);
@@ -235,7 +256,7 @@ static bool is_taken(const struct claims *t, const struct claim *c, uint32_t lin
 		const struct address *a = container_of(n, struct address, node);
 
 		for (const struct claim *o = a->claims; o; o = o->rival) {
-			if (o->who != c->who && is_living(o) && o->state == CLAIM_BOUND &&
+			if (o->who != c->who && is_living(t, o) && o->state == CLAIM_BOUND &&
 			    place_own_link(&o->place) == link)
 				return true;
 		}
@@ -256,12 +277,12 @@ static void settle(struct claims *t, struct address *a)
 	for (c = a->claims; c; c = c->rival) {
 		if (!is_elsewhere(c, &a->place))
 			continue;
-		if (is_living(c))
+		if (is_living(t, c))
 			say_elsewhere(t, c);
 		kill_claim(t, c);
 	}
-	c = sole(a, &found);
-	if (!c || c->state != CLAIM_UNBOUND)
+	c = sole(t, a, &found);
+	if (!c || c->state != CLAIM_UNBOUND || t->is_listing)
 		return;
 	if (a->place.kind == PLACE_SHARED)
 		say_shared(t, c);
@@ -314,7 +335,7 @@ static void claim_free(struct claims *t, struct claim *c)
 
 static void rest(struct claims *t, struct claim *c)
 {
-	if (is_living(c))
+	if (is_living(t, c))
 		note_end(t, c);
 	c->is_current = false;
 }
@@ -335,14 +356,12 @@ static void claim_ip(struct claims *t, struct claimant *who, const struct inet_i
 	if (!c)
 		c = claim_new(t, who, ip);
 	c->is_current = true;
-	if (t->places && who->pod->deleting && c->state == CLAIM_UNBOUND) {
+	if (is_barred(t, c))
 		say_deleting(c);
-		kill_claim(t, c);
-	}
 	settle(t, c->address);
 }
 
-/* Those that do not live: which are worth remembering, the later ones first. */
+/* Of those that do not live, only the last ones are remembered; without places, none. */
 static void prune(struct claims *t, struct claimant *who)
 {
 	size_t past = 0;
@@ -353,7 +372,7 @@ static void prune(struct claims *t, struct claimant *who)
 	LL_FOREACH_SAFE (who->claims, c, next) {
 		struct address *a = c->address;
 
-		if (c->is_current || (t->places && c->state != CLAIM_UNBOUND && past <= PAST_MAX))
+		if (c->is_current || (t->places && past <= PAST_MAX))
 			continue;
 		past--;
 		claim_free(t, c);
@@ -378,6 +397,18 @@ void claims_update(struct claims *t, struct claimant *who, const struct pod *pod
 	for (size_t i = 0; active && i < pod->n_ips; i++)
 		claim_ip(t, who, &pod->ips[i]);
 	prune(t, who);
+}
+
+void claims_list_begin(struct claims *t)
+{
+	t->is_listing = true;
+}
+
+void claims_list_end(struct claims *t)
+{
+	t->is_listing = false;
+	hmap_for_each_safe (n, next, &t->by_ip)
+		settle(t, container_of(n, struct address, node));
 }
 
 void claims_forget(struct claims *t, struct claimant *who)

@@ -28,9 +28,13 @@ struct claims {
 	void *changed_ctx;
 	pod_claim_end_fn *ended;
 	void *ended_ctx;
+	bool is_listing;
 	bool is_telling;
 };
 
+/* Between them pods come in any order, so that nobody can be told to be the only one at an IP. */
+void claims_list_begin(struct claims *t);
+void claims_list_end(struct claims *t);
 /* The pod is new or has changed; NULL: it is gone, and its claims are only remembered. */
 void claims_update(struct claims *t, struct claimant *who, const struct pod *pod);
 void claims_forget(struct claims *t, struct claimant *who);

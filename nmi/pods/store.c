@@ -147,6 +147,7 @@ void pod_store_remove(struct pod_store *s, const char *uid)
 void pod_store_resync_begin(struct pod_store *s)
 {
 	s->epoch++;
+	claims_list_begin(&s->claims);
 }
 
 void pod_store_resync_end(struct pod_store *s)
@@ -158,6 +159,8 @@ void pod_store_resync_end(struct pod_store *s)
 		if (e->epoch != s->epoch)
 			entry_remove(s, e);
 	}
+	claims_list_end(&s->claims);
+	claims_tell(&s->claims);
 }
 
 /* places */

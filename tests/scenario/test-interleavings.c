@@ -87,6 +87,7 @@ struct model {
 	int n_news;
 	struct ask asks[ASKS];
 	int longs;
+	bool was_restarted; /* what this agent has not seen it cannot know */
 	unsigned granted;
 	char log[16384];
 	struct place_source source;
@@ -302,6 +303,30 @@ static bool is_free(int ip)
 	return true;
 }
 
+/* Has the next pod with its IP been told of, as one that is not being deleted? */
+static bool is_replaced(const struct mpod *p)
+{
+	for (int i = 0; i < m.n_pods; i++) {
+		const struct mpod *o = &m.pods[i];
+
+		if (o->ip == p->ip && o->has_net && is_active(&o->api) && !o->api.deleting)
+			return true;
+	}
+	return false;
+}
+
+/* Does the API server say the same of another pod, that has no network? */
+static bool is_contested(const struct mpod *p)
+{
+	for (int i = 0; i < m.n_pods; i++) {
+		const struct mpod *o = &m.pods[i];
+
+		if (o != p && o->ip == p->ip && is_active(&o->api))
+			return true;
+	}
+	return false;
+}
+
 static void do_create(void)
 {
 	int ip = (int)rnd(IPS);
@@ -330,8 +355,10 @@ static void do_teardown(void)
 		return;
 	note("network of %s goes\n", p->uid);
 	p->has_net = false;
-	if (m.route[p->ip] == p->link)
-		set_route(p->ip, 0);
+	for (int i = 0; i < IPS; i++) {
+		if (m.route[i] == p->link)
+			set_route(i, 0);
+	}
 	push_news((struct news){ .what = NEWS_GONE, .link = p->link });
 }
 
@@ -368,7 +395,7 @@ static void do_stale(void)
 	struct mpod *p = some_pod();
 	struct version old;
 
-	if (!p || !p->was_removed)
+	if (!p || !p->was_removed || m.was_restarted)
 		return;
 	old = (struct version){ .exists = true, .has_ip = true, .label = p->seen.label };
 	note("stale ");
@@ -379,7 +406,7 @@ static void do_route(void)
 {
 	struct mpod *p = some_pod(), *other = some_pod();
 
-	if (!p || !p->has_net || !is_active(&p->seen))
+	if (!p || !p->has_net)
 		return;
 	switch (rnd(3)) {
 	case 0:
@@ -389,26 +416,34 @@ static void do_route(void)
 		set_route(p->ip, p->link);
 		break;
 	default:
-		if (!other->has_net || other->ip == p->ip || !is_active(&other->seen) ||
-		    other->was_disturbed || m.route[other->ip] != other->link)
+		if (!is_active(&p->seen) || !other->has_net || other->ip == p->ip ||
+		    !is_active(&other->seen) || other->was_disturbed ||
+		    m.route[other->ip] != other->link)
 			return;
 		p->was_disturbed = true;
 		set_route(p->ip, other->link);
 	}
 }
 
+/* As the front does when it accepts a connection. */
+static void admit(int i)
+{
+	struct inet_ip ip;
+
+	ck_assert_int_eq(inet_ip_parse(ips[i], &ip, NULL), 0);
+	issuer_admit(m.w->issuer, &ip);
+}
+
 static void do_ask(void)
 {
 	struct ask *a = &m.asks[rnd(ASKS)];
-	struct inet_ip ip;
 
 	if (a->told.issue)
 		return;
 	a->ip = (int)rnd(IPS);
-	ck_assert_int_eq(inet_ip_parse(ips[a->ip], &ip, NULL), 0);
 	note("ask from %d\n", a->ip);
-	if (rnd(2))
-		issuer_admit(m.w->issuer, &ip);
+	if (rnd(2)) /* else on a connection that is there */
+		admit(a->ip);
 	a->calls = 0;
 	world_ask(m.w, &a->told, .ip = ips[a->ip]);
 }
@@ -508,6 +543,61 @@ static void do_pass(void)
 	world_pass(m.w, WORLD_POD_WAIT_MSEC + 1);
 }
 
+static void leave_all(void)
+{
+	for (int i = 0; i < ASKS; i++) {
+		if (m.asks[i].told.issue)
+			world_leave(&m.asks[i].told);
+	}
+}
+
+static void begin_agent(void)
+{
+	world_init(m.w);
+	pod_store_bind(m.w->pods, &m.source);
+}
+
+/*
+ * The agent is started anew and lists what the API server has. A pod whose network has gone, and which
+ * the API server takes for running, would be taken for the one at the next pod's link: that the next one
+ * is listed as well, or that the old one is being deleted, is what keeps them apart.
+ */
+static void do_restart(void)
+{
+	if (rnd(4))
+		return;
+	note("restart\n");
+	m.was_restarted = true;
+	leave_all();
+	world_deinit(m.w);
+	m.n_news = 0;
+	m.longs = 0;
+	m.next_event = m.n_events = 0;
+	begin_agent();
+	for (int i = 0; i < LABELS; i++) {
+		edit(i);
+		bind(i, m.binding[i]);
+	}
+	pod_store_resync_begin(m.w->pods);
+	for (int i = 0; i < m.n_pods; i++) {
+		struct mpod *p = &m.pods[i];
+
+		p->seen = (struct version){ 0 };
+		p->was_removed = false;
+		p->vouched = -1;
+		if (p->has_net &&
+		    m.route[p->ip]) /* an agent that knows no better would believe it */
+			m.route[p->ip] = p->link;
+		if (!p->has_net && p->api.exists && is_active(&p->api) && !is_replaced(p))
+			p->api.deleting = true;
+		p->was_disturbed |= p->has_net && (p->api.deleting || is_contested(p));
+		if (p->api.exists)
+			show(p, &p->api);
+	}
+	pod_store_resync_end(m.w->pods);
+	world_pass(m.w, 0);
+}
+
 static void do_deliver(void)
 {
 	(void)deliver();
@@ -520,9 +610,9 @@ static void do_news(void)
 }
 
 static void (*const steps[])(void) = {
-	do_create, do_create, do_teardown, do_api,     do_api,	   do_stale,	do_route,
-	do_ask,	   do_ask,    do_ask,	   do_leave,   do_imds,	   do_imds,	do_imds,
-	do_get,	   do_pass,   do_deliver,  do_deliver, do_deliver, do_identity, do_news,
+	do_create,  do_create,	do_teardown, do_api,	  do_api,  do_stale,   do_route, do_ask,
+	do_ask,	    do_ask,	do_leave,    do_imds,	  do_imds, do_imds,    do_get,	 do_pass,
+	do_deliver, do_deliver, do_deliver,  do_identity, do_news, do_restart,
 };
 
 /* one run */
@@ -531,39 +621,47 @@ static void begin_run(struct world *w, unsigned seed)
 {
 	m = (struct model){ .w = w, .state = seed };
 	m.source = (struct place_source){ catch_up, find, newest, print, NULL };
-	world_init(w);
-	pod_store_bind(w->pods, &m.source);
+	begin_agent();
 	for (int i = 0; i < LABELS; i++) {
 		edit(i);
 		bind(i, i);
 	}
 }
 
+/* The network is as it should be, and all that the API server has said has come. */
 static void settle(void)
 {
-	for (int i = 0; i < ASKS; i++) {
-		if (m.asks[i].told.issue)
-			world_leave(&m.asks[i].told);
+	note("settle\n");
+	leave_all();
+	for (int i = 0; i < m.n_pods; i++) {
+		if (m.pods[i].has_net)
+			set_route(m.pods[i].ip, m.pods[i].link);
 	}
+	for (int i = 0; i < LABELS; i++)
+		bind(i, i);
+	while (deliver())
+		;
+	tell_news();
+}
+
+/* And now the API server tells of all those that have gone. */
+static void settle_more(void)
+{
+	note("settle more\n");
 	for (int i = 0; i < m.n_pods; i++) {
 		struct mpod *p = &m.pods[i];
 
-		if (p->has_net)
-			set_route(p->ip, p->link);
-		else if (p->api.exists) {
+		if (!p->has_net && p->api.exists) {
 			p->api.exists = false;
 			push_event(p);
 		}
 	}
-	for (int i = 0; i < LABELS; i++)
-		bind(i, i);
 	while (deliver())
 		;
 	for (int i = 0; i < m.n_pods; i++) {
 		if (!m.pods[i].api.exists && m.pods[i].seen.exists)
 			show(&m.pods[i], &m.pods[i].api);
 	}
-	tell_news();
 }
 
 /* All is told: whoever is whole is served, as itself. */
@@ -578,6 +676,7 @@ static bool check_served(unsigned seed)
 		if (!p || p->was_disturbed)
 			continue;
 		allowed(ip, want, sizeof(want));
+		admit(ip);
 		world_ask(m.w, &t, .ip = ips[ip]);
 		for (int i = 0; t.issue && i < 20; i++) {
 			world_pass(m.w, 10);
@@ -606,10 +705,11 @@ static bool run(unsigned seed, unsigned *granted)
 		settle();
 		good = check_served(seed);
 	}
-	for (int i = 0; i < ASKS; i++) {
-		if (m.asks[i].told.issue)
-			world_leave(&m.asks[i].told);
+	if (good) {
+		settle_more();
+		good = check_served(seed);
 	}
+	leave_all();
 	*granted += m.granted;
 	world_deinit(&w);
 	return good;

@@ -373,8 +373,98 @@ START_TEST(a_pod_that_is_being_deleted_and_was_not_seen_before_is_not_served)
 	mk_route(&r.l, IP, MK_LINK(1));
 	put(&r, .uid = "a", .ip = IP, .deleting = true);
 	ck_who(&r, "-");
-	put(&r, .uid = "b", .ip = IP); /* nor is it a rival */
+	end(&r);
+}
+END_TEST
+
+/* It may be either's link: the one may have gone already, or the other have ended untold. */
+START_TEST(nor_is_another_at_its_ip_until_it_is_gone)
+{
+	struct rig r;
+
+	begin(&r);
+	mk_route(&r.l, IP, MK_LINK(1));
+	put(&r, .uid = "b", .ip = IP, .deleting = true);
+	put(&r, .uid = "a", .ip = IP);
+	ck_who(&r, "?");
+	pod_store_remove(r.s, "b");
+	ck_who(&r, "a");
+	end(&r);
+}
+END_TEST
+
+START_TEST(while_a_list_is_read_nobody_new_is_bound)
+{
+	struct rig r;
+
+	begin(&r);
+	mk_route(&r.l, IP, MK_LINK(1));
+	pod_store_resync_begin(r.s);
+	put(&r, .uid = "a", .ip = IP);
+	ck_who(&r, "-"); /* the other one may be further down */
+	put(&r, .uid = "b", .ip = IP);
+	pod_store_resync_end(r.s);
+	ck_who(&r, "?");
+	pod_store_resync_begin(r.s);
+	put(&r, .uid = "b", .ip = IP);
+	r.told[0] = '\0';
+	pod_store_resync_end(r.s);
 	ck_who(&r, "b");
+	ck_assert_str_eq(r.told, "- b ");
+	end(&r);
+}
+END_TEST
+
+START_TEST(a_list_that_is_read_again_leaves_the_bound_alone)
+{
+	struct rig r;
+
+	begin_bound(&r);
+	pod_store_resync_begin(r.s);
+	ck_who(&r, "a");
+	put(&r, .uid = "a", .ip = IP);
+	ck_who(&r, "a");
+	pod_store_resync_end(r.s);
+	ck_who(&r, "a");
+	ck_assert_str_eq(r.told, "");
+	end(&r);
+}
+END_TEST
+
+START_TEST(it_does_not_stand_in_the_way_of_one_that_is_bound)
+{
+	struct rig r;
+
+	begin_bound(&r);
+	put(&r, .uid = "b", .ip = IP, .deleting = true);
+	ck_who(&r, "a");
+	end(&r);
+}
+END_TEST
+
+START_TEST(it_does_not_stand_in_the_way_of_a_younger_link)
+{
+	struct rig r;
+
+	begin(&r);
+	put(&r, .uid = "b", .ip = IP, .deleting = true);
+	mk_route(&r.l, IP, MK_LINK(1));
+	put(&r, .uid = "a", .ip = IP);
+	ck_who(&r, "a");
+	end(&r);
+}
+END_TEST
+
+START_TEST(a_link_that_is_another_pods_at_another_ip_is_not_its_own)
+{
+	struct rig r;
+
+	begin(&r);
+	mk_route(&r.l, "10.0.0.9", MK_LINK(1));
+	put(&r, .uid = "b", .ip = "10.0.0.9");
+	mk_route(&r.l, IP, MK_LINK(1));
+	put(&r, .uid = "a", .ip = IP);
+	ck_who(&r, "!");
 	end(&r);
 }
 END_TEST
@@ -439,6 +529,21 @@ START_TEST(a_removed_pod_that_is_listed_again_has_its_own_link_and_no_other)
 	move(&r, MK_LINK(2));
 	put(&r, .uid = "a", .ip = IP);
 	ck_who(&r, "-");
+	end(&r);
+}
+END_TEST
+
+START_TEST(a_removed_pod_that_never_had_a_link_gets_no_younger_one_when_it_is_listed_again)
+{
+	struct rig r;
+
+	begin(&r);
+	put(&r, .uid = "a", .ip = IP);
+	pod_store_remove(r.s, "a");
+	mk_route(&r.l, IP, MK_LINK(1));
+	put(&r, .uid = "b", .ip = IP);
+	put(&r, .uid = "a", .ip = IP);
+	ck_who(&r, "b");
 	end(&r);
 }
 END_TEST
@@ -601,10 +706,17 @@ UNIT_MAIN(
 	UNIT(of_two_pods_the_one_whose_link_is_gone_is_no_rival),
 	UNIT(a_pod_that_is_being_deleted_is_served_while_its_link_stands),
 	UNIT(a_pod_that_is_being_deleted_and_was_not_seen_before_is_not_served),
+	UNIT(nor_is_another_at_its_ip_until_it_is_gone),
+	UNIT(while_a_list_is_read_nobody_new_is_bound),
+	UNIT(a_list_that_is_read_again_leaves_the_bound_alone),
+	UNIT(it_does_not_stand_in_the_way_of_one_that_is_bound),
+	UNIT(it_does_not_stand_in_the_way_of_a_younger_link),
+	UNIT(a_link_that_is_another_pods_at_another_ip_is_not_its_own),
 	UNIT(a_pod_that_is_deleted_before_its_link_was_seen_is_not_served),
 	UNIT(a_pod_that_rests_and_comes_back_has_its_link_still),
 	UNIT(a_link_that_goes_while_the_pod_rests_ends_the_claim_too),
 	UNIT(a_removed_pod_that_is_listed_again_has_its_own_link_and_no_other),
+	UNIT(a_removed_pod_that_never_had_a_link_gets_no_younger_one_when_it_is_listed_again),
 	UNIT(a_change_of_the_link_is_looked_into),
 	UNIT_LOOP(a_prefix_means_the_ips_in_it, prefixes), UNIT(each_ip_of_a_pod_stands_for_itself),
 	UNIT(behind_another_port_nobody_is_found_until_it_is_back),
