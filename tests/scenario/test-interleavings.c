@@ -34,7 +34,7 @@
 #define LABELS	 4
 #define ASKS	 6
 #define EVENTS	 128
-#define LONG_MAX 3 /* long waits in one run: each may ask the API server for each IP */
+#define LONG_MAX 4 /* long waits in one run: each may ask the API server for each IP */
 
 /* A version of a pod's object. */
 struct version {
@@ -534,7 +534,7 @@ static void do_get(void)
 
 static void do_pass(void)
 {
-	if (rnd(12) || m.longs == LONG_MAX) {
+	if (rnd(4) || m.longs == LONG_MAX) {
 		world_pass(m.w, rnd(200));
 		return;
 	}
