@@ -55,11 +55,11 @@ struct claim {
 	struct address *address;
 	struct claim *next;  /* of the same pod */
 	struct claim *rival; /* on the same address */
-	uint8_t state;	     /* enum claim_state */
-	bool is_current;     /* the pod is active and has the IP */
-	bool is_told;	     /* a line was logged why it is not bound */
-	uint32_t newest;     /* which link was the newest when the claim was made */
-	struct place place;  /* BOUND, or DEAD that was */
+	enum claim_state state;
+	bool is_current;    /* the pod is active and has the IP */
+	bool is_told;	    /* a line was logged why it is not bound */
+	uint32_t newest;    /* which link was the newest when the claim was made */
+	struct place place; /* BOUND, or DEAD that was */
 };
 
 /* An IP with claims on it. */
@@ -67,7 +67,7 @@ struct address {
 	struct hmap_node node; /* key: ip */
 	struct inet_ip ip;
 	bool is_touched;
-	uint8_t shown; /* what was told last: enum pod_lookup, and who */
+	enum pod_lookup shown; /* what was told last, and of whom */
 	const struct claimant *shown_who;
 	struct place place; /* where it leads to, as of the last news */
 	struct claim *claims;
@@ -238,7 +238,7 @@ static bool is_elsewhere(const struct claim *c, const struct place *now)
 {
 	if (now->kind != PLACE_LINK)
 		return false;
-	switch ((enum claim_state)c->state) {
+	switch (c->state) {
 	case CLAIM_UNBOUND:
 		return place_own_link(now) > c->newest;
 	case CLAIM_BOUND:
@@ -413,11 +413,13 @@ void claims_list_end(struct claims *t)
 
 void claims_forget(struct claims *t, struct claimant *who)
 {
-	while (who->claims) {
-		struct address *a = who->claims->address;
+	struct claim *c, *next;
 
-		rest(t, who->claims);
-		claim_free(t, who->claims);
+	LL_FOREACH_SAFE (who->claims, c, next) {
+		struct address *a = c->address;
+
+		rest(t, c);
+		claim_free(t, c);
 		settle(t, a);
 	}
 }

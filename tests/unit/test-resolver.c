@@ -543,6 +543,47 @@ START_TEST(admitting_asks_where_the_ip_leads_to_and_peeking_reads_the_news)
 }
 END_TEST
 
+struct ends {
+	char text[64];
+	struct resolver_wait *cancel;
+};
+
+static void on_end(void *ctx, const struct inet_ip *ip, const char *uid)
+{
+	struct ends *e = ctx;
+	size_t n = strlen(e->text);
+
+	ck_assert(inet_ip_eq(ip, the_ip()));
+	(void)snprintf(e->text + n, sizeof(e->text) - n, "%s ", uid);
+	if (e->cancel)
+		resolver_cancel(e->cancel);
+	e->cancel = NULL;
+}
+
+START_TEST(the_end_of_a_claim_is_told_from_the_loop_only)
+{
+	struct bench b = bench_new(true);
+	struct caller c = { &b };
+	const struct pod *p = NULL;
+	struct ends e = { 0 };
+
+	resolver_on_claim_end(b.resolver, on_end, &e);
+	pod_store_put_take(b.store, pod(.uid = "a", .ip = "10.0.0.1"));
+	pod_store_remove(b.store, "a");
+	pod_store_put_take(b.store, pod(.uid = "b", .ip = "10.0.0.1"));
+	pod_store_remove(b.store, "b");
+	e.cancel = wait_for(&b, &c);
+	ck_assert_int_eq(resolver_peek(b.resolver, the_ip(), &p), RESOLVE_UNKNOWN);
+	ck_assert_str_eq(e.text, "");
+	loop_fake_advance(b.loop, 0);
+	ck_assert_str_eq(e.text, "a b ");
+	ck_assert_uint_eq(resolver_waiting(b.resolver), 0);
+	pod_store_put_take(b.store, pod(.uid = "c", .ip = "10.0.0.1"));
+	pod_store_remove(b.store, "c"); /* and is freed untold */
+	bench_end(&b);
+}
+END_TEST
+
 START_TEST(a_duplicate_that_clears_in_time_is_served)
 {
 	struct bench b = bench_new(true);
@@ -754,6 +795,7 @@ UNIT_MAIN(
 		  after_vouching),
 	UNIT(what_the_watch_knows_needs_nobodys_word), UNIT(a_pod_without_its_link_is_told_as_such),
 	UNIT(admitting_asks_where_the_ip_leads_to_and_peeking_reads_the_news),
+	UNIT(the_end_of_a_claim_is_told_from_the_loop_only),
 	UNIT(a_duplicate_that_clears_in_time_is_served),
 	UNIT(a_duplicate_that_stays_is_ambiguous_and_nobody_is_asked),
 	UNIT(a_duplicate_that_appears_during_the_get_is_ambiguous),
