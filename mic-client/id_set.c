@@ -46,12 +46,10 @@ struct id_set *id_set_free(struct id_set *s)
 static uint64_t hash(const struct siphash_key *key, const char *id)
 {
 	size_t n = strlen(id);
-	_cleanup_free_ char *heap = NULL;
 	char small[512];
-	char *lower = small;
+	_cleanup_free_ char *heap = n > sizeof(small) ? xcalloc(1, n) : NULL;
+	char *lower = heap ? heap : small;
 
-	if (n > sizeof(small))
-		lower = heap = xcalloc(1, n);
 	for (size_t i = 0; i < n; i++)
 		lower[i] = (char)(id[i] >= 'A' && id[i] <= 'Z' ? id[i] + ('a' - 'A') : id[i]);
 	return siphash(key, lower, n);

@@ -466,6 +466,20 @@ static bool wait_for_assignment(struct issue *q, const struct sight *s, struct i
 	return true;
 }
 
+/*
+ * The pod that the API server named while our watch was behind. Once the watch has shown anybody at the
+ * address its word counts, also when it takes it back.
+ */
+static const struct pod *vouched(struct issue *q)
+{
+	const struct pod *known;
+
+	if (q->is_vouched &&
+	    resolver_peek(q->issuer->spec.resolver, &q->req.peer, &known) != RESOLVE_UNKNOWN)
+		q->is_vouched = false;
+	return q->is_vouched ? q->pod : NULL;
+}
+
 static void on_token(void *ctx, struct token *tok, const struct token_failure *fail)
 {
 	struct issue *q = ctx;
@@ -475,7 +489,7 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 
 	q->fetching = NULL;
 	answer_init(&a);
-	seen = look(q->issuer, &q->req, q->is_vouched ? q->pod : NULL, &s, &a);
+	seen = look(q->issuer, &q->req, vouched(q), &s, &a);
 	if (seen == LOOK_UNKNOWN || (s.pod && !is_same_pod(q, s.pod))) {
 		refuse_moved(&a, q);
 	} else if (seen == LOOK_UNSYNCED) {
@@ -547,7 +561,7 @@ static void look_and_go_on(struct issue *q)
 
 	loop_defer_del(&q->wake); /* it looks now */
 	answer_init(&a);
-	seen = look(q->issuer, &q->req, q->is_vouched ? q->pod : NULL, &s, &a);
+	seen = look(q->issuer, &q->req, vouched(q), &s, &a);
 	if (!go_on(q, seen, &s, &a))
 		finish(q, &a);
 }
@@ -559,8 +573,11 @@ static void on_pod(void *ctx, enum resolve_result result, const struct pod *pod)
 
 	q->resolving = NULL;
 	if (result == RESOLVE_FOUND) {
+		const struct pod *known;
+
 		q->pod = pod_ref(pod);
-		q->is_vouched = true;
+		q->is_vouched = resolver_peek(q->issuer->spec.resolver, &q->req.peer, &known) ==
+				RESOLVE_UNKNOWN;
 	}
 	look_and_go_on(q);
 }

@@ -12,16 +12,38 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* Turns of the loop without an event before something counts as not coming. */
 #define QUIET_TURNS 30
 /* The library reads 128 bytes a turn when a connection's pool is nearly full. */
 #define ANSWER_TURNS 500
+
+/*
+ * A port that is free is free until somebody else is given it. So each test has a loopback of its own;
+ * who is not root shares the machine's, and may meet others there.
+ */
+static void own_network(void)
+{
+	static bool done;
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	int fd;
+
+	if (done || unshare(CLONE_NEWNET) < 0)
+		return;
+	done = true;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
+	close(fd);
+}
 
 static int listen_loopback(uint16_t *port)
 {
@@ -41,6 +63,7 @@ uint16_t rig_free_port(void)
 {
 	uint16_t port;
 
+	own_network();
 	close(listen_loopback(&port));
 	return port;
 }
@@ -49,6 +72,7 @@ void rig_start(struct rig *r)
 {
 	struct err err = { 0 };
 
+	own_network();
 	log_set_level(LOG_LEVEL_ERR); /* refusals are what is tested here */
 	r->loop = loop_new_fake(NULL);
 	ck_assert_ptr_nonnull(r->loop);
