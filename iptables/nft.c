@@ -5,14 +5,25 @@
  *
  * Theory of operation
  *
- * There are two contexts, since each is one netlink socket. The writer's socket owns the table
- * nmi-live, which ends with it, so it stays open; the reader is another because libnftables may close
- * and reopen a socket when a listing is disturbed. (Should that happen to the writer, nmi-live is
- * missing when the news of the writer's own commit are compared, and is made again.)
+ * Table nmi has to stay when we end, and nobody should be able to remove it before. From Linux 6.9 on
+ * a table can be both: it is written as text, then made anew by a snapshot of that, held by the
+ * snapshot's socket (snapshot.c). Where nmi cannot be held, table nmi-live stands beside it, owned by the
+ * writer's socket, and ends with it. So there is a table of ours that nobody else can remove
  *
- * Both tables are written in one transaction. If that is refused (no ownership in this kernel,
- * another redirector owns nmi-live), the un-owned one goes in alone, and nmi-live is tried on its own
- * then and at each verify(), since an owner can end.
+ *   in nmi        where the kernel can hold it, and no other redirector does
+ *   in nmi-live   on an older kernel, where nmi is put back when someone removes it; and while another
+ *                 redirector, which this one is going to replace, holds nmi
+ *   nowhere       before Linux 5.12, or while another redirector on an older kernel owns nmi-live
+ *
+ * First both are written in one transaction. If that is refused, nmi goes in alone, and nmi-live is tried
+ * on its own. Whatever is not the best that this kernel has is tried again at each verify(), since
+ * another owner can end, and nobody is told. Once nmi is held and was compared, nmi-live is dropped: the
+ * next redirector needs the name.
+ *
+ * There are two contexts, since each is one netlink socket. The writer's owns nmi-live and stays open;
+ * the reader is another because libnftables may close and reopen a socket when a listing is disturbed.
+ * (Should that happen to the writer, nmi-live is missing when the news of the writer's own commit are
+ * compared, and is made again.)
  *
  * What "as it should be" means: rules are listed differently by different versions, so the standard
  * is the listing that follows our own commit. That it holds nothing but our commit is proved by the
@@ -54,13 +65,15 @@ struct nft {
 	struct redirect_spec spec;
 	struct nft_ctx *writer, *reader;
 	char *standard[RULESET_TABLES]; /* NULL until taken */
-	struct snapshot *kept;		/* table nmi, to be put back fast; NULL until taken */
+	struct snapshot *kept;		/* table nmi, to be put in place fast; NULL until taken */
 	bool restored;			/* from it, and not compared since */
 	unsigned altered; /* what the last verify() found so; all that the next apply() writes */
-	bool owned;
-	bool no_ownership; /* the kernel cannot: not asked again */
+	bool held;	  /* nmi is, by `kept` */
+	bool foreign;	  /* nmi belongs to another redirector */
+	bool live;	  /* nmi-live is ours */
+	bool no_persist, no_ownership; /* the kernel cannot: not asked again */
 	bool old_chain;
-	char unowned_why[80]; /* while !owned */
+	char no_live_why[80]; /* while !live */
 };
 
 static struct nft_ctx *ctx_new(struct err *err)
@@ -171,23 +184,42 @@ static int learn(struct nft *n, unsigned set, uint32_t before, struct err *err)
 }
 
 /*
- * Puts the tables of `set` in place, in one transaction. ERR_REFUSED: the kernel would not.
- * ERR_UNAVAILABLE: they are in place, but not known to be so undisturbed.
+ * One transaction. What an earlier redirector held and left is "not supported" to be declared anew without
+ * the flag; it can be deleted first. That it is there is what the refusal says.
  */
-static int write_tables(struct nft *n, unsigned set, struct err *err)
+static int run_tables(struct nft *n, unsigned set, struct err *err)
 {
 	_cleanup_free_ char *kept = ruleset_print(&n->spec, RULESET_KEPT);
 	_cleanup_free_ char *live = ruleset_print(&n->spec, RULESET_LIVE);
 	_cleanup_free_ char *commands = xasprintf("%s%s", set & KEPT ? kept : "",
 						  set & LIVE ? live : "");
+	_cleanup_free_ char *over_orphan = NULL;
+	struct err why = { 0 };
+	int r = run(n->writer, commands, NULL, &why);
 
+	if (r < 0 && set & KEPT && failed_with(&why, EOPNOTSUPP)) {
+		over_orphan = xasprintf("%s%s", strchr(kept, '\n') + 1, set & LIVE ? live : "");
+		if (run(n->writer, over_orphan, NULL, NULL) == 0)
+			return 0;
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+/*
+ * Puts the tables of `set` in place. ERR_REFUSED: the kernel would not.
+ * ERR_UNAVAILABLE: they are in place, but not known to be so undisturbed.
+ */
+static int write_tables(struct nft *n, unsigned set, struct err *err)
+{
 	for (int i = 0; i < STANDARD_TRIES; i++) {
 		uint32_t before = 0;
 		bool known = standards_known(n, set) && (!(set & KEPT) || n->kept);
 		int r = known ? 0 : generation_read(&before, err);
 
 		if (r == 0)
-			r = run(n->writer, commands, NULL, err);
+			r = run_tables(n, set, err);
 		if (r == 0 && !known)
 			r = learn(n, set, before, err);
 		if (r < 0 || standards_known(n, set))
@@ -199,6 +231,45 @@ static int write_tables(struct nft *n, unsigned set, struct err *err)
 		"read back undisturbed");
 }
 
+/* Table nmi, as yet without an owner. Never while it is held: the writer is a stranger to it then. */
+static int write_kept(struct nft *n, struct err *err)
+{
+	struct err why = { 0 };
+	int r = write_tables(n, KEPT, &why);
+
+	n->foreign = r == -(int)ERR_REFUSED && failed_with(&why, EPERM);
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+static void try_hold(struct nft *n)
+{
+	struct err err = { 0 };
+
+	if (n->no_persist || n->foreign || !n->kept)
+		return;
+	n->held = n->restored = snapshot_restore(n->kept, SNAPSHOT_HELD, &err) == 0;
+	if (n->held)
+		return;
+	n->no_persist = err.os_errno == EOPNOTSUPP || err.os_errno == EINVAL;
+	n->foreign = err.os_errno == EPERM;
+}
+
+/* Nobody owns nmi any more. */
+static void forget_kept(struct nft *n)
+{
+	n->kept = snapshot_free(n->kept);
+	n->held = false;
+}
+
+static void drop_live(struct nft *n)
+{
+	if (n->live)
+		(void)run(n->writer, "delete table ip nmi-live", NULL, NULL);
+	n->live = false;
+}
+
 /* nmi-live on its own, after an un-owned table of that name is out of the way. */
 static void try_live(struct nft *n)
 {
@@ -207,55 +278,104 @@ static void try_live(struct nft *n)
 	if (n->no_ownership)
 		return;
 	(void)run(n->writer, "delete table ip nmi-live", NULL, NULL); /* mostly there is none */
-	n->owned = write_tables(n, LIVE, &err) != -(int)ERR_REFUSED;
-	if (n->owned)
+	n->live = write_tables(n, LIVE, &err) != -(int)ERR_REFUSED;
+	if (n->live)
 		return;
 	n->no_ownership = failed_with(&err, EOPNOTSUPP);
 	if (n->no_ownership)
-		(void)snprintf(n->unowned_why, sizeof(n->unowned_why),
+		(void)snprintf(n->no_live_why, sizeof(n->no_live_why),
 			       "this kernel has no owned tables (Linux 5.12 has)");
 	else if (failed_with(&err, EPERM))
-		(void)snprintf(n->unowned_why, sizeof(n->unowned_why),
+		(void)snprintf(n->no_live_why, sizeof(n->no_live_why),
 			       "another running nmi owns table nmi-live");
 	else
-		(void)snprintf(n->unowned_why, sizeof(n->unowned_why), "table nmi-live: %.60s",
+		(void)snprintf(n->no_live_why, sizeof(n->no_live_why), "table nmi-live: %.60s",
 			       err.msg);
+}
+
+/* With nmi and nmi-live as they should be: is there better? */
+static void improve(struct nft *n)
+{
+	if (n->held) {
+		drop_live(n);
+		return;
+	}
+	if (n->foreign || (!n->kept && !n->no_persist)) {
+		/* Written, and still no snapshot: writing it again and again would not help. */
+		if (write_kept(n, NULL) == 0 && !n->kept)
+			n->no_persist = true;
+	}
+	try_hold(n);
+	if (!n->held && !n->live)
+		try_live(n);
 }
 
 static void report_on(const struct nft *n, struct backend_report *report)
 {
-	*report = (struct backend_report){ .owned = n->owned };
-	if (!n->owned && !n->no_ownership)
+	bool wait_live = !n->live && !n->no_ownership;
+	const char *note = "";
+
+	*report = (struct backend_report){ .owned = n->held || n->live };
+	if (!n->held && (n->foreign || !n->no_persist || wait_live))
 		report->again_msec = OWNER_MSEC;
-	(void)snprintf(report->text, sizeof(report->text), "%s%s%s", n->owned ? "" : n->unowned_why,
-		       !n->owned && n->old_chain ? "; " : "",
+	if (n->foreign)
+		note = "another running nmi owns table nmi; until it ends, ours is nmi-live";
+	else if (!report->owned)
+		note = n->no_live_why;
+	(void)snprintf(report->text, sizeof(report->text), "%s%s%s", note,
+		       *note && n->old_chain ? "; " : "",
 		       n->old_chain
 			       ? "aad-pod-identity's chain aad-metadata is still in the nat table"
 			       : "");
 }
 
+static int install(struct nft *n, struct err *err)
+{
+	int r = -(int)ERR_REFUSED;
+
+	n->foreign = false;
+	if (!n->no_ownership)
+		r = write_tables(n, KEPT | LIVE, err);
+	n->live = r == 0;
+	if (r == -(int)ERR_REFUSED) {
+		r = write_kept(n, err);
+		if (r == 0 || n->foreign)
+			try_live(n);
+		if (n->foreign)
+			r = n->live ? 0
+				    : err_set(err, ERR_REFUSED, "%s",
+					      "another program owns table nmi, and nmi-live "
+					      "cannot be had either");
+	}
+	if (r == 0)
+		try_hold(n);
+	return r;
+}
+
+/* The quick ways: what is right stays, its counters too. */
+static bool repair(struct nft *n)
+{
+	enum snapshot_mode mode = n->held ? SNAPSHOT_HELD : SNAPSHOT_PLAIN;
+
+	n->restored = n->altered == KEPT && n->kept && snapshot_restore(n->kept, mode, NULL) == 0;
+	return n->restored || (n->altered && !n->held && write_tables(n, n->altered, NULL) == 0);
+}
+
 static int nft_apply(void *state, struct backend_report *report, struct err *err)
 {
 	struct nft *n = state;
-	int r = -(int)ERR_REFUSED;
 
-	/* The quick ways of a repair: what is right stays, its counters too. */
-	n->restored = n->altered == KEPT && n->kept && snapshot_restore(n->kept, NULL) == 0;
-	if (n->restored || (n->altered && write_tables(n, n->altered, NULL) == 0)) {
+	if (repair(n)) {
+		if (n->altered & KEPT)
+			n->foreign = false;
 		n->altered = 0;
 		report_on(n, report);
 		return 0;
 	}
+	if (n->held)
+		forget_kept(n);
 	n->old_chain = run(n->reader, OLD_CHAIN, NULL, NULL) == 0;
-	if (!n->no_ownership)
-		r = write_tables(n, KEPT | LIVE, err);
-	n->owned = r == 0;
-	if (r == -(int)ERR_REFUSED) {
-		r = write_tables(n, KEPT, err);
-		if (r == 0)
-			try_live(n);
-	}
-	if (r < 0)
+	if (install(n, err) < 0)
 		return err_wrap(err, "writing the packet rules");
 	n->altered = 0;
 	report_on(n, report);
@@ -280,6 +400,19 @@ static int verify_table(struct nft *n, enum ruleset_table t, char why[static RUL
 	return 0;
 }
 
+/* A snapshot that does not bring back what it should would be tried for ever. */
+static void judge_snapshot(struct nft *n)
+{
+	bool bad = n->restored && n->altered & KEPT;
+
+	n->restored = false;
+	if (!bad)
+		return;
+	/* While it was held nobody else can have altered it. */
+	n->no_persist = n->no_persist || n->held;
+	forget_kept(n);
+}
+
 static int nft_verify(void *state, bool deleted, enum backend_verdict *out,
 		      struct backend_report *report, struct err *err)
 {
@@ -287,21 +420,20 @@ static int nft_verify(void *state, bool deleted, enum backend_verdict *out,
 	char why[RULESET_WHY_MAX];
 	int r = 0;
 
+	deleted = deleted && !n->held; /* it cannot be: half of the news of our own commit */
 	n->altered = deleted ? KEPT : 0;
 	if (deleted)
 		(void)ruleset_same(RULESET_KEPT, "", NULL, why);
-	else
+	else if (!n->foreign)
 		r = verify_table(n, RULESET_KEPT, why, err);
-	if (r == 0 && n->owned && !n->altered)
+	if (r == 0 && n->live && !n->held && !n->altered)
 		r = verify_table(n, RULESET_LIVE, why, err);
 	if (r < 0)
 		return r;
-	/* A snapshot that does not bring back what it should would be tried for ever. */
-	if (n->restored && n->altered & KEPT && !deleted)
-		n->kept = snapshot_free(n->kept);
-	n->restored = n->restored && deleted;
-	if (!n->altered && !n->owned)
-		try_live(n);
+	if (!deleted)
+		judge_snapshot(n);
+	if (!n->altered)
+		improve(n);
 	report_on(n, report);
 	if (n->altered)
 		(void)snprintf(report->text, sizeof(report->text), "%s", why);
@@ -322,9 +454,9 @@ static void nft_close(void *state)
 
 	for (unsigned t = 0; t < RULESET_TABLES; t++)
 		free(n->standard[t]);
-	n->kept = snapshot_free(n->kept);
+	forget_kept(n);
 	(void)ctx_free(n->reader);
-	(void)ctx_free(n->writer); /* nmi-live ends here */
+	(void)ctx_free(n->writer); /* nmi-live ends here, if there is one */
 	free(n);
 }
 
@@ -333,6 +465,7 @@ static void *nft_open(const struct redirect_spec *spec, struct err *err)
 	struct nft *n = xnew(struct nft);
 
 	n->spec = *spec;
+	n->no_persist = spec->no_persist;
 	n->writer = ctx_new(err);
 	n->reader = n->writer ? ctx_new(err) : NULL;
 	if (n->reader)
@@ -342,8 +475,8 @@ static void *nft_open(const struct redirect_spec *spec, struct err *err)
 }
 
 /*
- * nmi-live goes first: while a redirector that runs owns it, that one would put nmi back, so this is
- * the moment to refuse.
+ * A redirector that runs owns one of the two, and this is refused. nmi-live goes first: whoever owns it
+ * would put nmi back.
  */
 static int nft_remove(struct err *err)
 {
@@ -363,7 +496,7 @@ static int nft_remove(struct err *err)
 		(void)snprintf(command, sizeof(command), "delete table ip %s", name);
 		if (run(ctx, command, NULL, &why) == 0 || failed_with(&why, ENOENT))
 			continue;
-		if (order[i] == RULESET_LIVE && failed_with(&why, EPERM))
+		if (failed_with(&why, EPERM))
 			return err_set(err, ERR_REFUSED,
 				       "table %s belongs to an nmi that runs: stop it first", name);
 		return err_set(err, ERR_REFUSED, "removing table %s: %.150s", name, why.msg);

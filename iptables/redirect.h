@@ -29,18 +29,19 @@ struct redirect_spec {
 	uint16_t agent_port;
 	uint32_t sweep_msec; /* how often all is compared even without an event */
 	bool delete_conntrack;
+	bool no_persist; /* as if the kernel were older than 6.9: for tests of that path */
 };
 
 enum redirect_state {
 	REDIRECT_STARTING, /* nothing installed yet */
 	REDIRECT_ACTIVE,   /* rules in place, as of the last comparison */
 	REDIRECT_FAILING,  /* they could not be written; being retried; `why` says what is wrong */
-	REDIRECT_GONE,	   /* the process ended: rules stand (un-owned), nobody repairs them */
+	REDIRECT_GONE, /* the process ended: rules stand (owned by nobody), nobody repairs them */
 };
 
 struct redirect_status {
 	enum redirect_state state;
-	bool owned;		   /* the owned table is in place too */
+	bool owned;		   /* nobody else can remove them: a table of ours has an owner */
 	uint32_t repairs;	   /* times that something was missing or altered and put back */
 	uint32_t last_repair_usec; /* from the event to the commit */
 	char why[200];
@@ -54,7 +55,7 @@ struct redirect *redirect_spawn(struct err *err);
 int redirect_start(struct redirect *r, struct loop *l, const struct redirect_spec *spec,
 		   redirect_status_fn *fn, void *ctx, struct err *err);
 const struct redirect_status *redirect_status(const struct redirect *r);
-/* Ends the process and waits for it (at most a second). The un-owned tables stay: guard and redirect. */
+/* Ends the process and waits for it (at most a second). Table nmi stays: guard and redirect. */
 struct redirect *redirect_free(struct redirect *r);
 DEFINE_CLEANUP(struct redirect, redirect_free);
 

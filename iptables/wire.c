@@ -16,7 +16,8 @@ struct wire_start {
 	uint8_t delete_conntrack;
 	uint16_t metadata_port;
 	uint16_t agent_port;
-	uint16_t zero;
+	uint8_t no_persist;
+	uint8_t zero;
 	uint32_t sweep_msec;
 	uint8_t metadata_ip[16];
 	uint8_t agent_ip[16];
@@ -40,6 +41,7 @@ void wire_put_start(const struct redirect_spec *spec, uint8_t out[static WIRE_ST
 		.kind = WIRE_START,
 		.backend = (uint8_t)spec->backend,
 		.delete_conntrack = spec->delete_conntrack,
+		.no_persist = spec->no_persist,
 		.metadata_port = spec->metadata_port,
 		.agent_port = spec->agent_port,
 		.sweep_msec = spec->sweep_msec,
@@ -59,11 +61,12 @@ int wire_get_start(const void *p, size_t n, struct redirect_spec *out, struct er
 	memcpy(&w, p, sizeof(w));
 	if (w.kind != WIRE_START || w.zero)
 		return err_set(err, ERR_INPUT, "not a start message");
-	if (w.backend >= REDIRECT_BACKENDS || w.delete_conntrack > 1)
+	if (w.backend >= REDIRECT_BACKENDS || w.delete_conntrack > 1 || w.no_persist > 1)
 		return err_set(err, ERR_INPUT, "a start message with a value out of range");
 	*out = (struct redirect_spec){
 		.backend = (enum redirect_backend)w.backend,
 		.delete_conntrack = w.delete_conntrack,
+		.no_persist = w.no_persist,
 		.metadata_port = w.metadata_port,
 		.agent_port = w.agent_port,
 		.sweep_msec = w.sweep_msec,

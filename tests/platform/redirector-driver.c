@@ -3,7 +3,9 @@
 /*
  * Uses redirect.h the way nmi does, for redirector.sh:
  *
- *	redirector-driver run AGENT_IP PORT [BACKEND]	one line for each status, until SIGTERM
+ *	redirector-driver run AGENT_IP PORT [BACKEND [no-persist]]
+ *							one line for each status, until SIGTERM;
+ *							no-persist: as on a kernel before 6.9
  *	redirector-driver uninstall
  */
 
@@ -65,6 +67,7 @@ int main(int argc, char **argv)
 	    inet_ip_parse(argv[2], &spec.agent_ip, &err) < 0 ||
 	    (argc > 4 && redirect_backend_parse(argv[4], &spec.backend, &err) < 0))
 		return fail(&err);
+	spec.no_persist = argc > 5 && strcmp(argv[5], "no-persist") == 0;
 	r = redirect_spawn(&err);
 	l = r ? loop_new(&err) : NULL;
 	if (!l || run(r, l, &spec, &err) < 0)

@@ -41,6 +41,13 @@ START_TEST(a_spec_arrives_as_it_was_sent)
 	ck_assert_uint_eq(b.agent_port, a.agent_port);
 	ck_assert_uint_eq(b.sweep_msec, a.sweep_msec);
 	ck_assert(b.delete_conntrack);
+	ck_assert(!b.no_persist);
+	a.delete_conntrack = false;
+	a.no_persist = true;
+	wire_put_start(&a, msg);
+	ck_assert_int_eq(wire_get_start(msg, sizeof(msg), &b, NULL), 0);
+	ck_assert(!b.delete_conntrack);
+	ck_assert(b.no_persist);
 }
 END_TEST
 
@@ -93,7 +100,8 @@ static const struct {
 	{ 4, REDIRECT_BACKENDS },
 	{ 4, 255 },
 	{ 5, 2 },  /* a bool that is neither */
-	{ 10, 1 }, /* reserved */
+	{ 10, 2 }, /* another */
+	{ 11, 1 }, /* reserved */
 };
 
 START_TEST(a_start_message_out_of_range_is_refused_and_leaves_the_spec_alone)
