@@ -82,6 +82,7 @@ struct redirector {
 	char conntrack_note[80], spoof_note[120];		     /* "": all is well */
 
 	struct spoof *spoof; /* NULL: no rules of ours, or not yet */
+	bool spoofs_untold;  /* packets were dropped, and no line says whose */
 	uint8_t msg[WIRE_DOWN_MAX + 1];
 	struct redirect_port *ports; /* the last that were told */
 	size_t n_ports;
@@ -198,15 +199,23 @@ static void plan_conntrack(struct redirector *r)
 
 /* borrowed addresses */
 
-static void tell_spoofs(struct redirector *r, const struct spoof_news *news)
+static void tell_culprits(struct redirector *r)
 {
+	struct spoof_culprits c;
+	struct err err = { 0 };
 	unsigned long held;
 
-	r->status.spoofed += news->packets;
-	if (!log_limit_pass(&r->spoof_log, loop_mono(r->loop), SPOOF_LOG_MSEC, &held))
+	if (!r->spoofs_untold ||
+	    !log_limit_pass(&r->spoof_log, loop_mono(r->loop), SPOOF_LOG_MSEC, &held))
 		return;
-	for (size_t i = 0; i < news->n_worst; i++) {
-		const struct spoof_source *s = &news->worst[i];
+	r->spoofs_untold = false;
+	if (spoof_culprits(r->spoof, &c, &err) < 0) {
+		log_warn("dropped packets with borrowed addresses; whose is not known: %s",
+			 err.msg);
+		return;
+	}
+	for (size_t i = 0; i < c.n_worst; i++) {
+		const struct spoof_source *s = &c.worst[i];
 		char ip[INET_IP_TEXT_MAX];
 
 		log_warn("dropped %llu packets with a borrowed address: %s came from link %s, "
@@ -215,8 +224,8 @@ static void tell_spoofs(struct redirector *r, const struct spoof_news *news)
 			 (unsigned long long)s->packets, inet_ip_print(&s->from.ip, ip),
 			 LOG_Q(s->from.link));
 	}
-	if (news->n_more)
-		log_warn("dropped packets with borrowed addresses: %zu more of them", news->n_more);
+	if (c.n_more)
+		log_warn("dropped packets with borrowed addresses from %zu more sources", c.n_more);
 }
 
 /* Puts the ports in place; true if all is well. */
@@ -245,14 +254,15 @@ static bool apply_spoof(struct redirector *r)
 static void on_look(struct loop_timer *t)
 {
 	struct redirector *r = container_of(t, struct redirector, look);
-	struct spoof_news news;
+	uint64_t packets = 0;
 	struct err err = { 0 };
 	bool well;
 
-	if (spoof_look(r->spoof, &news, &err) < 0)
+	if (spoof_look(r->spoof, &packets, &err) < 0)
 		log_debug("%s", err.msg);
-	else if (news.packets)
-		tell_spoofs(r, &news);
+	r->status.spoofed += packets;
+	r->spoofs_untold = r->spoofs_untold || packets;
+	tell_culprits(r);
 	well = apply_spoof(r);
 	loop_timer_set_msec(r->loop, t, well ? SPOOF_LOOK_MSEC : SPOOF_RETRY_MSEC, on_look);
 }

@@ -59,7 +59,7 @@ struct spoof {
 	bool is_there[SPOOF_FAMILIES];
 	bool are_ports_new; /* since they were written */
 	uint64_t packets[SPOOF_FAMILIES];
-	struct seen *seen[SPOOF_FAMILIES]; /* as of the last look that found news; NULL: never */
+	struct seen *seen[SPOOF_FAMILIES]; /* when culprits were asked for last; NULL: never */
 };
 
 struct spoof *spoof_new(const struct redirect_spec *spec, struct err *err)
@@ -192,24 +192,24 @@ static uint64_t since(const struct seen *before, const struct spoof_source *now)
 	return now->packets;
 }
 
-static void rank(struct spoof_news *news, const struct spoof_source *source)
+static void rank(struct spoof_culprits *c, const struct spoof_source *source)
 {
-	size_t at = news->n_worst;
+	size_t at = c->n_worst;
 
-	while (at && news->worst[at - 1].packets < source->packets)
+	while (at && c->worst[at - 1].packets < source->packets)
 		at--;
-	if (news->n_worst == SPOOF_WORST)
-		news->n_more++;
+	if (c->n_worst == SPOOF_WORST)
+		c->n_more++;
 	else
-		news->n_worst++;
+		c->n_worst++;
 	if (at == SPOOF_WORST)
 		return;
-	memmove(&news->worst[at + 1], &news->worst[at],
-		(news->n_worst - at - 1) * sizeof(*news->worst));
-	news->worst[at] = *source;
+	memmove(&c->worst[at + 1], &c->worst[at], (c->n_worst - at - 1) * sizeof(*c->worst));
+	c->worst[at] = *source;
 }
 
-static int look_at(struct spoof *s, enum spoof_family f, struct spoof_news *news, struct err *err)
+static int find_culprits(struct spoof *s, enum spoof_family f, struct spoof_culprits *out,
+			 struct err *err)
 {
 	_cleanup_free_ struct seen *now = xnew(struct seen);
 	int r = spoof_tally_read_sources(f, now->sources, &now->n, err);
@@ -221,32 +221,43 @@ static int look_at(struct spoof *s, enum spoof_family f, struct spoof_news *news
 
 		source.packets = since(s->seen[f], &source);
 		if (source.packets)
-			rank(news, &source);
+			rank(out, &source);
 	}
 	free(s->seen[f]);
 	s->seen[f] = steal_ptr(now);
 	return 0;
 }
 
-int spoof_look(struct spoof *s, struct spoof_news *out, struct err *err)
+int spoof_culprits(struct spoof *s, struct spoof_culprits *out, struct err *err)
 {
-	struct spoof_news news = { 0 };
+	struct spoof_culprits found = { 0 };
+
+	for (size_t f = 0; f < SPOOF_FAMILIES; f++) {
+		int r = s->is_there[f] ? find_culprits(s, (enum spoof_family)f, &found, err) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	*out = found;
+	return 0;
+}
+
+int spoof_look(struct spoof *s, uint64_t *out_packets, struct err *err)
+{
 	struct spoof_tally t;
 	int r = spoof_tally_read(&t, err);
 
-	for (size_t f = 0; f < SPOOF_FAMILIES && r == 0; f++) {
-		uint64_t before = s->packets[f];
-
+	if (r < 0)
+		return r;
+	*out_packets = 0;
+	for (size_t f = 0; f < SPOOF_FAMILIES; f++) {
 		/* libnftables may have opened its socket anew */
 		s->is_there[f] = s->is_there[f] && t.is_there[f];
+		if (t.packets[f] > s->packets[f])
+			*out_packets += t.packets[f] - s->packets[f];
 		s->packets[f] = t.packets[f];
-		if (!s->is_there[f] || t.packets[f] == before)
-			continue;
-		news.packets += t.packets[f] - (before < t.packets[f] ? before : 0);
-		r = look_at(s, (enum spoof_family)f, &news, err);
 	}
-	*out = news;
-	return r;
+	return 0;
 }
 
 int spoof_probe(struct err *err)

@@ -23,15 +23,20 @@ int spoof_apply(struct spoof *s, struct err *err);
 /* How many of the ports are in place: all, or none. */
 size_t spoof_ports(const struct spoof *s);
 
-/* What was dropped since the last look. Finds tables that are gone, too; they are put back by apply. */
+/*
+ * How many packets were dropped since the last look. Also finds out whether tables are gone, which
+ * spoof_apply() then puts back.
+ */
+int spoof_look(struct spoof *s, uint64_t *out_packets, struct err *err);
+
+/* Whose they were, since this was asked the last time. */
 #define SPOOF_WORST 3
-struct spoof_news {
-	uint64_t packets;
+struct spoof_culprits {
 	struct spoof_source worst[SPOOF_WORST]; /* most packets first */
 	size_t n_worst;
-	size_t n_more; /* sources */
+	size_t n_more;
 };
-int spoof_look(struct spoof *s, struct spoof_news *out, struct err *err);
+int spoof_culprits(struct spoof *s, struct spoof_culprits *out, struct err *err);
 
 /* Can this kernel, with the privileges that we have, tie addresses to ports? Changes nothing. */
 int spoof_probe(struct err *err);
