@@ -2,14 +2,13 @@
 
 /* What the HTTP surface logs, and how often. */
 
-#include "lib/base/log.h"
 #include "nmi/limits.h"
+#include "tests/unit/kept-log.h"
 #include "tests/unit/rig-front.h"
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define PROBE "GET " TOKEN_PATH " HTTP/1.1\r\nHost: x\r\n\r\n" /* without the header */
 
@@ -24,40 +23,6 @@ static void start(void)
 static void stop(void)
 {
 	rig_stop(&rig);
-}
-
-static int log_fd = -1;
-
-static void log_to_memory(enum log_level level)
-{
-	log_fd = memfd_create("log", MFD_CLOEXEC);
-	log_setup(LOG_FORMAT_TEXT, level);
-	log_set_fd(log_fd);
-}
-
-static const char *log_text(void)
-{
-	static char text[65536];
-	ssize_t n = pread(log_fd, text, sizeof(text) - 1, 0);
-
-	text[n > 0 ? n : 0] = '\0';
-	return text;
-}
-
-static void log_to_stderr(void)
-{
-	log_set_fd(STDERR_FILENO);
-	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
-	close(log_fd);
-}
-
-static unsigned lines(const char *text)
-{
-	unsigned n = 0;
-
-	for (; *text; text++)
-		n += *text == '\n';
-	return n;
 }
 
 START_TEST(a_refusal_is_one_line_a_while_for_each_reason)
