@@ -6,7 +6,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/metric.h"
 #include "nmi/metrics.h"
-#include "tests/unit/kept-log.h"
+#include "tests/unit/log-lines.h"
 #include "tests/unit/rig-front.h"
 #include "tests/unit/unit.h"
 
@@ -416,15 +416,16 @@ END_TEST
 START_TEST(a_refusal_whose_id_was_told_elsewhere_is_logged_whatever_was_logged_lately)
 {
 	start();
-	log_to_memory(LOG_LEVEL_INFO);
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_lines_start();
 	rig.issuer.answer.reason = REASON_NO_LABEL;
 	rig.issuer.answer.is_reported = true;
 	for (unsigned n = 1; n <= 3; n++) {
 		ck_assert_int_eq(ask_at("127.0.0.1", HOST_REQUEST).status, 400);
-		ck_assert_uint_eq(lines(log_text()), n);
-		ck_assert_ptr_nonnull(strstr(log_text(), rig.issuer.id));
+		ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), n);
+		ck_assert_ptr_nonnull(strstr(log_lines(), rig.issuer.id));
 	}
-	log_to_stderr();
+	(void)log_lines_end();
 	stop();
 }
 END_TEST
