@@ -18,14 +18,17 @@ int nft_run_cmd_from_buffer(struct nft_ctx *nft, const char *text)
 {
 	static const char nat[] = "type nat hook", route[] = "type route hook";
 	__typeof__(&nft_run_cmd_from_buffer) real;
-	_cleanup_free_ char *told = NULL;
-	const char *at = strstr(text, nat);
+	_cleanup_free_ char *told = xstrdup(text);
+	const char *at;
 
 	*(void **)&real = dlsym(RTLD_NEXT, "nft_run_cmd_from_buffer");
 	if (!real)
 		abort();
-	if (!at)
-		return real(nft, text);
-	told = xasprintf("%.*s%s%s", (int)(at - text), text, route, at + strlen(nat));
-	return nft_run_cmd_from_buffer(nft, told); /* there may be another */
+	while ((at = strstr(told, nat))) {
+		char *next = xasprintf("%.*s%s%s", (int)(at - told), told, route, at + strlen(nat));
+
+		free(told);
+		told = next;
+	}
+	return real(nft, told);
 }
