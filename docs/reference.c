@@ -106,9 +106,17 @@ static const struct {
 	[REASON_IDENTITY_NOT_FOUND] = {
 		"The binding names an AzureIdentity that is not in its namespace",
 		"Create the AzureIdentity there, or correct ``spec.azureIdentity``" },
+	[REASON_IDENTITY_UNKNOWN] = {
+		"No AzureIdentity of the cluster has the client id or resource id that was asked for",
+		"Correct the id, or create and bind an AzureIdentity that has it" },
 	[REASON_NOT_BOUND] = {
-		"The identity asked for by client id or resource id is not one of the pod's",
+		"The identity asked for by client id or resource id exists, but is not one of the pod's",
 		"Bind it to the pod, or ask for one that is" },
+	[REASON_NAMESPACE_MISMATCH] = {
+		"Standard mode: the identity assigned to the pod counts in its own namespace only "
+		"(``--forceNamespaced``, or the annotation ``aadpodidentity.k8s.io/Behavior: namespaced``), "
+		"which is not the pod's",
+		"Create AzureIdentity and AzureIdentityBinding in the pod's namespace" },
 	[REASON_SELECTOR] = {
 		"The way of naming an identity is not supported (``object_id``), or more than one was used",
 		"Name it by ``client_id`` or ``msi_res_id``, or not at all" },
@@ -124,9 +132,22 @@ static const struct {
 	[REASON_AMBIGUOUS_IP] = {
 		"More than one running pod of this node has that address",
 		"Ask again when the older one has ended; if it stays, look at the network plugin" },
+	[REASON_STALE_CONNECTION] = {
+		"The source address belongs to another pod than when the connection was made. Nothing is "
+		"answered: the connection is ended",
+		"Nothing; clients connect again by themselves" },
+	[REASON_HOST_CALLER] = {
+		"``/host/token`` was asked by a pod, or by a process of the node that is not root's, or whose "
+		"it is could not be proven; the text says which",
+		"Ask as root on a loopback address, or set ``--host-token=any``" },
 	[REASON_NOT_SYNCED] = {
 		"The identity objects have not been read from the API server yet",
 		"Ask again; if it stays, look at the agent's readiness" },
+	[REASON_NOT_ASSIGNED_YET] = {
+		"Standard mode: the controller (MIC) has not assigned the identity to this node's VM within the "
+		"longest wait (``--retry-attempts-for-created``): the AzureAssignedIdentity is missing, or in "
+		"state ``Created``",
+		"Ask again; if it stays so look at the controller's logs, the label and the binding" },
 	[REASON_OVERLOADED] = {
 		"A limit on requests that wait was reached",
 		"Ask again, less often" },
@@ -179,7 +200,10 @@ static void print_reasons(void)
 		"Each refusal is JSON with an ``error`` for the SDK and a text for a person. The "
 		"code\n"
 		"stands in the answer, in the agent's log line and in the metric\n"
-		"``nmi_refusals_total``. Retry-After is sent only where asking again helps.");
+		"``nmi_refusals_total``, and in CamelCase in the Event of the pod "
+		"(``NmiNoLabel``).\n"
+		"Retry-After is sent only where asking again helps. How to find out more, code by\n"
+		"code: ``troubleshooting.md``.");
 	puts(".. list-table::\n   :header-rows: 1\n\n   * - Code\n     - Status\n     - Error\n"
 	     "     - Retry-After\n     - Meaning\n     - What to do");
 	for (unsigned i = REASON_NONE + 1; i < REASONS; i++)
@@ -202,8 +226,9 @@ static void print_routes(void)
 		exit(EXIT_FAILURE);
 	heading("Routes",
 		"What can be asked, on which listener: *pods* is where pods are redirected to\n"
-		"(``--nmi-port``), *probes* is ``--http-probe-port``, *metrics* is\n"
-		"``--prometheus-port``. The first row that fits decides. HEAD is answered as GET,\n"
+		"(``--nmi-port``), *host* is the same port on the loopback addresses, *probes* is\n"
+		"``--http-probe-port``, *metrics* is ``--prometheus-port``. The first row that "
+		"fits decides. HEAD is answered as GET,\n"
 		"without a body.");
 	puts(".. list-table::\n   :header-rows: 1\n\n   * - Listener\n     - Methods\n     - Path\n"
 	     "     - What it does");

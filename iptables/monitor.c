@@ -27,7 +27,7 @@
 /* A large commit by others (10,000 rules) must not make the kernel drop news; it is only a ceiling. */
 #define RECEIVE_BYTES (1024 * 1024)
 /* The kernel puts at most a page of news (NLMSG_GOODSIZE), or one large one, into a message. */
-#define MESSAGE_BYTES (64 * 1024)
+#define MESSAGE_BYTES ((size_t)64 * 1024)
 
 static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
 		      NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1 &&

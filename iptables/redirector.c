@@ -18,8 +18,8 @@
  * spaced out (damper.c), with one warning.
  *
  * A second start message is not read: who takes nmi over later cannot redirect the node elsewhere.
- * When nmi ends, however it ends, the socketpair does, and so does this process: table nmi-live goes
- * with it, table nmi stays and keeps pods away from the metadata service.
+ * When nmi ends, however it ends, the socketpair does, and so does this process: table nmi-live goes with
+ * it, if there is one; table nmi stays, without an owner, and keeps pods away from the metadata service.
  */
 
 #include "iptables/redirector.h"
@@ -36,6 +36,7 @@
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -49,8 +50,10 @@
 #define RETRY_RESET_MSEC 120000
 /* Once the commit is through: the listing of connections must not hold up a repair. */
 #define CONNTRACK_DELAY_MSEC 20
-#define FIGHT_LOG_MSEC	     60000
-#define REPAIR_LOG_MSEC	     10000
+/* After the last look at the rules, and the listing of connections. */
+#define SETTLED_MSEC	200
+#define FIGHT_LOG_MSEC	60000
+#define REPAIR_LOG_MSEC 10000
 
 struct redirector {
 	struct loop *loop;
@@ -68,7 +71,7 @@ struct redirector {
 	struct mono altered_since;
 	char conntrack_note[80];
 
-	struct loop_timer retry, sweep, conntrack;
+	struct loop_timer retry, sweep, conntrack, settled;
 	struct backoff backoff;
 	struct damper damper;
 	struct log_limit repair_log, fight_log;
@@ -92,11 +95,21 @@ static void publish(struct redirector *r)
 {
 	const struct redirect_status *a = &r->status, *b = &r->sent;
 
-	if (a->state == b->state && a->owned == b->owned && a->repairs == b->repairs &&
+	if (a->state == b->state && a->protection == b->protection && a->repairs == b->repairs &&
 	    strcmp(a->why, b->why) == 0)
 		return;
 	r->sent = r->status;
 	send_status(r);
+}
+
+/*
+ * A listing of our tables costs libnftables two megabytes for a moment, and glibc keeps what was freed.
+ * Given back when all is quiet, never while a repair may be due.
+ */
+static void on_settled(struct loop_timer *t)
+{
+	(void)t;
+	(void)malloc_trim(0); /* it had nothing to give, or it did */
 }
 
 /* Rules in place. What the operator should know all the same is in `why`. */
@@ -109,12 +122,13 @@ static void set_active(struct redirector *r, const struct backend_report *report
 	r->altered = false;
 	backoff_reset(&r->backoff);
 	s->state = REDIRECT_ACTIVE;
-	s->owned = report->owned;
+	s->protection = report->protection;
 	memcpy(s->why, report->text, sizeof(s->why));
 	n = strlen(s->why);
 	if (*r->conntrack_note)
 		(void)snprintf(s->why + n, sizeof(s->why) - n, "%s%s", n ? "; " : "",
 			       r->conntrack_note);
+	loop_timer_set_msec(r->loop, &r->settled, SETTLED_MSEC, on_settled);
 	publish(r);
 }
 
@@ -176,7 +190,7 @@ static unsigned install(struct redirector *r)
 	if (r->backend->apply(r->state, &report, &err) < 0)
 		return later(r, &err);
 	log_info("packet rules in place (%s, %s)", r->backend->name,
-		 report.owned ? "owned table" : "no owned table");
+		 redirect_protection_name(report.protection));
 	if (*report.text)
 		log_warn("packet rules: %s", report.text);
 	plan_conntrack(r);
@@ -208,8 +222,8 @@ static unsigned repair(struct redirector *r, const char *what)
 		log_warn("packet rules put back after %u us: %s (%lu repairs since the last such "
 			 "line)",
 			 (unsigned)r->status.last_repair_usec, what, held);
-	/* Where the owned table stood all the time, nobody got past the rules. */
-	if (!report.owned)
+	/* Where one of our tables stood all the time, nobody got past the rules. */
+	if (report.protection == REDIRECT_REPAIRED)
 		plan_conntrack(r);
 	set_active(r, &report);
 	return report.again_msec;

@@ -228,6 +228,95 @@ struct azure_exception *azure_exception_unref(struct azure_exception *e)
 	return NULL;
 }
 
+/* assigned identities */
+
+static enum assigned_state read_state(const char *text)
+{
+	static const char *const names[] = {
+		[ASSIGNED_UNTOLD] = "",
+		[ASSIGNED_CREATED] = "Created",
+		[ASSIGNED_READY] = "Assigned",
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(text, names[i]) == 0)
+			return i;
+	}
+	return ASSIGNED_OTHER;
+}
+
+/*
+ * The objects inside say what kind they are by the name of a Go type ("v1.AzureIdentity"), so nobody
+ * looks. Without a binding an old controller wrote an empty object, which is the same as none.
+ */
+static int read_refs(const struct jval *identity, const struct jval *binding,
+		     struct azure_identity **out_identity, struct azure_binding **out_binding,
+		     struct err *err)
+{
+	struct object_id id;
+
+	object_id_read(binding, &id);
+	if (*id.name) {
+		*out_binding = azure_binding_parse(binding, err);
+		if (!*out_binding)
+			return err_wrap(err, "spec.azureBindingRef");
+	}
+	*out_identity = azure_identity_parse(identity, err);
+	return *out_identity ? 0 : err_wrap(err, "spec.azureIdentityRef");
+}
+
+struct azure_assigned_identity *azure_assigned_identity_parse(const struct jval *obj,
+							      struct err *err)
+{
+	_cleanup_(azure_identity_unrefp) struct azure_identity *identity = NULL;
+	_cleanup_(azure_binding_unrefp) struct azure_binding *binding = NULL;
+	const struct jval *identity_ref = NULL, *binding_ref = NULL;
+	const char *pod = NULL, *pod_namespace = NULL, *state = "";
+	struct object_id id = { 0 };
+	const struct jval_field fields[] = {
+		{ "spec.azureIdentityRef", JVAL_OBJ, JVAL_MUST, &identity_ref },
+		{ "spec.azureBindingRef", JVAL_OBJ, JVAL_MAY, &binding_ref },
+		{ "spec.pod", JVAL_STR, JVAL_MUST, &pod },
+		{ "spec.podNamespace", JVAL_STR, JVAL_MUST, &pod_namespace },
+		{ "status.status", JVAL_STR, JVAL_MAY, &state },
+	};
+	struct azure_assigned_identity *a;
+
+	if (read_meta(obj, &id, err) < 0 ||
+	    jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_IGNORED, err) < 0)
+		return NULL;
+	if (!*pod || !*pod_namespace) {
+		(void)err_set(err, ERR_INPUT, "spec.%s is empty", *pod ? "podNamespace" : "pod");
+		return NULL;
+	}
+	if (read_refs(identity_ref, binding_ref, &identity, &binding, err) < 0)
+		return NULL;
+	const struct part parts[] = {
+		PART(azure_assigned_identity, meta.namespace, id.namespace),
+		PART(azure_assigned_identity, meta.name, id.name),
+		PART(azure_assigned_identity, meta.uid, id.uid),
+		PART(azure_assigned_identity, meta.resource_version, id.resource_version),
+		PART(azure_assigned_identity, pod, pod),
+		PART(azure_assigned_identity, pod_namespace, pod_namespace),
+	};
+	a = pack(sizeof(*a), parts, ARRAY_SIZE(parts));
+	a->refs = 1;
+	a->identity = steal_ptr(identity);
+	a->binding = steal_ptr(binding);
+	a->state = read_state(state);
+	return a;
+}
+
+struct azure_assigned_identity *azure_assigned_identity_unref(struct azure_assigned_identity *a)
+{
+	if (a && --a->refs == 0) {
+		(void)azure_identity_unref(a->identity);
+		(void)azure_binding_unref(a->binding);
+		free(a);
+	}
+	return NULL;
+}
+
 /* of any object */
 
 static const char *meta_string(const struct jval *meta, const char *key)

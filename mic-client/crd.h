@@ -43,6 +43,24 @@ struct azure_binding {
 	int64_t weight;
 };
 
+/* How far the controller is with assigning the identity to the node's VM. */
+enum assigned_state {
+	ASSIGNED_UNTOLD,  /* "": written by a controller from before there were states; usable */
+	ASSIGNED_CREATED, /* not yet usable */
+	ASSIGNED_READY,	  /* "Assigned" */
+	ASSIGNED_OTHER,	  /* "Unassigned", or what we do not know: not usable */
+};
+
+/* What the controller has decided for a pod, in standard mode. */
+struct azure_assigned_identity {
+	unsigned refs;
+	struct object_meta meta;
+	struct azure_identity *identity; /* as it was when it was decided, never NULL */
+	struct azure_binding *binding;	 /* the same; NULL where an old controller wrote none */
+	char *pod, *pod_namespace;	 /* never empty */
+	enum assigned_state state;
+};
+
 struct label {
 	char *key, *value;
 };
@@ -67,6 +85,11 @@ DEFINE_CLEANUP(struct azure_binding, azure_binding_unref);
 struct azure_exception *azure_exception_parse(const struct jval *obj, struct err *err);
 struct azure_exception *azure_exception_unref(struct azure_exception *e);
 DEFINE_CLEANUP(struct azure_exception, azure_exception_unref);
+
+struct azure_assigned_identity *azure_assigned_identity_parse(const struct jval *obj,
+							      struct err *err);
+struct azure_assigned_identity *azure_assigned_identity_unref(struct azure_assigned_identity *a);
+DEFINE_CLEANUP(struct azure_assigned_identity, azure_assigned_identity_unref);
 
 /*
  * What identifies an object, also a malformed one: borrowed from the document, "" where it is absent

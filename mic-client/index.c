@@ -4,8 +4,8 @@
  * The identity objects of a cluster, indexed: see index.h.
  *
  * Two kinds of hash table. By namespace and name, one a kind of object: what feeding needs, and how an
- * identity is found. By what they select, for bindings (namespace and selector) and exceptions
- * (namespace): a group, which holds its objects in a sorted array, so that a walk has one order
+ * identity is found. By what they select, for bindings (namespace and selector), exceptions (namespace)
+ * and assigned identities (namespace and name of the pod, wherever the object itself is): a group, which holds its objects in a sorted array, so that a walk has one order
  * whatever the order of arrival, and so that a tenant who makes ten thousand bindings of one selector
  * costs a memmove and not a sort for every request.
  *
@@ -17,6 +17,7 @@
 
 #include "lib/base/hmap.h"
 #include "lib/base/mem.h"
+#include "mic-client/id_set.h"
 
 #include <assert.h>
 #include <string.h>
@@ -29,7 +30,7 @@ struct entry {
 };
 
 struct group {
-	struct hmap_node node; /* key: namespace, NUL, selector; of exceptions: namespace */
+	struct hmap_node node; /* key: see struct kind */
 	const void **objects;  /* sorted; owned by their entries */
 	unsigned n, cap;
 	char key[];
@@ -40,13 +41,20 @@ struct kind {
 	const struct object_meta *(*meta)(const void *object);
 	void (*unref)(void *object);
 	int (*order)(const void *a, const void *b);
-	const char *(*selects)(const void *object); /* second half of the group's key */
+	const char *(*within)(const void *object);  /* first half of the group's key: a namespace */
+	const char *(*selects)(const void *object); /* the second */
+};
+
+/* Of all identities; made when it is asked for, and anew only after an identity has changed. */
+struct id_cache {
+	struct id_set *set; /* NULL: none is up to date */
 };
 
 struct identity_index {
 	struct hmap by_name[IDENTITY_KINDS];
 	struct hmap groups[IDENTITY_KINDS];
 	unsigned epoch[IDENTITY_KINDS];
+	struct id_cache *ids;
 };
 
 /* kinds */
@@ -80,6 +88,11 @@ static int binding_order(const void *a, const void *b)
 	return r ? r : strcmp(x->meta.name, y->meta.name);
 }
 
+static const char *binding_within(const void *object)
+{
+	return binding_meta(object)->namespace;
+}
+
 static const char *binding_selects(const void *object)
 {
 	return ((const struct azure_binding *)object)->selector;
@@ -100,17 +113,61 @@ static int exception_order(const void *a, const void *b)
 	return strcmp(exception_meta(a)->name, exception_meta(b)->name);
 }
 
+static const char *exception_within(const void *object)
+{
+	return exception_meta(object)->namespace;
+}
+
 static const char *exception_selects(const void *object)
 {
 	(void)object; /* its labels are compared one by one: any of them selects */
 	return "";
 }
 
+static const struct object_meta *assigned_meta(const void *object)
+{
+	return &((const struct azure_assigned_identity *)object)->meta;
+}
+
+static void assigned_unref(void *object)
+{
+	(void)azure_assigned_identity_unref(object);
+}
+
+static int meta_order(const struct object_meta *a, const struct object_meta *b)
+{
+	int r = strcmp(a->name, b->name);
+
+	return r ? r : strcmp(a->namespace, b->namespace);
+}
+
+/* by identity first, as with bindings; a pod's may be in any namespace, so names are not enough */
+static int assigned_order(const void *a, const void *b)
+{
+	const struct azure_assigned_identity *x = a, *y = b;
+	int r = meta_order(&x->identity->meta, &y->identity->meta);
+
+	return r ? r : meta_order(&x->meta, &y->meta);
+}
+
+static const char *assigned_within(const void *object)
+{
+	return ((const struct azure_assigned_identity *)object)->pod_namespace;
+}
+
+static const char *assigned_selects(const void *object)
+{
+	return ((const struct azure_assigned_identity *)object)->pod;
+}
+
+/* clang-format off */
 static const struct kind kinds[IDENTITY_KINDS] = {
-	[KIND_IDENTITY] = { identity_meta, identity_unref, NULL, NULL },
-	[KIND_BINDING] = { binding_meta, binding_unref, binding_order, binding_selects },
-	[KIND_EXCEPTION] = { exception_meta, exception_unref, exception_order, exception_selects },
+	[KIND_IDENTITY]  = { identity_meta,  identity_unref,  NULL,            NULL,             NULL },
+	[KIND_BINDING]   = { binding_meta,   binding_unref,   binding_order,   binding_within,   binding_selects },
+	[KIND_EXCEPTION] = { exception_meta, exception_unref, exception_order, exception_within, exception_selects },
+	[KIND_ASSIGNED]  = { assigned_meta,  assigned_unref,  assigned_order,  assigned_within,  assigned_selects },
 };
+/* clang-format on */
 
 /* keys: made on the stack for a lookup, unless they are longer than any that Kubernetes allows */
 
@@ -158,7 +215,7 @@ static struct group *group_of(const struct identity_index *x, enum identity_kind
 {
 	const struct kind *k = &kinds[kind];
 
-	return group_find(x, kind, k->meta(object)->namespace, k->selects(object));
+	return group_find(x, kind, k->within(object), k->selects(object));
 }
 
 static struct group *group_new(struct identity_index *x, enum identity_kind kind,
@@ -168,14 +225,14 @@ static struct group *group_new(struct identity_index *x, enum identity_kind kind
 	_cleanup_key_ struct key key = { 0 };
 	struct group *g;
 
-	key_init(&key, k->meta(object)->namespace, k->selects(object));
+	key_init(&key, k->within(object), k->selects(object));
 	g = xcalloc(1, sizeof(*g) + key.n);
 	memcpy(g->key, key.p, key.n);
 	hmap_add(&x->groups[kind], &g->node, g->key, key.n);
 	return g;
 }
 
-/* Where the object is, or would be. No two members are equal: their names differ. */
+/* Where the object is, or would be. No two members are equal: their names, or namespaces, differ. */
 static unsigned group_slot(const struct group *g, const struct kind *k, const void *object)
 {
 	unsigned low = 0, high = g->n;
@@ -237,6 +294,27 @@ static void group_remove(struct identity_index *x, enum identity_kind kind, cons
 		group_free(x, kind, g);
 }
 
+/* ids */
+
+static void ids_changed(struct identity_index *x, enum identity_kind kind)
+{
+	if (kind == KIND_IDENTITY)
+		x->ids->set = id_set_free(x->ids->set);
+}
+
+static const struct id_set *ids_of(const struct identity_index *x)
+{
+	const struct hmap *all = &x->by_name[KIND_IDENTITY];
+
+	if (x->ids->set)
+		return x->ids->set;
+	x->ids->set = id_set_new(hmap_count(all));
+	for (struct hmap_node *n = hmap_first(all); n; n = hmap_next(n))
+		id_set_add(x->ids->set, container_of(n, struct entry, node)->object);
+	id_set_seal(x->ids->set);
+	return x->ids->set;
+}
+
 /* entries */
 
 static struct entry *entry_find(const struct identity_index *x, enum identity_kind kind,
@@ -265,6 +343,7 @@ static struct entry *entry_new(struct identity_index *x, enum identity_kind kind
 
 static void entry_remove(struct identity_index *x, enum identity_kind kind, struct entry *e)
 {
+	ids_changed(x, kind);
 	group_remove(x, kind, e->object);
 	hmap_del(&x->by_name[kind], &e->node);
 	kinds[kind].unref(e->object);
@@ -278,6 +357,7 @@ static void put_take(struct identity_index *x, enum identity_kind kind, void *ob
 	const struct object_meta *m = kinds[kind].meta(object);
 	struct entry *e = entry_find(x, kind, m->namespace, m->name);
 
+	ids_changed(x, kind);
 	if (!e) {
 		e = entry_new(x, kind, m);
 	} else {
@@ -291,7 +371,10 @@ static void put_take(struct identity_index *x, enum identity_kind kind, void *ob
 
 struct identity_index *identity_index_new(void)
 {
-	return xnew(struct identity_index);
+	struct identity_index *x = xnew(struct identity_index);
+
+	x->ids = xnew(struct id_cache);
+	return x;
 }
 
 struct identity_index *identity_index_free(struct identity_index *x)
@@ -302,6 +385,8 @@ struct identity_index *identity_index_free(struct identity_index *x)
 		hmap_for_each_safe (n, next, &x->by_name[kind])
 			entry_remove(x, kind, container_of(n, struct entry, node));
 	}
+	(void)id_set_free(x->ids->set);
+	free(x->ids);
 	free(x);
 	return NULL;
 }
@@ -319,6 +404,11 @@ void identity_index_put_binding_take(struct identity_index *x, struct azure_bind
 void identity_index_put_exception_take(struct identity_index *x, struct azure_exception *e)
 {
 	put_take(x, KIND_EXCEPTION, e);
+}
+
+void identity_index_put_assigned_take(struct identity_index *x, struct azure_assigned_identity *a)
+{
+	put_take(x, KIND_ASSIGNED, a);
 }
 
 void identity_index_remove(struct identity_index *x, enum identity_kind kind, const char *namespace,
@@ -361,6 +451,16 @@ const struct azure_identity *identity_index_identity(const struct identity_index
 	return e ? e->object : NULL;
 }
 
+bool identity_index_has_client_id(const struct identity_index *x, const char *client_id)
+{
+	return id_set_has_client(ids_of(x), client_id);
+}
+
+bool identity_index_has_resource_id(const struct identity_index *x, const char *resource_id)
+{
+	return id_set_has_resource(ids_of(x), resource_id);
+}
+
 void identity_index_bindings(const struct identity_index *x, const char *namespace,
 			     const char *selector, binding_fn *fn, void *ctx)
 {
@@ -381,4 +481,13 @@ const struct azure_exception *identity_index_exceptions(const struct identity_in
 			return g->objects[i];
 	}
 	return NULL;
+}
+
+void identity_index_assigned(const struct identity_index *x, const char *pod_namespace,
+			     const char *pod, assigned_fn *fn, void *ctx)
+{
+	const struct group *g = group_find(x, KIND_ASSIGNED, pod_namespace, pod);
+
+	for (unsigned i = 0; g && i < g->n; i++)
+		fn(ctx, g->objects[i]);
 }

@@ -21,8 +21,15 @@ DEFINE_CLEANUP(struct identity_index, identity_index_free);
 void identity_index_put_identity_take(struct identity_index *x, struct azure_identity *i);
 void identity_index_put_binding_take(struct identity_index *x, struct azure_binding *b);
 void identity_index_put_exception_take(struct identity_index *x, struct azure_exception *e);
+void identity_index_put_assigned_take(struct identity_index *x, struct azure_assigned_identity *a);
 
-enum identity_kind { KIND_IDENTITY, KIND_BINDING, KIND_EXCEPTION, IDENTITY_KINDS };
+enum identity_kind {
+	KIND_IDENTITY,
+	KIND_BINDING,
+	KIND_EXCEPTION,
+	KIND_ASSIGNED, /* AzureAssignedIdentity */
+	IDENTITY_KINDS,
+};
 void identity_index_remove(struct identity_index *x, enum identity_kind kind, const char *namespace,
 			   const char *name);
 /* A resync is a diff: what is not put between begin and end is dropped at end. */
@@ -33,6 +40,9 @@ size_t identity_index_count(const struct identity_index *x, enum identity_kind k
 /* asking: results are borrowed until the next change */
 const struct azure_identity *identity_index_identity(const struct identity_index *x,
 						     const char *namespace, const char *name);
+/* Has any AzureIdentity of the cluster this id? Without case; the empty one is nobody's. */
+bool identity_index_has_client_id(const struct identity_index *x, const char *client_id);
+bool identity_index_has_resource_id(const struct identity_index *x, const char *resource_id);
 /*
  * Calls fn for each binding of the namespace with exactly this selector; those that name the same
  * identity come one after the other.
@@ -45,3 +55,10 @@ typedef bool exception_fn(void *ctx, const struct azure_exception *e);
 const struct azure_exception *identity_index_exceptions(const struct identity_index *x,
 							const char *namespace, exception_fn *fn,
 							void *ctx);
+/*
+ * Calls fn for each assigned identity of this pod, whatever its state; those of one identity come one
+ * after the other.
+ */
+typedef void assigned_fn(void *ctx, const struct azure_assigned_identity *a);
+void identity_index_assigned(const struct identity_index *x, const char *pod_namespace,
+			     const char *pod, assigned_fn *fn, void *ctx);

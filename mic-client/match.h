@@ -3,14 +3,15 @@
 
 #include "mic-client/crd.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct identity_index;
 
 /*
  * Who may have which identity: the policy, and nothing else. Pure functions over the index; shared
- * by the agent, the controller and the kubectl plugin. Rules: aad-pod-identity's managed mode, with
- * the differences of docs/differences.md.
+ * by the agent, the controller and the kubectl plugin. Rules: aad-pod-identity's two modes, with the
+ * differences of docs/differences.md.
  */
 #define LABEL_BINDING "aadpodidbinding"
 
@@ -32,6 +33,8 @@ struct match_pod {
 	const char *namespace, *name;
 	const struct label *labels;
 	size_t n_labels;
+	bool no_exceptions; /* never the node's own identity: the host asks in the pod's name */
+	const char *service_account; /* or NULL */
 };
 
 enum match_result {
@@ -40,18 +43,32 @@ enum match_result {
 	MATCH_NO_LABEL,	  /* the pod has no label aadpodidbinding, or an empty one */
 	MATCH_NO_BINDING, /* no AzureIdentityBinding of the namespace selects the label */
 	MATCH_IDENTITY_NOT_FOUND,   /* the bindings name AzureIdentity objects that do not exist */
-	MATCH_SELECTOR_NOT_BOUND,   /* bound, but not to the identity that was asked for */
+	MATCH_SELECTOR_UNKNOWN,	    /* no AzureIdentity of the cluster has the id asked for */
+	MATCH_SELECTOR_NOT_BOUND,   /* one has, but the pod is not bound to it */
 	MATCH_SELECTOR_UNSUPPORTED, /* object_id: AzureIdentity does not hold it */
+	/* standard mode only */
+	MATCH_NAMESPACE_MISMATCH, /* it counts only in its own namespace, which is not the pod's */
+	MATCH_NOT_ASSIGNED_YET,	  /* the controller is assigning it: wait for the event */
+	MATCH_NO_ASSIGNED, /* the controller has not said anything: wait, it may be about to */
 	MATCH_RESULTS,
 };
+
+/* No answer yet: an event may change it, so it is worth waiting for. */
+static inline bool match_is_wait(enum match_result r)
+{
+	return r == MATCH_NOT_ASSIGNED_YET || r == MATCH_NO_ASSIGNED;
+}
 
 struct match_answer {
 	enum match_result result;
 	const struct azure_identity *identity; /* GRANTED; borrowed from the index */
 	const struct azure_binding
 		*binding; /* GRANTED; else the first without its identity, or NULL */
-	const struct azure_exception *exception; /* EXCEPTED */
+	const struct azure_exception *exception; /* EXCEPTED; NULL: it is one of the controller's */
 	size_t candidates;			 /* identities that the pod is bound to */
+	const struct azure_assigned_identity
+		*assigned; /* standard mode: GRANTED, NAMESPACE_MISMATCH, NOT_ASSIGNED_YET; of
+			      NO_ASSIGNED one that no longer fits the pod's label, or NULL */
 };
 
 /*
@@ -61,6 +78,20 @@ struct match_answer {
  */
 void match_managed(const struct identity_index *x, const struct match_pod *pod,
 		   const struct selector *sel, struct match_answer *out);
+
+struct match_standard_rules {
+	bool force_namespaced;		  /* as if every identity were annotated so */
+	const char *controller_namespace; /* pods there, of one of these service accounts (names */
+	const char *controller_accounts;  /* between commas), are the controller's own */
+};
+
+/*
+ * Exceptions and the controller's own pods first, then standard mode: what the controller has assigned
+ * to the pod, as the identity and the binding were at that time. Ids and several candidates as above.
+ */
+void match_standard(const struct identity_index *x, const struct match_standard_rules *rules,
+		    const struct match_pod *pod, const struct selector *sel,
+		    struct match_answer *out);
 /* One sentence for a person: what is missing, on which object, and what to do. */
 void match_explain(const struct match_pod *pod, const struct selector *sel,
 		   const struct match_answer *a, char *buf, size_t size);

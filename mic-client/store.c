@@ -31,7 +31,9 @@ struct feed {
 struct identity_store {
 	struct loop *loop;
 	struct identity_index *index;
-	struct feed feeds[IDENTITY_KINDS];
+	struct feed feeds[IDENTITY_KINDS]; /* those of the mode, one after the other */
+	unsigned n_feeds;
+	char *on_node;		  /* label selector, or NULL */
 	struct loop_defer change; /* many changes of one turn are told once */
 	void (*on_change)(void *ctx);
 	void *on_change_ctx;
@@ -66,6 +68,15 @@ static bool put_exception(struct identity_index *x, const struct jval *obj, stru
 	return e;
 }
 
+static bool put_assigned(struct identity_index *x, const struct jval *obj, struct err *err)
+{
+	struct azure_assigned_identity *a = azure_assigned_identity_parse(obj, err);
+
+	if (a)
+		identity_index_put_assigned_take(x, a);
+	return a;
+}
+
 static const struct kind {
 	const char *kind, *plural, *path;
 	bool (*put)(struct identity_index *x, const struct jval *obj, struct err *err);
@@ -78,7 +89,13 @@ static const struct kind {
 	[KIND_EXCEPTION] = { "AzurePodIdentityException", "azurepodidentityexceptions",
 			     PATH "azurepodidentityexceptions", put_exception,
 			     "no pod is excepted by it" },
+	[KIND_ASSIGNED] = { "AzureAssignedIdentity", "azureassignedidentities",
+			    PATH "azureassignedidentities", put_assigned,
+			    "its pod gets no token by it" },
 };
+
+static const enum identity_kind of_managed_mode[] = { KIND_IDENTITY, KIND_BINDING, KIND_EXCEPTION };
+static const enum identity_kind of_standard_mode[] = { KIND_ASSIGNED, KIND_EXCEPTION };
 
 /* telling */
 
@@ -162,25 +179,35 @@ static const struct reflector_ops ops = {
 
 /* the store */
 
-struct identity_store *identity_store_new(struct loop *l, struct kube_client *client)
+static void add_feed(struct identity_store *s, struct kube_client *client, enum identity_kind kind)
 {
+	struct feed *f = &s->feeds[s->n_feeds++];
+
+	f->store = s;
+	f->kind = kind;
+	f->reflector =
+		reflector_new(s->loop, client,
+			      &(struct reflector_spec){
+				      .name = kinds[kind].plural,
+				      .path = kinds[kind].path,
+				      .label_selector = kind == KIND_ASSIGNED ? s->on_node : NULL,
+				      .optional = true,
+			      },
+			      &ops, f);
+}
+
+struct identity_store *identity_store_new(struct loop *l, struct kube_client *client,
+					  const char *node)
+{
+	const enum identity_kind *of_mode = node ? of_standard_mode : of_managed_mode;
+	size_t n = node ? ARRAY_SIZE(of_standard_mode) : ARRAY_SIZE(of_managed_mode);
 	struct identity_store *s = xnew(struct identity_store);
 
 	s->loop = l;
 	s->index = identity_index_new();
-	for (unsigned kind = 0; kind < IDENTITY_KINDS; kind++) {
-		struct feed *f = &s->feeds[kind];
-
-		f->store = s;
-		f->kind = kind;
-		f->reflector = reflector_new(l, client,
-					     &(struct reflector_spec){
-						     .name = kinds[kind].plural,
-						     .path = kinds[kind].path,
-						     .optional = true,
-					     },
-					     &ops, f);
-	}
+	s->on_node = node ? xasprintf("nodename=%s", node) : NULL;
+	for (size_t i = 0; i < n; i++)
+		add_feed(s, client, of_mode[i]);
 	return s;
 }
 
@@ -188,20 +215,21 @@ struct identity_store *identity_store_free(struct identity_store *s)
 {
 	if (!s)
 		return NULL;
-	for (unsigned kind = 0; kind < IDENTITY_KINDS; kind++) {
-		s->feeds[kind].reflector = reflector_free(s->feeds[kind].reflector);
-		rejects_deinit(&s->feeds[kind].rejects);
+	for (unsigned i = 0; i < s->n_feeds; i++) {
+		s->feeds[i].reflector = reflector_free(s->feeds[i].reflector);
+		rejects_deinit(&s->feeds[i].rejects);
 	}
 	loop_defer_del(&s->change);
 	s->index = identity_index_free(s->index);
+	free(s->on_node);
 	free(s);
 	return NULL;
 }
 
 void identity_store_start(struct identity_store *s)
 {
-	for (unsigned kind = 0; kind < IDENTITY_KINDS; kind++)
-		reflector_start(s->feeds[kind].reflector);
+	for (unsigned i = 0; i < s->n_feeds; i++)
+		reflector_start(s->feeds[i].reflector);
 }
 
 const struct identity_index *identity_store_index(const struct identity_store *s)
@@ -211,8 +239,8 @@ const struct identity_index *identity_store_index(const struct identity_store *s
 
 bool identity_store_has_synced(const struct identity_store *s)
 {
-	for (unsigned kind = 0; kind < IDENTITY_KINDS; kind++) {
-		if (!reflector_status(s->feeds[kind].reflector)->has_synced)
+	for (unsigned i = 0; i < s->n_feeds; i++) {
+		if (!reflector_status(s->feeds[i].reflector)->has_synced)
 			return false;
 	}
 	return true;
@@ -220,7 +248,7 @@ bool identity_store_has_synced(const struct identity_store *s)
 
 const struct reflector *identity_store_reflector(const struct identity_store *s, size_t i)
 {
-	return i < IDENTITY_KINDS ? s->feeds[i].reflector : NULL;
+	return i < s->n_feeds ? s->feeds[i].reflector : NULL;
 }
 
 void identity_store_on_change(struct identity_store *s, void (*fn)(void *ctx), void *ctx)

@@ -18,7 +18,12 @@ struct reflector;
  */
 struct identity_store;
 
-struct identity_store *identity_store_new(struct loop *l, struct kube_client *client);
+/*
+ * What is kept: with `node` NULL (managed mode) the cluster's identities and bindings, else (standard
+ * mode) what the controller has assigned to pods of that node; exceptions in either.
+ */
+struct identity_store *identity_store_new(struct loop *l, struct kube_client *client,
+					  const char *node);
 struct identity_store *identity_store_free(struct identity_store *s);
 DEFINE_CLEANUP(struct identity_store, identity_store_free);
 void identity_store_start(struct identity_store *s);

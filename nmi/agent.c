@@ -23,6 +23,7 @@
 #include "mic-client/index.h"
 #include "mic-client/store.h"
 #include "nmi/config.h"
+#include "nmi/events.h"
 #include "nmi/front/front.h"
 #include "nmi/health.h"
 #include "nmi/identity/decide.h"
@@ -31,6 +32,9 @@
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
 #include "nmi/node_address.h"
+#include "nmi/peer_uid.h"
+#include "nmi/pods/by_name.h"
+#include "nmi/pods/pod.h"
 #include "nmi/pods/resolver.h"
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
@@ -65,7 +69,9 @@ struct agent {
 	struct pod_store *pods;
 	struct pod_watch *pod_watch;
 	struct resolver *resolver;
+	struct by_name *names;
 	struct identity_store *identities;
+	struct standard_mode standard;
 	struct decider decider;
 
 	struct http_client *imds_http;
@@ -74,6 +80,7 @@ struct agent {
 	const struct token_source *sources[1]; /* by enum azure_identity_type */
 	struct token_cache *tokens;
 
+	struct events *events; /* NULL: --events=false */
 	struct issuer *issuer;
 	struct proxy *proxy;
 	struct front *front;
@@ -155,7 +162,9 @@ static void before_metrics(void *ctx)
 
 	set_gauge(a, NMI_METRIC_PODS, (double)pod_store_count(a->pods));
 	set_gauge(a, NMI_METRIC_CACHE_TOKENS, (double)t->tokens);
-	set_gauge(a, NMI_METRIC_WAITING, (double)(t->waiting + resolver_waiting(a->resolver)));
+	set_gauge(a, NMI_METRIC_WAITING,
+		  (double)(t->waiting + resolver_waiting(a->resolver) + by_name_waiting(a->names) +
+			   issuer_waiting(a->issuer)));
 	set_gauge(a, NMI_METRIC_CONNECTIONS, (double)front_connections(a->front));
 	set_gauge(a, NMI_METRIC_REDIRECT_ACTIVE, s->state == REDIRECT_ACTIVE);
 	set_gauge(a, NMI_METRIC_REDIRECT_REPAIRS, s->repairs);
@@ -183,7 +192,7 @@ static void on_redirect_status(void *ctx, const struct redirect_status *s)
 	switch (s->state) {
 	case REDIRECT_ACTIVE:
 		a->health.active = true;
-		log_info("packet rules in place%s", s->owned ? ", owned by the redirector" : "");
+		log_info("packet rules in place: %s", redirect_protection_name(s->protection));
 		break;
 	case REDIRECT_FAILING:
 		log_err("packet rules cannot be written, trying again: %s", s->why);
@@ -201,11 +210,20 @@ static void on_redirect_status(void *ctx, const struct redirect_status *s)
 	}
 }
 
-static void on_identities_changed(void *ctx)
+static void on_objects_changed(void *ctx)
 {
 	struct agent *a = ctx;
 
 	issuer_identities_changed(a->issuer);
+}
+
+static bool on_refused(void *ctx, const struct pod *pod, enum reason reason, const char *text,
+		       const char *request_id)
+{
+	struct agent *a = ctx;
+	const struct event_pod who = { pod->namespace, pod->name, pod->uid };
+
+	return events_refused(a->events, &who, reason, text, request_id);
 }
 
 static void on_pods_synced(void *ctx)
@@ -286,16 +304,36 @@ static int make_kube(struct agent *a, struct err *err)
 	return r;
 }
 
+static void make_decider(struct agent *a)
+{
+	const struct nmi_config *c = a->config;
+
+	if (nmi_config_is_managed(c)) {
+		a->identities = identity_store_new(a->loop, a->kube, NULL);
+		a->decider = decider_managed(a->identities);
+	} else {
+		a->identities = identity_store_new(a->loop, a->kube, c->node);
+		a->standard = (struct standard_mode){
+			.store = a->identities,
+			.rules = { .force_namespaced = c->force_namespaced,
+				   .controller_namespace = c->mic_namespace,
+				   .controller_accounts = c->mic_service_account },
+		};
+		a->decider = decider_standard(&a->standard);
+	}
+	identity_store_on_change(a->identities, on_objects_changed, a);
+}
+
 static void make_who(struct agent *a)
 {
 	a->pods = pod_store_new();
 	a->pod_watch = pod_watch_new(a->loop, a->kube, a->config->node, a->pods);
 	pod_watch_on_synced(a->pod_watch, on_pods_synced, a);
+	pod_watch_on_change(a->pod_watch, on_objects_changed, a);
 	a->resolver = resolver_new(a->loop, a->pods, a->kube, a->config->node,
 				   a->config->pod_wait_msec);
-	a->identities = identity_store_new(a->loop, a->kube);
-	identity_store_on_change(a->identities, on_identities_changed, a);
-	a->decider = decider_managed(a->identities);
+	a->names = by_name_new(a->loop, a->pods, a->config->pod_wait_msec);
+	make_decider(a);
 }
 
 static int make_tokens(struct agent *a, struct err *err)
@@ -323,15 +361,30 @@ static int make_tokens(struct agent *a, struct err *err)
 	return 0;
 }
 
+static enum front_host host_token(const char *setting)
+{
+	return strcasecmp(setting, "any") == 0	 ? FRONT_HOST_ANY
+	       : strcasecmp(setting, "off") == 0 ? FRONT_HOST_OFF
+						 : FRONT_HOST_ROOT;
+}
+
 static int make_front(struct agent *a, struct err *err)
 {
-	a->issuer = issuer_new(a->loop, &(struct issuer_spec){
-						.resolver = a->resolver,
-						.decider = &a->decider,
-						.tokens = a->tokens,
-						.sync_wait_msec = SYNC_WAIT_MSEC,
-						.token_wait_msec = a->config->token_wait_msec,
-					});
+	if (a->config->events)
+		a->events = events_new(a->loop, a->kube, a->config->node, a->metrics);
+	a->issuer = issuer_new(
+		a->loop, &(struct issuer_spec){
+				 .resolver = a->resolver,
+				 .names = a->names,
+				 .decider = &a->decider,
+				 .tokens = a->tokens,
+				 .sync_wait_msec = SYNC_WAIT_MSEC,
+				 .token_wait_msec = a->config->token_wait_msec,
+				 .named_wait_msec = nmi_config_named_wait_msec(a->config),
+				 .assigned_wait_msec = nmi_config_assigned_wait_msec(a->config),
+				 .refused = a->events ? on_refused : NULL,
+				 .refused_ctx = a,
+			 });
 	a->proxy = proxy_new(a->loop, a->imds_http, a->imds_url);
 	health_add(&a->health, "redirect", check_redirect, a);
 	health_add(&a->health, "pods", check_pods, a);
@@ -345,6 +398,8 @@ static int make_front(struct agent *a, struct err *err)
 				  .metrics_port = a->config->prometheus_port,
 				  .metadata_header_required = a->config->metadata_header_required,
 				  .block_instance_metadata = a->config->block_instance_metadata,
+				  .host_token = host_token(a->config->host_token),
+				  .peer_uid = peer_uid_find,
 				  .issuer = a->issuer,
 				  .proxy = a->proxy,
 				  .health = &a->health,
@@ -413,10 +468,13 @@ int agent_run(struct agent *a, struct err *err)
 	identity_store_start(a->identities);
 	if (make_redirect(a, err) < 0)
 		return err_wrap(err, "redirector");
-	log_info("listening on %s:%u, redirecting %s:%u to %s:%u, in %s mode for node %s",
+	log_info("listening on %s:%u, redirecting %s:%u to %s:%u, in %s mode%s for node %s",
 		 inet_ip_print(&a->listen_ip, listen), a->config->port, a->config->metadata_ip,
 		 a->config->metadata_port, inet_ip_print(&a->redirect_ip, target), a->config->port,
-		 a->config->operation_mode, a->config->node);
+		 a->decider.name,
+		 a->config->force_namespaced && !nmi_config_is_managed(a->config) ? ", namespaced,"
+										  : "",
+		 a->config->node);
 	return loop_run(a->loop, err);
 }
 
@@ -429,9 +487,11 @@ struct agent *agent_free(struct agent *a)
 	a->front = front_free(a->front);
 	a->proxy = proxy_free(a->proxy);
 	a->issuer = issuer_free(a->issuer);
+	a->events = events_free(a->events);
 	a->tokens = token_cache_free(a->tokens);
 	a->imds = imds_source_free(a->imds);
 	a->imds_http = http_client_free(a->imds_http);
+	a->names = by_name_free(a->names);
 	a->resolver = resolver_free(a->resolver);
 	a->identities = identity_store_free(a->identities);
 	a->pod_watch = pod_watch_free(a->pod_watch);

@@ -52,6 +52,44 @@ static int check_ports(const struct nmi_config *c, struct err *err)
 	return 0;
 }
 
+/* attempts, as the old agent counts them: one each interval */
+static uint64_t attempts_msec(const struct nmi_config *c, uint64_t attempts)
+{
+	return attempts * c->retry_interval_sec * 1000;
+}
+
+unsigned nmi_config_named_wait_msec(const struct nmi_config *c)
+{
+	return (unsigned)attempts_msec(c, c->retry_created);
+}
+
+unsigned nmi_config_assigned_wait_msec(const struct nmi_config *c)
+{
+	return (unsigned)attempts_msec(c, (uint64_t)c->retry_created + c->retry_assigned);
+}
+
+bool nmi_config_is_managed(const struct nmi_config *c)
+{
+	return strcasecmp(c->operation_mode, "managed") == 0;
+}
+
+/* A request that waits holds a connection: longer than any client does is a mistake. */
+#define WAIT_MAX_SEC 3600U
+
+static int check_waits(const struct nmi_config *c, struct err *err)
+{
+	/* each alone first, so that the product cannot wrap */
+	if (c->retry_created > WAIT_MAX_SEC || c->retry_assigned > WAIT_MAX_SEC ||
+	    c->retry_interval_sec > WAIT_MAX_SEC ||
+	    attempts_msec(c, (uint64_t)c->retry_created + c->retry_assigned) >
+		    WAIT_MAX_SEC * UINT64_C(1000))
+		return err_set(err, ERR_INPUT,
+			       "--find-identity-retry-interval: (%u + %u) attempts of %u s are "
+			       "more than an hour",
+			       c->retry_created, c->retry_assigned, c->retry_interval_sec);
+	return 0;
+}
+
 int nmi_config_check(const struct nmi_config *c, struct err *err)
 {
 	if (!*c->node)
@@ -67,9 +105,5 @@ int nmi_config_check(const struct nmi_config *c, struct err *err)
 		return err_set(err, ERR_INPUT, "--ipt-update-interval-sec must not be 0");
 	if (check_ports(c, err) < 0)
 		return -ERR_INPUT;
-	if (strcasecmp(c->operation_mode, "managed") != 0)
-		return err_set(err, ERR_INPUT,
-			       "--operation-mode: only managed is supported by this version; "
-			       "pass --operation-mode=managed");
-	return 0;
+	return check_waits(c, err);
 }

@@ -3,6 +3,7 @@
 
 #include "lib/base/opt.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Every setting of the node agent; fields, defaults and help come from options.def. */
@@ -16,3 +17,8 @@ extern const struct opt_table nmi_options;
 
 /* What must hold for a setting beyond its type, and between settings. ERR_INPUT names the setting. */
 int nmi_config_check(const struct nmi_config *c, struct err *err);
+
+/* What the three retry settings of the old agent come to; at most an hour, once checked. */
+unsigned nmi_config_named_wait_msec(const struct nmi_config *c);
+unsigned nmi_config_assigned_wait_msec(const struct nmi_config *c);
+bool nmi_config_is_managed(const struct nmi_config *c);

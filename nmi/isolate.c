@@ -24,6 +24,9 @@
 
 #include "nmi/isolate.h"
 
+#include "lib/base/log.h"
+#include "nmi/limits.h"
+
 #include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
@@ -35,6 +38,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+/* Listeners, API server, IMDS, netlink and the like. */
+#define OTHER_FILES 256
 
 static const int denied[] = {
 	/* another program */
@@ -82,12 +88,34 @@ static const int denied[] = {
 	SCMP_SYS(sethostname),
 };
 
+/*
+ * A connection of a pod is a file. The soft limit that a container starts with may be 1024, while the
+ * hard one is far above; where that is low too, the log says what will be short.
+ */
+static void allow_files(void)
+{
+	const rlim_t want = LIMIT_CONNECTIONS + OTHER_FILES;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= want)
+		return;
+	files.rlim_cur = files.rlim_max < want ? files.rlim_max : want;
+	(void)setrlimit(RLIMIT_NOFILE, &files); /* up to the hard limit is always allowed */
+	if (files.rlim_cur < want)
+		log_warn("at most %llu files may be open, so fewer than %d connections of pods; "
+			 "raise "
+			 "the hard limit of open files (ulimit -Hn) to %llu",
+			 (unsigned long long)files.rlim_cur, LIMIT_CONNECTIONS,
+			 (unsigned long long)want);
+}
+
 int isolate_early(struct err *err)
 {
 	const struct rlimit none = { 0, 0 };
 
 	/* libcurl's resolver thread would get an arena of its own, a megabyte for nothing */
 	(void)mallopt(M_ARENA_MAX, 1);
+	allow_files();
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
 		return err_set_errno(err, errno, "core file limit");
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)

@@ -13,8 +13,9 @@
  *	- the pod may no longer have an identity: refused with that reason;
  *	- it is granted another identity: fetched once more, for that one.
  *
- * So a request can wait for three things, one after the other, each with its own limit: its pod to be
- * known, the first sync of the identity objects, its token.
+ * So a request can wait for four things, one after the other, each with its own limit: its pod to be
+ * known, the first sync of the identity objects, the controller to assign its identity (standard mode),
+ * its token. Nothing is polled: a change of objects or pods makes those look again whom it may concern.
  */
 
 #include "nmi/issue.h"
@@ -23,7 +24,9 @@
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 #include "nmi/identity/decide.h"
+#include "nmi/issue_text.h"
 #include "nmi/limits.h"
+#include "nmi/pods/by_name.h"
 #include "nmi/pods/pod.h"
 #include "nmi/pods/resolver.h"
 #include "nmi/token/cache.h"
@@ -36,23 +39,26 @@
 #include <utlist.h>
 
 /*
- * RESOLVING  Nobody, or more than one, has the address. `resolving` is set, `pod` is not. Left by
- *            on_pod().
+ * RESOLVING  Nobody, or more than one, has the address, or the name. `resolving`, or `naming`, is set,
+ *            `pod` is not. Left by on_pod(), or on_named().
  * SYNCING    The pod is known (`pod`), the identity objects are not. `timer` runs. Left by
- *            on_identities(), once the decider is ready, or on_sync_late().
+ *            on_change(), once the decider is ready, or on_sync_late().
+ * ASSIGNING  The decider says that it is worth waiting. `assigning_since` is set, `timer` runs. Left by
+ *            on_change(), once it says something else, or on_assign_late().
  * FETCHING   Granted. `fetching` is set; `pod` and `identity` are what it is fetched for. Left by
- *            on_token(), once into FETCHING again.
+ *            on_token(), once into FETCHING again, or back to ASSIGNING.
  *
- * Entered in this order; SYNCING or both first ones may be passed over, and a request that never waits
- * has no struct issue at all.
+ * Entered in this order; any but the last may be passed over, and a request that never waits has no
+ * struct issue at all.
  */
-enum issue_state { ISSUE_RESOLVING, ISSUE_SYNCING, ISSUE_FETCHING };
+enum issue_state { ISSUE_RESOLVING, ISSUE_SYNCING, ISSUE_ASSIGNING, ISSUE_FETCHING };
 
 struct issue {
 	struct issuer *issuer;
 	enum issue_state state;
 	struct issue_request req; /* strings owned */
 	struct resolver_wait *resolving;
+	struct by_name_wait *naming;
 	struct token_wait *fetching;
 	struct loop_timer timer;
 	struct loop_defer wake;
@@ -60,6 +66,8 @@ struct issue {
 	bool is_vouched;		 /* by the API server, while our watch is behind */
 	struct azure_identity *identity; /* NULL: the node's own */
 	bool is_again;			 /* fetched for another identity before */
+	struct mono assigning_since;	 /* all waiting for an assignment counts from there */
+	bool was_assigning;
 	struct mono token_deadline;
 	issue_done_fn *done;
 	void *ctx;
@@ -70,46 +78,20 @@ struct issuer {
 	struct loop *loop;
 	struct issuer_spec spec;
 	struct issue *issues;
-	size_t n_syncing;
+	size_t n_undecided; /* SYNCING or ASSIGNING */
 };
 
 /* answers */
 
-/*
- * Some SDKs take a text with this word for "there is no metadata service here" and never come back; it
- * may stand in what the kernel or an upstream said.
- */
-static void avoid_unreachable(char *text)
-{
-	static const char bad[] = "unreachable", good[] = "unavailable";
-
-	static_assert(sizeof(bad) == sizeof(good), "replaced in place");
-	for (char *at = text; (at = strcasestr(at, bad));)
-		memcpy(at, good, sizeof(good) - 1);
-}
-
-static void refuse(struct issue_answer *a, enum reason reason, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void refuse(struct issue_answer *a, enum reason reason, const char *fmt, ...)
-{
-	va_list ap;
-
-	a->reason = reason;
-	va_start(ap, fmt);
-	(void)vsnprintf(a->text, sizeof(a->text), fmt, ap);
-	va_end(ap);
-	avoid_unreachable(a->text);
-}
-
-static void grant(struct issue_answer *a, const struct token *tok)
+static void grant(struct issue_answer *a, const struct token *tok, const struct token_ask *ask)
 {
 	a->reason = REASON_NONE;
 	a->token = tok;
 	a->body_id = tok->id;
+	a->client_id = ask->identity ? ask->identity->client_id : NULL;
 }
 
-/* Field by field: the text is half a kilobyte, and this is on the way of every request. */
+/* Field by field: the text is most of a kilobyte, and this is on the way of every request. */
 static void answer_init(struct issue_answer *a)
 {
 	a->reason = REASON_INTERNAL;
@@ -119,6 +101,15 @@ static void answer_init(struct issue_answer *a)
 	a->error[0] = '\0';
 	a->text[0] = '\0';
 	a->pod_namespace[0] = '\0';
+	a->is_reported = false;
+	a->pod_uid = NULL;
+	a->client_id = NULL;
+}
+
+static void answer_name(struct issue_answer *a, const struct pod *pod)
+{
+	(void)snprintf(a->pod_namespace, sizeof(a->pod_namespace), "%s", pod->namespace);
+	a->pod_uid = pod->uid;
 }
 
 /* looking */
@@ -128,11 +119,13 @@ enum look {
 	LOOK_UNKNOWN,	/* nobody is known to have the address */
 	LOOK_AMBIGUOUS, /* several have it; the answer says so */
 	LOOK_UNSYNCED,	/* the pod is known, the identity objects have not been seen */
+	LOOK_ASSIGNING, /* the controller has not assigned it; the answer says so */
 	LOOK_GRANTED,	/* `ask` is what to fetch */
 };
 
 struct sight {
 	const struct pod *pod; /* borrowed, as all of it, until the loop runs again */
+	bool is_named;	       /* of LOOK_ASSIGNING: the controller is at it */
 	struct token_ask ask;
 };
 
@@ -150,27 +143,6 @@ static void note_choice(const struct issue_request *req, const struct pod *pod,
 		  pod->namespace, pod->name, m->candidates, m->identity->meta.name);
 }
 
-static enum reason reason_of_match(enum match_result r)
-{
-	switch (r) {
-	case MATCH_NO_LABEL:
-		return REASON_NO_LABEL;
-	case MATCH_NO_BINDING:
-		return REASON_NO_BINDING;
-	case MATCH_IDENTITY_NOT_FOUND:
-		return REASON_IDENTITY_NOT_FOUND;
-	case MATCH_SELECTOR_NOT_BOUND:
-		return REASON_NOT_BOUND;
-	case MATCH_SELECTOR_UNSUPPORTED:
-		return REASON_SELECTOR;
-	case MATCH_GRANTED:
-	case MATCH_EXCEPTED:
-	case MATCH_RESULTS:
-		break;
-	}
-	return REASON_INTERNAL;
-}
-
 static bool lacks_client_id(const struct azure_identity *i)
 {
 	return i->type == AZURE_IDENTITY_USER_ASSIGNED &&
@@ -184,16 +156,19 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 	const struct match_pod mp = { .namespace = pod->namespace,
 				      .name = pod->name,
 				      .labels = pod->labels,
-				      .n_labels = pod->n_labels };
+				      .n_labels = pod->n_labels,
+				      .service_account = pod->service_account,
+				      .no_exceptions = req->by_name };
 	struct match_answer m = { 0 };
 
 	i->spec.decider->decide(i->spec.decider->ctx, &mp, &req->selector, &m);
-	if (m.result != MATCH_GRANTED && m.result != MATCH_EXCEPTED) {
+	if (m.result != MATCH_GRANTED && (m.result != MATCH_EXCEPTED || req->by_name)) {
 		char why[ISSUE_TEXT_MAX];
 
 		match_explain(&mp, &req->selector, &m, why, sizeof(why));
-		refuse(a, reason_of_match(m.result), "%s", why);
-		return LOOK_REFUSED;
+		issue_refuse(a, issue_reason_of_match(m.result), "%s", why);
+		out->is_named = m.result == MATCH_NOT_ASSIGNED_YET;
+		return match_is_wait(m.result) ? LOOK_ASSIGNING : LOOK_REFUSED;
 	}
 	out->ask = (struct token_ask){ .identity = m.result == MATCH_GRANTED ? m.identity : NULL,
 				       .selector = req->selector,
@@ -202,11 +177,12 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 	if (!out->ask.identity)
 		return LOOK_GRANTED;
 	if (lacks_client_id(m.identity)) {
-		refuse(a, REASON_IDENTITY_INVALID,
-		       "pod %s/%s: AzureIdentity %s/%s has no spec.clientID; set it to the client "
-		       "id of the managed identity",
-		       pod->namespace, pod->name, m.identity->meta.namespace,
-		       m.identity->meta.name);
+		issue_refuse(
+			a, REASON_IDENTITY_INVALID,
+			"pod %s/%s: AzureIdentity %s/%s has no spec.clientID; set it to the client "
+			"id of the managed identity",
+			pod->namespace, pod->name, m.identity->meta.namespace,
+			m.identity->meta.name);
 		return LOOK_REFUSED;
 	}
 	note_choice(req, pod, &m);
@@ -215,32 +191,55 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 
 /*
  * `vouched` is a pod that the API server has named at the end of a wait, or NULL. It stands in as long
- * as our own watch knows nobody at the address.
+ * as our own watch knows nobody at the address. LOOK_GRANTED: there is a pod.
  */
-static enum look look(const struct issuer *i, const struct issue_request *req,
-		      const struct pod *vouched, struct sight *out, struct issue_answer *a)
+static enum look look_for_pod(const struct issuer *i, const struct issue_request *req,
+			      const struct pod *vouched, struct sight *out, struct issue_answer *a)
 {
 	char ip[INET_IP_TEXT_MAX];
 
+	if (req->by_name) {
+		out->pod = by_name_peek(i->spec.names, req->pod_namespace, req->pod_name);
+		return out->pod ? LOOK_GRANTED : LOOK_UNKNOWN;
+	}
 	switch (resolver_peek(i->spec.resolver, &req->peer, &out->pod)) {
 	case RESOLVE_UNKNOWN:
-		if (!vouched)
-			return LOOK_UNKNOWN;
 		out->pod = vouched;
-		break;
+		return vouched ? LOOK_GRANTED : LOOK_UNKNOWN;
 	case RESOLVE_AMBIGUOUS:
-		refuse(a, REASON_AMBIGUOUS_IP,
-		       "more than one running pod of this node has the address %s, so none of them "
-		       "is served; ask again when the older one has ended",
-		       inet_ip_print(&req->peer, ip));
+		issue_refuse(
+			a, REASON_AMBIGUOUS_IP,
+			"more than one running pod of this node has the address %s, so none of "
+			"them "
+			"is served; ask again when the older one has ended, and if that does not "
+			"help find them with kubectl get pods -A -o wide",
+			inet_ip_print(&req->peer, ip));
 		return LOOK_AMBIGUOUS;
 	case RESOLVE_OVERLOADED:
-		refuse(a, REASON_OVERLOADED, "too many requests wait for their pod; ask again");
+		issue_refuse_overloaded(a, "their pod to be known");
 		return LOOK_REFUSED;
 	case RESOLVE_FOUND:
 		break;
 	}
-	(void)snprintf(a->pod_namespace, sizeof(a->pod_namespace), "%s", out->pod->namespace);
+	return LOOK_GRANTED;
+}
+
+static enum look look(const struct issuer *i, const struct issue_request *req,
+		      const struct pod *vouched, struct sight *out, struct issue_answer *a)
+{
+	enum look seen = look_for_pod(i, req, vouched, out, a);
+
+	if (seen != LOOK_GRANTED)
+		return seen;
+	if (req->pod_uid && strcmp(req->pod_uid, out->pod->uid) != 0) {
+		/* names neither: who reads it is not known */
+		issue_refuse(
+			a, REASON_STALE_CONNECTION,
+			"the address belongs to another pod than when this connection was made; "
+			"connect again");
+		return LOOK_REFUSED;
+	}
+	answer_name(a, out->pod);
 	if (!i->spec.decider->is_ready(i->spec.decider->ctx))
 		return LOOK_UNSYNCED;
 	return decide(i, req, out, a);
@@ -248,101 +247,63 @@ static enum look look(const struct issuer *i, const struct issue_request *req,
 
 /* refusals of the issuer's own */
 
-static void refuse_unknown(struct issue_answer *a, const struct inet_ip *peer)
-{
-	char ip[INET_IP_TEXT_MAX];
-
-	refuse(a, REASON_POD_UNKNOWN,
-	       "no running pod of this node is known to have the address %s; ask again if it has "
-	       "just started (pods on the host's network have no address of their own)",
-	       inet_ip_print(peer, ip));
-}
-
 /* Says nothing of the pod that has the address now: the caller may be either. */
 static void refuse_moved(struct issue_answer *a, const struct issue *q)
 {
 	char ip[INET_IP_TEXT_MAX];
 
-	refuse(a, REASON_POD_UNKNOWN,
-	       "the address %s left pod %s/%s while its request was under way, so nothing is "
-	       "handed out; ask again",
-	       inet_ip_print(&q->req.peer, ip), q->pod->namespace, q->pod->name);
-}
-
-static void refuse_unsynced(struct issue_answer *a, const struct pod *pod)
-{
-	refuse(a, REASON_NOT_SYNCED,
-	       "pod %s/%s: the identity objects have not been read from the API server yet; ask "
-	       "again, and if that does not help look at the agent's readiness",
-	       pod->namespace, pod->name);
-}
-
-static enum reason reason_of_fault(enum token_fault fault)
-{
-	switch (fault) {
-	case TOKEN_FAULT_REFUSED:
-		return REASON_UPSTREAM_REFUSED;
-	case TOKEN_FAULT_THROTTLED:
-		return REASON_UPSTREAM_THROTTLED;
-	case TOKEN_FAULT_UPDATING:
-		return REASON_UPSTREAM_UPDATING;
-	case TOKEN_FAULT_DOWN:
-	case TOKEN_FAULT_GARBLED:
-		return REASON_UPSTREAM_DOWN;
-	case TOKEN_FAULT_UNSUPPORTED:
-		return REASON_IDENTITY_TYPE;
-	case TOKEN_FAULT_OVERLOADED:
-		return REASON_OVERLOADED;
+	a->pod_uid = q->pod->uid;
+	if (q->req.by_name) {
+		issue_refuse(
+			a, REASON_POD_UNKNOWN,
+			"pod %s/%s ended, or was replaced, while the request in its name was under "
+			"way, so nothing is handed out; ask again",
+			q->pod->namespace, q->pod->name);
+		return;
 	}
-	return REASON_INTERNAL;
+	issue_refuse(a, REASON_POD_UNKNOWN,
+		     "the address %s left pod %s/%s while its request was under way, so nothing is "
+		     "handed out; ask again",
+		     inet_ip_print(&q->req.peer, ip), q->pod->namespace, q->pod->name);
 }
 
-/* What to do about it. */
-static void advise(char *buf, size_t size, const struct token_failure *fail,
-		   const struct azure_identity *identity)
-{
-	static const char *const advice[] = {
-		[TOKEN_FAULT_REFUSED] =
-			"asking again will not help: check the identity and the resource",
-		[TOKEN_FAULT_THROTTLED] = "this VM asks for too many tokens; ask again later",
-		[TOKEN_FAULT_UPDATING] = "it is back within 70 s; ask again",
-		[TOKEN_FAULT_DOWN] = "ask again",
-		[TOKEN_FAULT_GARBLED] = "ask again",
-		[TOKEN_FAULT_UNSUPPORTED] = "use a managed identity (spec.type 0)",
-		[TOKEN_FAULT_OVERLOADED] = "ask again",
-	};
-	const char *id = identity && identity->resource_id[0] ? identity->resource_id
-							      : "<its resource id>";
+/* reporting */
 
-	if (fail->not_assigned)
-		(void)snprintf(buf, size,
-			       "the managed identity is not assigned to this node's VM: az vmss "
-			       "identity assign -g <group> -n <scale set> --identities %s",
-			       id);
-	else
-		(void)snprintf(buf, size, "%s", advice[fail->fault]);
+struct report {
+	const struct issuer *issuer;
+	const struct issue_request *req;
+	struct issue_answer *answer;
+};
+
+static void report_to(void *ctx, const struct pod *pod)
+{
+	const struct report *r = ctx;
+	const struct issuer_spec *spec = &r->issuer->spec;
+
+	r->answer->is_reported |= spec->refused(spec->refused_ctx, pod, r->answer->reason,
+						r->answer->text, r->req->id);
 }
 
-static void refuse_failure(struct issue_answer *a, const struct pod *pod,
-			   const struct azure_identity *identity, const struct token_failure *fail)
+/* Of whatever answer a request ends with; `pod` NULL: it is not known. */
+static void report(const struct issuer *i, const struct issue_request *req, const struct pod *pod,
+		   struct issue_answer *a)
 {
-	char todo[ISSUE_TEXT_MAX], who[ISSUE_TEXT_MAX];
+	struct report r = { i, req, a };
 
-	if (identity)
-		(void)snprintf(who, sizeof(who), "AzureIdentity %s/%s", identity->meta.namespace,
-			       identity->meta.name);
-	else
-		(void)snprintf(who, sizeof(who), "the node's own identity (excepted pod)");
-	advise(todo, sizeof(todo), fail, identity);
-	refuse(a, reason_of_fault(fail->fault), "pod %s/%s, %s: %s; %s", pod->namespace, pod->name,
-	       who, fail->err.msg, todo);
-	a->retry_after_sec = fail->retry_after_sec;
-	/* a code of a transient failure means nothing to the SDKs, whose retries go by ours */
-	if (fail->fault == TOKEN_FAULT_REFUSED)
-		(void)snprintf(a->error, sizeof(a->error), "%s", fail->error);
+	if (a->reason == REASON_NONE || !i->spec.refused)
+		return;
+	if (a->reason == REASON_AMBIGUOUS_IP)
+		resolver_claimants(i->spec.resolver, &req->peer, report_to, &r);
+	else if (pod)
+		report_to(&r, pod);
 }
 
 /* the life of a request that waits */
+
+static const char *copy(const char *s)
+{
+	return s ? xstrdup(s) : NULL;
+}
 
 static struct issue *issue_new(struct issuer *i, const struct issue_request *req,
 			       issue_done_fn *done, void *ctx)
@@ -353,7 +314,10 @@ static struct issue *issue_new(struct issuer *i, const struct issue_request *req
 	q->req = *req;
 	q->req.resource = xstrdup(req->resource);
 	q->req.selector.value = xstrdup(req->selector.value ? req->selector.value : "");
-	q->req.id = req->id ? xstrdup(req->id) : NULL;
+	q->req.id = copy(req->id);
+	q->req.pod_namespace = copy(req->pod_namespace);
+	q->req.pod_name = copy(req->pod_name);
+	q->req.pod_uid = copy(req->pod_uid);
 	q->done = done;
 	q->ctx = ctx;
 	q->state = ISSUE_RESOLVING;
@@ -361,10 +325,15 @@ static struct issue *issue_new(struct issuer *i, const struct issue_request *req
 	return q;
 }
 
+static bool is_undecided(enum issue_state state)
+{
+	return state == ISSUE_SYNCING || state == ISSUE_ASSIGNING;
+}
+
 static void set_state(struct issue *q, enum issue_state state)
 {
-	q->issuer->n_syncing += state == ISSUE_SYNCING;
-	q->issuer->n_syncing -= q->state == ISSUE_SYNCING;
+	q->issuer->n_undecided += is_undecided(state);
+	q->issuer->n_undecided -= is_undecided(q->state);
 	q->state = state;
 }
 
@@ -375,6 +344,8 @@ static void issue_free(struct issue *q)
 	DL_DELETE(q->issuer->issues, q);
 	if (q->resolving)
 		resolver_cancel(q->resolving);
+	if (q->naming)
+		by_name_cancel(q->naming);
 	if (q->fetching)
 		token_cache_cancel(q->fetching);
 	loop_timer_del(&q->timer);
@@ -384,16 +355,23 @@ static void issue_free(struct issue *q)
 	free((char *)(uintptr_t)q->req.resource);
 	free((char *)(uintptr_t)q->req.selector.value);
 	free((char *)(uintptr_t)q->req.id);
+	free((char *)(uintptr_t)q->req.pod_namespace);
+	free((char *)(uintptr_t)q->req.pod_name);
+	free((char *)(uintptr_t)q->req.pod_uid);
 	free(q);
 }
 
-static void finish(struct issue *q, const struct issue_answer *a)
+static void finish(struct issue *q, struct issue_answer *a)
 {
 	issue_done_fn *done = q->done;
 	void *ctx = q->ctx;
+	struct pod *pod;
 
+	report(q->issuer, &q->req, q->pod, a);
+	pod = steal_ptr(q->pod); /* the answer borrows from it */
 	issue_free(q);
 	done(ctx, a);
+	(void)pod_unref(pod);
 }
 
 static void on_token(void *ctx, struct token *tok, const struct token_failure *fail);
@@ -429,6 +407,79 @@ static bool is_same_ask(const struct issue *q, const struct token_ask *now)
 	return token_key_eq(&then, now);
 }
 
+/* False with the answer filled if it cannot wait. */
+static bool wait_undecided(struct issue *q, enum issue_state state, struct issue_answer *a)
+{
+	if (!is_undecided(q->state) && q->issuer->n_undecided >= LIMIT_WAITING) {
+		issue_refuse_overloaded(a, "the identity objects");
+		return false;
+	}
+	set_state(q, state);
+	return true;
+}
+
+static void on_sync_late(struct loop_timer *t)
+{
+	struct issue *q = container_of(t, struct issue, timer);
+	struct issue_answer a;
+
+	answer_init(&a);
+	answer_name(&a, q->pod);
+	issue_refuse_unsynced(&a, q->pod);
+	finish(q, &a);
+}
+
+static bool wait_for_sync(struct issue *q, struct issue_answer *a)
+{
+	struct issuer *i = q->issuer;
+
+	if (q->state == ISSUE_SYNCING)
+		return true;
+	if (!wait_undecided(q, ISSUE_SYNCING, a))
+		return false;
+	loop_timer_set_msec(i->loop, &q->timer, i->spec.sync_wait_msec, on_sync_late);
+	return true;
+}
+
+static void look_and_go_on(struct issue *q);
+
+static void on_assign_late(struct loop_timer *t)
+{
+	look_and_go_on(container_of(t, struct issue, timer));
+}
+
+/* The answer is filled already, with why it is not assigned; it is given when all waiting is done. */
+static bool wait_for_assignment(struct issue *q, const struct sight *s, struct issue_answer *a)
+{
+	struct issuer *i = q->issuer;
+	unsigned wait_msec = s->is_named ? i->spec.assigned_wait_msec : i->spec.named_wait_msec;
+	struct mono until;
+
+	if (!q->was_assigning)
+		q->assigning_since = loop_mono(i->loop);
+	q->was_assigning = true;
+	until = mono_add_msec(q->assigning_since, wait_msec);
+	if (!mono_before(loop_mono(i->loop), until) || !wait_undecided(q, ISSUE_ASSIGNING, a))
+		return false;
+	loop_timer_set(i->loop, &q->timer, until, on_assign_late);
+	q->token_deadline = (struct mono){ 0 };
+	return true;
+}
+
+/*
+ * The pod that the API server named while our watch was behind. Once the watch has shown anybody at the
+ * address its word counts, also when it takes it back.
+ */
+static const struct pod *vouched(struct issue *q)
+{
+	const struct pod *known;
+
+	if (q->is_vouched &&
+	    resolver_peek(q->issuer->spec.resolver, &q->req.peer, &known) != RESOLVE_UNKNOWN)
+		q->is_vouched = false;
+	return q->is_vouched ? q->pod : NULL;
+}
+
 static void on_token(void *ctx, struct token *tok, const struct token_failure *fail)
 {
 	struct issue *q = ctx;
@@ -438,55 +489,32 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 
 	q->fetching = NULL;
 	answer_init(&a);
-	seen = look(q->issuer, &q->req, q->is_vouched ? q->pod : NULL, &s, &a);
+	seen = look(q->issuer, &q->req, vouched(q), &s, &a);
 	if (seen == LOOK_UNKNOWN || (s.pod && !is_same_pod(q, s.pod))) {
 		refuse_moved(&a, q);
 	} else if (seen == LOOK_UNSYNCED) {
-		refuse_unsynced(&a, q->pod);
+		issue_refuse_unsynced(&a, q->pod);
+	} else if (seen == LOOK_ASSIGNING) {
+		/* as after each edit of its binding: the token is kept by the cache meanwhile */
+		if (wait_for_assignment(q, &s, &a))
+			return;
 	} else if (seen == LOOK_GRANTED && !is_same_ask(q, &s.ask)) {
 		if (!q->is_again) {
 			q->is_again = true;
 			fetch(q, &s);
 			return;
 		}
-		refuse(&a, REASON_NOT_SYNCED,
-		       "pod %s/%s: its identity was changed twice while a token was fetched; ask "
-		       "again",
-		       q->pod->namespace, q->pod->name);
+		issue_refuse(
+			&a, REASON_NOT_SYNCED,
+			"pod %s/%s: its identity was changed twice while a token was fetched; ask "
+			"again",
+			q->pod->namespace, q->pod->name);
 	} else if (seen == LOOK_GRANTED && tok) {
-		grant(&a, tok);
+		grant(&a, tok, &s.ask);
 	} else if (seen == LOOK_GRANTED) {
-		refuse_failure(&a, q->pod, q->identity, fail);
+		issue_refuse_failure(&a, q->pod, q->identity, fail);
 	}
 	finish(q, &a);
-}
-
-static void on_sync_late(struct loop_timer *t)
-{
-	struct issue *q = container_of(t, struct issue, timer);
-	struct issue_answer a;
-
-	answer_init(&a);
-	(void)snprintf(a.pod_namespace, sizeof(a.pod_namespace), "%s", q->pod->namespace);
-	refuse_unsynced(&a, q->pod);
-	finish(q, &a);
-}
-
-/* False with the answer filled if it cannot wait. */
-static bool wait_for_sync(struct issue *q, struct issue_answer *a)
-{
-	struct issuer *i = q->issuer;
-
-	if (q->state == ISSUE_SYNCING)
-		return true;
-	if (i->n_syncing >= LIMIT_WAITING) {
-		refuse(a, REASON_OVERLOADED,
-		       "too many requests wait for the identity objects; ask again");
-		return false;
-	}
-	set_state(q, ISSUE_SYNCING);
-	loop_timer_set_msec(i->loop, &q->timer, i->spec.sync_wait_msec, on_sync_late);
-	return true;
 }
 
 /* On from a wait, or from nothing: false with the answer filled if the request ends here. */
@@ -506,15 +534,17 @@ static bool go_on(struct issue *q, enum look seen, const struct sight *s, struct
 		if (q->pod)
 			refuse_moved(a, q);
 		else
-			refuse_unknown(a, &q->req.peer);
+			issue_refuse_unknown(a, &q->req);
 		return false;
 	case LOOK_UNSYNCED:
 		return wait_for_sync(q, a);
+	case LOOK_ASSIGNING:
+		return wait_for_assignment(q, s, a);
 	case LOOK_GRANTED:
 		loop_timer_del(&q->timer);
 		tok = token_cache_peek(q->issuer->spec.tokens, &s->ask);
 		if (tok) {
-			grant(a, tok);
+			grant(a, tok, &s->ask);
 			return false;
 		}
 		fetch(q, s);
@@ -529,8 +559,9 @@ static void look_and_go_on(struct issue *q)
 	struct sight s = { 0 };
 	enum look seen;
 
+	loop_defer_del(&q->wake); /* it looks now */
 	answer_init(&a);
-	seen = look(q->issuer, &q->req, q->is_vouched ? q->pod : NULL, &s, &a);
+	seen = look(q->issuer, &q->req, vouched(q), &s, &a);
 	if (!go_on(q, seen, &s, &a))
 		finish(q, &a);
 }
@@ -542,13 +573,38 @@ static void on_pod(void *ctx, enum resolve_result result, const struct pod *pod)
 
 	q->resolving = NULL;
 	if (result == RESOLVE_FOUND) {
+		const struct pod *known;
+
 		q->pod = pod_ref(pod);
-		q->is_vouched = true;
+		q->is_vouched = resolver_peek(q->issuer->spec.resolver, &q->req.peer, &known) ==
+				RESOLVE_UNKNOWN;
 	}
 	look_and_go_on(q);
 }
 
-static void on_identities(struct loop_defer *d)
+static void on_named(void *ctx, const struct pod *pod)
+{
+	struct issue *q = ctx;
+
+	(void)pod; /* look() asks again, and for the first time too */
+	q->naming = NULL;
+	look_and_go_on(q);
+}
+
+/* False: too many do. */
+static bool wait_for_pod(struct issue *q)
+{
+	const struct issuer_spec *spec = &q->issuer->spec;
+
+	if (q->req.by_name)
+		q->naming = by_name_wait(spec->names, q->req.pod_namespace, q->req.pod_name,
+					 on_named, q);
+	else
+		q->resolving = resolver_wait(spec->resolver, &q->req.peer, on_pod, q);
+	return q->naming || q->resolving;
+}
+
+static void on_change(struct loop_defer *d)
 {
 	look_and_go_on(container_of(d, struct issue, wake));
 }
@@ -578,12 +634,17 @@ void issuer_identities_changed(struct issuer *i)
 {
 	struct issue *q;
 
-	if (!i->n_syncing || !i->spec.decider->is_ready(i->spec.decider->ctx))
+	if (!i->n_undecided || !i->spec.decider->is_ready(i->spec.decider->ctx))
 		return;
 	DL_FOREACH (i->issues, q) {
-		if (q->state == ISSUE_SYNCING)
-			loop_defer(i->loop, &q->wake, on_identities);
+		if (is_undecided(q->state))
+			loop_defer(i->loop, &q->wake, on_change);
 	}
+}
+
+size_t issuer_waiting(const struct issuer *i)
+{
+	return i->n_undecided;
 }
 
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,
@@ -596,21 +657,23 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 
 	answer_init(out);
 	seen = look(i, req, NULL, &s, out);
-	if (seen == LOOK_REFUSED)
+	if (seen == LOOK_REFUSED) {
+		report(i, req, s.pod, out);
 		return NULL;
+	}
 	if (seen == LOOK_GRANTED && (tok = token_cache_peek(i->spec.tokens, &s.ask))) {
-		grant(out, tok);
+		grant(out, tok, &s.ask);
 		return NULL;
 	}
 	q = issue_new(i, req, done, ctx);
 	if (seen == LOOK_UNKNOWN || seen == LOOK_AMBIGUOUS) {
-		q->resolving = resolver_wait(i->spec.resolver, &req->peer, on_pod, q);
-		if (q->resolving)
+		if (wait_for_pod(q))
 			return q;
-		refuse(out, REASON_OVERLOADED, "too many requests wait for their pod; ask again");
+		issue_refuse_overloaded(out, "their pod to be known");
 	} else if (go_on(q, seen, &s, out)) {
 		return q;
 	}
+	report(i, req, q->pod, out);
 	issue_free(q);
 	return NULL;
 }

@@ -11,8 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct by_name;
 struct decider;
 struct loop;
+struct pod;
 struct resolver;
 struct token;
 struct token_cache;
@@ -27,13 +29,22 @@ struct issue;
 
 struct issue_request {
 	struct inet_ip peer;
+	/*
+	 * Asked by the host in the name of a pod, not from its address. Exceptions do not apply then: the
+	 * host needs nobody to get at the node's own identity.
+	 */
+	bool by_name;
+	const char *pod_namespace, *pod_name;
+	/* Whom earlier requests of this connection were decided for: no other is answered. NULL: none. */
+	const char *pod_uid;
 	const char *resource; /* decoded */
 	struct selector selector;
 	bool bypass_cache;
 	const char *id; /* request id, for the log and the answer */
 };
 
-#define ISSUE_TEXT_MAX 512
+/* A sentence with two names of 253 bytes and an ARM id still says at its end what to do. */
+#define ISSUE_TEXT_MAX 768
 
 struct issue_answer {
 	enum reason reason;	   /* REASON_NONE: token is set */
@@ -43,23 +54,41 @@ struct issue_answer {
 	char error[64];		   /* upstream's error code, overrides the reason's when not "" */
 	char text[ISSUE_TEXT_MAX]; /* for a person */
 	char pod_namespace[256];   /* "" when the pod is not known: metrics label */
+	bool is_reported;	   /* somebody was given the request's id: it must be in the log */
+	const char *pod_uid;	   /* borrowed for the call; NULL when the pod is not known */
+	const char *client_id;	   /* of the AzureIdentity; borrowed; NULL for the node's own */
 };
 
 typedef void issue_done_fn(void *ctx, const struct issue_answer *answer);
 
+/*
+ * A request of a known pod is refused for good; with REASON_AMBIGUOUS_IP called for each pod that has
+ * the address. Called before the answer is given, so it must be quick; all is borrowed for the call.
+ * True: the request's id is told to somebody (issue_answer.is_reported).
+ */
+typedef bool issue_refused_fn(void *ctx, const struct pod *pod, enum reason reason,
+			      const char *text, const char *request_id);
+
 struct issuer_spec {
 	struct resolver *resolver;
+	struct by_name *names; /* NULL: nobody asks by name */
 	const struct decider *decider;
 	struct token_cache *tokens;
+	issue_refused_fn *refused; /* or NULL */
+	void *refused_ctx;
 	unsigned sync_wait_msec;  /* how long a request waits for the first sync of identities */
 	unsigned token_wait_msec; /* how long for a token */
+	/* standard mode: for the controller to name an identity, and to have assigned it; both from the
+	   moment when the request was first undecided */
+	unsigned named_wait_msec, assigned_wait_msec;
 };
 
 struct issuer *issuer_new(struct loop *l, const struct issuer_spec *spec);
 struct issuer *issuer_free(struct issuer *i);
 DEFINE_CLEANUP(struct issuer, issuer_free);
-/* The identities became known or changed: requests that wait for a first sync go on. */
+/* Identities or pods became known or changed: requests that no one could decide are looked at again. */
 void issuer_identities_changed(struct issuer *i);
+size_t issuer_waiting(const struct issuer *i); /* how many such requests there are */
 
 /* NULL: `out` was filled, `done` will not be called. Strings of `req` are copied if needed. */
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KUBELET_FILE_MAX (64 * 1024)
+#define KUBELET_FILE_MAX ((size_t)64 * 1024)
 
 int kubenet_check(const char *path, struct err *err)
 {

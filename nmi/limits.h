@@ -24,8 +24,26 @@
 #define LIMIT_DRAIN_IDLE_MSEC 500
 /* Connections to the probe or metrics listener: a kubelet, a scraper, a person. */
 #define LIMIT_OPERATOR_CONNECTIONS 64
+/* Connections to the loopback listeners: the CSI driver has one for each volume that it mounts. */
+#define LIMIT_HOST_CONNECTIONS 512
 /* A refusal is logged once in this time for each pod and reason. */
 #define LIMIT_REFUSAL_LOG_MSEC 10000
+/* A refusal that recurs is told again by an Event after this; the API server keeps Events for an hour. */
+#define LIMIT_EVENT_QUIET_MSEC 600000
+/* After a failure of the API server. */
+#define LIMIT_EVENT_RETRY_MSEC 60000
+/* A refusal that was not seen for so long counts from one again. */
+#define LIMIT_EVENT_FORGET_MSEC 3600000
+/* Different refusals of one pod that are told in that time: it can make up any number of them. */
+#define LIMIT_EVENTS_PER_POD 4
+/* Pods that are remembered for it: a node runs up to 250. */
+#define LIMIT_EVENT_PODS 256
+/* For the node: as the kubelet's Events, one a second in the long run, a few more at once. */
+#define LIMIT_EVENT_INTERVAL_MSEC 1000
+#define LIMIT_EVENT_BURST	  10
+/* Under way at once, and how long one may take. */
+#define LIMIT_EVENTS_SENDING  4
+#define LIMIT_EVENT_POST_MSEC 10000
 /* Body of a forwarded request and of its answer (instance metadata is under 64 KiB). */
 #define LIMIT_FORWARD_REQUEST_BYTES 65536
 #define LIMIT_FORWARD_ANSWER_BYTES  1048576
@@ -40,5 +58,7 @@
 #define LIMIT_TOKENS 4096
 /* Requests that wait for a pod or a token at once. */
 #define LIMIT_WAITING 8192
+/* Requests in the name of a pod that is not known: every event of a pod walks over them. */
+#define LIMIT_NAMES_WAITING 1024
 /* Different values of one metric label before the rest is counted as "other". */
 #define LIMIT_METRIC_SERIES 256

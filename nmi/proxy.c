@@ -54,10 +54,12 @@ static void call_free(struct proxy_call *c)
 
 struct proxy *proxy_free(struct proxy *p)
 {
+	struct proxy_call *c, *next;
+
 	if (!p)
 		return NULL;
-	while (p->calls)
-		proxy_cancel(p->calls);
+	DL_FOREACH_SAFE (p->calls, c, next)
+		proxy_cancel(c);
 	free(p->base_url);
 	free(p);
 	return NULL;
@@ -174,13 +176,13 @@ static void fail(struct proxy_answer *a, const struct err *why)
 		a->reason = REASON_INTERNAL;
 		(void)err_set(&a->err, ERR_LIMIT,
 			      "The metadata service's answer is longer than %d bytes and is not "
-			      "passed on",
+			      "passed on: ask for a part of it",
 			      LIMIT_FORWARD_ANSWER_BYTES);
 		return;
 	}
 	a->reason = REASON_UPSTREAM_DOWN;
-	(void)err_set(&a->err, why->kind, "The instance metadata service did not answer: %s",
-		      why->msg);
+	(void)err_set(&a->err, why->kind,
+		      "The instance metadata service did not answer: %.200s; ask again", why->msg);
 }
 
 static void on_done(void *ctx, const struct http_reply *reply, const struct err *err)
@@ -201,7 +203,7 @@ static void on_done(void *ctx, const struct http_reply *reply, const struct err 
 	} else if (reply) {
 		a.reason = REASON_UPSTREAM_DOWN;
 		(void)err_set(&a.err, ERR_UNAVAILABLE,
-			      "The instance metadata service answered with status %ld",
+			      "The instance metadata service answered with status %ld; ask again",
 			      reply->status);
 	} else {
 		fail(&a, err);

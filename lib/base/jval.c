@@ -324,3 +324,48 @@ char *jval_print(const struct jval *v, size_t *out_len)
 	own_memory();
 	return dump(in(v), out_len);
 }
+
+/* The object that a path's last key stands in, made where it is missing; `key` is then that key. */
+static json_t *home_of(json_t *obj, const char *path, const char **key)
+{
+	size_t n;
+
+	while (path[n = strcspn(path, ".")] == '.') {
+		json_t *next = json_object_getn(obj, path, n);
+
+		if (!next) {
+			next = json_object();
+			(void)json_object_setn_new(obj, path, n, next);
+		}
+		assert(json_is_object(next));
+		obj = next;
+		path += n + 1;
+	}
+	assert(!json_object_get(obj, path));
+	*key = path;
+	return obj;
+}
+
+char *jval_print_items(const struct jval_item *items, size_t n, size_t *out_len)
+{
+	const char *key = NULL;
+	json_t *root, *home;
+	char *text;
+
+	own_memory();
+	root = json_object();
+	for (size_t i = 0; i < n; i++) {
+		const struct jval_item *item = &items[i];
+
+		assert(item->type == JVAL_STR || item->type == JVAL_INT);
+		if (item->type == JVAL_STR && !item->str)
+			continue;
+		home = home_of(root, item->path, &key);
+		(void)json_object_set_new(home, key,
+					  item->type == JVAL_STR ? jval_string(item->str)
+								 : json_integer(item->num));
+	}
+	text = dump(root, out_len);
+	json_decref(root);
+	return text;
+}

@@ -76,3 +76,15 @@ struct jval_pair {
 char *jval_print_pairs(const struct jval_pair *pairs, size_t n, size_t *out_len);
 /* A value as compact JSON text, on the heap. */
 char *jval_print(const struct jval *v, size_t *out_len);
+/*
+ * The counterpart of jval_field: the list of items is the shape of the document. An object on the way
+ * is made when it is first named; keys stand in the order in which they are named.
+ */
+struct jval_item {
+	const char *path;    /* dotted: "metadata.name" */
+	enum jval_type type; /* JVAL_STR or JVAL_INT */
+	const char *str;     /* of JVAL_STR; NULL: the item is left out */
+	int64_t num;	     /* of JVAL_INT */
+};
+/* Compact, on the heap. A path below what is no object, or named twice, is the caller's mistake. */
+char *jval_print_items(const struct jval_item *items, size_t n, size_t *out_len);

@@ -44,8 +44,8 @@
 #include <string.h>
 
 /* clang-format off */
-#define BACKOFF_MIN_MSEC    800	   /* these three: client-go's reflector */
-#define BACKOFF_MAX_MSEC    30000
+#define BACKOFF_MIN_MSEC    800	   /* client-go's, but for the ceiling: its 30 s are long for a token */
+#define BACKOFF_MAX_MSEC    8000
 #define BACKOFF_RESET_MSEC  120000
 #define KNOCK_MSEC          400	   /* between two tries while nobody answers at all */
 #define WATCH_SEC_MIN       300	   /* as client-go: 5 to 10 minutes, so that agents spread out */

@@ -17,6 +17,7 @@
 #include "nmi/metrics.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -88,16 +89,34 @@ static bool is_expected(enum reason r)
 	return r == REASON_METADATA_HEADER || r == REASON_NOT_FOUND;
 }
 
+/* `held`: refusals like it that were not logged since the last one. */
+static bool is_to_be_logged(struct front *f, const struct exchange *x, const struct refusal *why,
+			    enum log_level level, unsigned long *held)
+{
+	struct mono now = loop_mono(f->loop);
+	struct log_limit *limit;
+
+	if (!log_enabled(level))
+		return false;
+	if (level != LOG_LEVEL_WARN)
+		return true;
+	limit = told_limit(f, &x->peer, why->reason, now);
+	if (log_limit_pass(limit, now, LIMIT_REFUSAL_LOG_MSEC, held))
+		return true;
+	if (why->is_reported)
+		limit->held--; /* it is logged after all */
+	return why->is_reported;
+}
+
 static void log_refusal(struct front *f, const struct exchange *x, const struct refusal *why)
 {
 	enum log_level level = is_expected(why->reason) ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
-	struct mono now = loop_mono(f->loop);
 	char peer[INET_IP_TEXT_MAX], held_text[24] = "", status[12];
+	/* the whole sentence: LOG_Q() would cut its end, which says what to do */
+	char text[2 * ISSUE_TEXT_MAX];
 	unsigned long held = 0;
 
-	if (!log_enabled(level) ||
-	    (level == LOG_LEVEL_WARN && !log_limit_pass(told_limit(f, &x->peer, why->reason, now),
-							now, LIMIT_REFUSAL_LOG_MSEC, &held)))
+	if (!is_to_be_logged(f, x, why, level, &held))
 		return;
 	if (held)
 		snprintf(held_text, sizeof(held_text), "%lu", held);
@@ -111,8 +130,10 @@ static void log_refusal(struct front *f, const struct exchange *x, const struct 
 		{ "more", held ? held_text : NULL }, /* like it, not logged since the last one */
 	};
 
-	log_write(level, fields, ARRAY_SIZE(fields), "request of a pod refused: %s",
-		  LOG_Q(why->text));
+	(void)str_escape(text, sizeof(text), str_of(why->text));
+	log_write(level, fields, ARRAY_SIZE(fields), "request of a %s refused: \"%s\"",
+		  x->route && x->route->handle == h_host_token ? "process of this node" : "pod",
+		  text);
 }
 
 /* answering */
@@ -120,7 +141,7 @@ static void log_refusal(struct front *f, const struct exchange *x, const struct 
 void front_answer(struct front *f, struct exchange *x, struct response *r, const char *namespace,
 		  const char *resource)
 {
-	if (x->route && x->route->listener == LISTENER_PODS)
+	if (x->route && x->route->listener <= LISTENER_HOST)
 		observe(f, x, response_status(r), namespace, resource);
 	exchange_answer(x, r);
 }
@@ -160,6 +181,15 @@ void front_refuse(struct front *f, struct exchange *x, const struct refusal *why
 	exchange_answer(x, r);
 }
 
+void front_drop(struct front *f, struct exchange *x, const struct refusal *why)
+{
+	const char *code = reply_code(why->reason);
+
+	metric_add(f->spec.metrics, NMI_METRIC_REFUSALS, &code, 1);
+	log_refusal(f, x, why);
+	exchange_drop(x);
+}
+
 void front_page(struct front *f, struct exchange *x, unsigned status, const char *type, char *body,
 		size_t n)
 {
@@ -173,6 +203,19 @@ void front_page(struct front *f, struct exchange *x, unsigned status, const char
 		.body_len = n,
 	});
 	exchange_answer(x, r);
+}
+
+bool front_check_direct(struct front *f, struct exchange *x)
+{
+	if (!x->head.forwarded_for)
+		return true;
+	front_refuse(f, x,
+		     &(struct refusal){
+			     .reason = REASON_BAD_REQUEST,
+			     .text = "The request has the header X-Forwarded-For: the metadata "
+				     "service does not answer through a proxy. Send it directly "
+				     "(NO_PROXY=169.254.169.254)" });
+	return false;
 }
 
 bool front_check_metadata(struct front *f, struct exchange *x)
@@ -190,26 +233,62 @@ bool front_check_metadata(struct front *f, struct exchange *x)
 		front_answer(f, x, f->no_metadata, NULL, NULL);
 		return false;
 	}
-	if (x->head.forwarded_for) {
-		front_refuse(
-			f, x,
-			&(struct refusal){
-				.reason = REASON_BAD_REQUEST,
-				.text = "The request has the header X-Forwarded-For: the "
-					"metadata service does not answer through a proxy. Send "
-					"it directly (NO_PROXY=169.254.169.254)" });
-		return false;
-	}
-	return true;
+	return front_check_direct(f, x);
 }
 
-/* requests of pods */
+/* asking the issuer */
+
+static void on_issued(void *ctx, const struct issue_answer *a)
+{
+	struct exchange *x = ctx;
+
+	x->op = NULL;
+	x->issued(x->owner, x, a, x->label);
+}
+
+static void on_gone(struct exchange *x)
+{
+	issue_cancel(x->op);
+	x->op = NULL;
+}
+
+void front_issue(struct front *f, struct exchange *x, const struct issue_request *req,
+		 issued_fn *issued)
+{
+	struct issue_answer now;
+
+	x->issued = issued;
+	x->op = issue_start(f->spec.issuer, req, &now, on_issued, x);
+	if (!x->op) {
+		issued(f, x, &now, req->resource);
+		return;
+	}
+	x->gone = on_gone;
+	x->label = xstrdup(req->resource);
+}
+
+/*
+ * Without the resource: it is any text that the caller likes, and would fill the metrics label's limit
+ * of values for those that are granted.
+ */
+struct refusal front_refusal(const struct issue_answer *a)
+{
+	return (struct refusal){ .reason = a->reason,
+				 .text = a->text,
+				 .error = a->error,
+				 .retry_after_sec = a->retry_after_sec,
+				 .namespace = a->pod_namespace,
+				 .is_reported = a->is_reported };
+}
+
+/* requests of pods, and of processes of this host */
 
 static void refuse_malformed(struct front *f, struct exchange *x)
 {
 	char text[ERR_MSG_MAX + 64];
 
-	snprintf(text, sizeof(text), "The request is malformed: %s", x->head.fault);
+	snprintf(text, sizeof(text), "The request is malformed: %s; correct the client",
+		 x->head.fault);
 	front_refuse(
 		f, x,
 		&(struct refusal){ .reason = REASON_BAD_REQUEST, .text = text, .close = true });
@@ -219,7 +298,8 @@ static void refuse_target(struct front *f, struct exchange *x, const struct err 
 {
 	char text[ERR_MSG_MAX + 64];
 
-	snprintf(text, sizeof(text), "The request cannot be taken: %s", err->msg);
+	snprintf(text, sizeof(text), "The request cannot be taken: %s; correct the client",
+		 err->msg);
 	front_refuse(f, x,
 		     &(struct refusal){ .reason = err->kind == ERR_LIMIT ? REASON_TOO_LARGE
 									 : REASON_BAD_REQUEST,
@@ -236,9 +316,8 @@ static void refuse_method(struct front *f, struct exchange *x)
 		     &(struct refusal){ .reason = REASON_METHOD, .text = text, .allow = allow });
 }
 
-static void on_pod(void *ctx, struct exchange *x)
+static void on_client(struct front *f, struct exchange *x, enum listener listener)
 {
-	struct front *f = ctx;
 	struct err err = { 0 };
 
 	id_next(f, x->id);
@@ -254,12 +333,22 @@ static void on_pod(void *ctx, struct exchange *x)
 		refuse_target(f, x, &err);
 		return;
 	}
-	x->route = route_find(LISTENER_PODS, f->target.path);
+	x->route = route_find(listener, f->target.path);
 	assert(x->route); /* the last row fits all */
 	if (!(x->route->methods & method_parse(x->method)))
 		refuse_method(f, x);
 	else
 		x->route->handle(f, x, &f->target);
+}
+
+static void on_pod(void *ctx, struct exchange *x)
+{
+	on_client(ctx, x, LISTENER_PODS);
+}
+
+static void on_host(void *ctx, struct exchange *x)
+{
+	on_client(ctx, x, LISTENER_HOST);
 }
 
 /* requests of operators: the same rules, plain text */
@@ -296,10 +385,50 @@ static void on_scrape(void *ctx, struct exchange *x)
 
 /* the front itself */
 
+/* Does listening on `address` include `loopback`? :: takes IPv4 as well. */
+static bool covers(const struct inet_ip *address, const struct inet_ip *loopback)
+{
+	if (inet_ip_is_unspecified(address))
+		return !inet_ip_is_v4(address) || inet_ip_is_v4(loopback);
+	return inet_ip_eq(address, loopback);
+}
+
+static bool is_wanted(const struct front_spec *spec, enum listener i, const struct server_spec *s)
+{
+	switch (i) {
+	case LISTENER_PODS:
+		return true;
+	case LISTENER_HOST:
+	case LISTENER_HOST6:
+		return spec->host_token != FRONT_HOST_OFF && !covers(&spec->address, &s->address);
+	case LISTENER_PROBES:
+	case LISTENER_METRICS:
+		return s->port != 0;
+	case LISTENERS:
+		break;
+	}
+	return false;
+}
+
+/* localhost is ::1 first on many nodes, and not there at all on others. */
+static bool is_dispensable(enum listener i, const struct err *err)
+{
+	return i == LISTENER_HOST6 &&
+	       (err->os_errno == EAFNOSUPPORT || err->os_errno == EADDRNOTAVAIL);
+}
+
 static int start_listeners(struct front *f, struct err *err)
 {
 	const struct front_spec *spec = &f->spec;
-	const struct server_spec specs[LISTENERS] = {
+	const struct server_spec host = {
+		.address = { { [10] = 0xff, 0xff, 127, 0, 0, 1 } },
+		.port = spec->port,
+		.port_setting = "nmi-port",
+		.connections = LIMIT_HOST_CONNECTIONS,
+		.handle = on_host,
+		.ctx = f,
+	};
+	struct server_spec specs[LISTENERS] = {
 		[LISTENER_PODS] = {
 			.address = spec->address,
 			.port = spec->port,
@@ -310,6 +439,8 @@ static int start_listeners(struct front *f, struct err *err)
 			.handle = on_pod,
 			.ctx = f,
 		},
+		[LISTENER_HOST] = host,
+		[LISTENER_HOST6] = host,
 		[LISTENER_PROBES] = {
 			.port = spec->probe_port,
 			.port_setting = "http-probe-port",
@@ -326,12 +457,18 @@ static int start_listeners(struct front *f, struct err *err)
 		},
 	};
 
+	specs[LISTENER_HOST6].address = (struct inet_ip){ { [15] = 1 } };
 	for (enum listener i = 0; i < LISTENERS; i++) {
-		if (i != LISTENER_PODS && specs[i].port == 0)
+		struct err why = { 0 };
+
+		if (!is_wanted(spec, i, &specs[i]))
 			continue;
-		f->servers[i] = server_new(f->loop, &specs[i], err);
-		if (!f->servers[i])
-			return -ERR_OS;
+		f->servers[i] = server_new(f->loop, &specs[i], &why);
+		if (f->servers[i] || is_dispensable(i, &why))
+			continue;
+		if (err)
+			*err = why;
+		return -(int)why.kind;
 	}
 	return 0;
 }
@@ -353,12 +490,24 @@ struct front *front_new(struct loop *l, const struct front_spec *spec, struct er
 
 void front_drain(struct front *f)
 {
-	server_drain(f->servers[LISTENER_PODS]);
+	for (enum listener i = LISTENER_PODS; i <= LISTENER_HOST6; i++) {
+		if (f->servers[i])
+			server_drain(f->servers[i]);
+	}
+}
+
+void front_close_peer(struct front *f, const struct inet_ip *ip)
+{
+	server_close_peer(f->servers[LISTENER_PODS], ip);
 }
 
 size_t front_connections(const struct front *f)
 {
-	return server_connections(f->servers[LISTENER_PODS]);
+	size_t n = 0;
+
+	for (enum listener i = LISTENER_PODS; i <= LISTENER_HOST6; i++)
+		n += f->servers[i] ? server_connections(f->servers[i]) : 0;
+	return n;
 }
 
 struct front *front_free(struct front *f)

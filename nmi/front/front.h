@@ -4,6 +4,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/inet.h"
+#include "nmi/peer_uid.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,10 +18,13 @@ struct metrics;
 struct proxy;
 
 /*
- * The HTTP surface: three listeners (pods, probes, metrics) on the loop, the routes of routes.c, and
- * the only place that knows libmicrohttpd.
+ * The HTTP surface: the listeners (pods, the host's processes, probes, metrics) on the loop, the routes
+ * of routes.c, and the only place that knows libmicrohttpd.
  */
 struct front;
+
+/* Which processes of this host are given tokens in a pod's name, at /host/token. */
+enum front_host { FRONT_HOST_OFF, FRONT_HOST_ROOT, FRONT_HOST_ANY };
 
 struct front_spec {
 	struct inet_ip address; /* of the pods' listener; unspecified: all */
@@ -29,6 +33,8 @@ struct front_spec {
 	uint16_t metrics_port; /* 0: no such listener */
 	bool metadata_header_required;
 	bool block_instance_metadata;
+	enum front_host host_token;
+	peer_uid_fn *peer_uid; /* needed for FRONT_HOST_ROOT */
 	struct issuer *issuer;
 	struct proxy *proxy;
 	const struct health *health;
@@ -40,6 +46,11 @@ struct front_spec {
 struct front *front_new(struct loop *l, const struct front_spec *spec, struct err *err);
 /* Takes no new connections; those with a request under way are finished. */
 void front_drain(struct front *f);
+/*
+ * Ends the pods' connections from that address: the pod that had it has it no longer. At once nothing
+ * more is sent on them; requests under way are cancelled from the loop. May be called from anywhere.
+ */
+void front_close_peer(struct front *f, const struct inet_ip *ip);
 size_t front_connections(const struct front *f);
 struct front *front_free(struct front *f); /* ends what is under way */
 DEFINE_CLEANUP(struct front, front_free);

@@ -65,9 +65,11 @@ static bool is_forwardable(struct front *f, struct exchange *x, const struct tar
 		return false;
 	if (x->body_too_long) {
 		why.reason = REASON_TOO_LARGE;
-		(void)snprintf(text, sizeof(text),
-			       "The request's body is longer than %d bytes, and is not passed on",
-			       LIMIT_FORWARD_REQUEST_BYTES);
+		(void)snprintf(
+			text, sizeof(text),
+			"The request's body is longer than %d bytes, and is not passed on: send "
+			"less",
+			LIMIT_FORWARD_REQUEST_BYTES);
 		why.text = text;
 		why.close = true;
 	} else if (!query_is_plain(t->query)) {
@@ -120,5 +122,6 @@ void h_instance(struct front *f, struct exchange *x, const struct target *t)
 	front_refuse(f, x,
 		     &(struct refusal){ .reason = REASON_BLOCKED,
 					.text = "Instance metadata is blocked on this node "
-						"(--block-instance-metadata)" });
+						"(--block-instance-metadata): do without it, "
+						"or ask whoever runs the cluster" });
 }

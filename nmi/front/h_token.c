@@ -5,7 +5,6 @@
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 #include "nmi/front/internal.h"
-#include "nmi/issue.h"
 
 static struct response *make_response(struct front *f, const struct token *token, bool close)
 {
@@ -50,40 +49,21 @@ static void grant(struct front *f, struct exchange *x, const struct issue_answer
 static void finish(struct front *f, struct exchange *x, const struct issue_answer *a,
 		   const char *resource)
 {
+	const struct refusal why = front_refusal(a);
+
+	/* from its first decision on, the connection is that pod's */
+	if (!x->pod_uid && a->pod_uid)
+		x->pod_uid = xstrdup(a->pod_uid);
 	if (a->reason == REASON_NONE)
 		grant(f, x, a, resource);
+	else if (a->reason == REASON_STALE_CONNECTION)
+		front_drop(f, x, &why);
 	else
-		/*
-		 * Without the resource: it is any text that the pod likes, and would fill the label's
-		 * limit of values for those that are granted.
-		 */
-		front_refuse(f, x,
-			     &(struct refusal){
-				     .reason = a->reason,
-				     .text = a->text,
-				     .error = a->error,
-				     .retry_after_sec = a->retry_after_sec,
-				     .namespace = a->pod_namespace,
-			     });
-}
-
-static void on_issued(void *ctx, const struct issue_answer *a)
-{
-	struct exchange *x = ctx;
-
-	x->op = NULL;
-	finish(x->owner, x, a, x->label);
-}
-
-static void on_gone(struct exchange *x)
-{
-	issue_cancel(x->op);
-	x->op = NULL;
+		front_refuse(f, x, &why);
 }
 
 void h_token(struct front *f, struct exchange *x, const struct target *t)
 {
-	struct issue_answer now;
 	struct issue_request req;
 	struct err err = { 0 };
 
@@ -96,18 +76,13 @@ void h_token(struct front *f, struct exchange *x, const struct target *t)
 	}
 	req = (struct issue_request){
 		.peer = x->peer,
+		.pod_uid = x->pod_uid,
 		.resource = f->query.resource,
 		.selector = f->query.selector,
 		.bypass_cache = f->query.bypass_cache,
 		.id = x->id,
 	};
-	x->op = issue_start(f->spec.issuer, &req, &now, on_issued, x);
-	if (!x->op) {
-		finish(f, x, &now, f->query.resource);
-		return;
-	}
-	x->gone = on_gone;
-	x->label = xstrdup(f->query.resource);
+	front_issue(f, x, &req, finish);
 }
 
 void h_identity(struct front *f, struct exchange *x, const struct target *t)
@@ -121,14 +96,4 @@ void h_identity(struct front *f, struct exchange *x, const struct target *t)
 		     &(struct refusal){ .reason = REASON_NOT_FOUND,
 					.text = "There is no such identity path: a token is at "
 						"/metadata/identity/oauth2/token" });
-}
-
-void h_host_token(struct front *f, struct exchange *x, const struct target *t)
-{
-	(void)t;
-	front_refuse(f, x,
-		     &(struct refusal){
-			     .reason = REASON_NOT_FOUND,
-			     .text = "/host/token is not offered: a pod asks for its own token at "
-				     "/metadata/identity/oauth2/token" });
 }

@@ -10,8 +10,17 @@
 #include "nmi/front/reply.h"
 #include "nmi/front/server.h"
 #include "nmi/front/target.h"
+#include "nmi/issue.h"
 
-enum listener { LISTENER_PODS, LISTENER_PROBES, LISTENER_METRICS, LISTENERS };
+/* HOST6 has the routes of HOST. */
+enum listener {
+	LISTENER_PODS,
+	LISTENER_HOST,
+	LISTENER_HOST6,
+	LISTENER_PROBES,
+	LISTENER_METRICS,
+	LISTENERS,
+};
 
 enum method {
 	METHOD_GET = 1,
@@ -67,13 +76,25 @@ struct front {
 void front_answer(struct front *f, struct exchange *x, struct response *r, const char *namespace,
 		  const char *resource);
 void front_refuse(struct front *f, struct exchange *x, const struct refusal *why);
+/* The same, but nobody is told: the connection ends. */
+void front_drop(struct front *f, struct exchange *x, const struct refusal *why);
 /* A page for an operator; `body` is on the heap and taken. */
 void front_page(struct front *f, struct exchange *x, unsigned status, const char *type, char *body,
 		size_t n);
 /* The headers that IMDS wants of every request; false: it was refused. */
 bool front_check_metadata(struct front *f, struct exchange *x);
+/* No proxy between; false: it was refused. */
+bool front_check_direct(struct front *f, struct exchange *x);
+
+/* Asks the issuer, and has `issued` answer, now or later. What `req` points to may go. */
+typedef void issued_fn(struct front *f, struct exchange *x, const struct issue_answer *a,
+		       const char *resource);
+void front_issue(struct front *f, struct exchange *x, const struct issue_request *req,
+		 issued_fn *issued);
+/* Of an answer that is none. */
+struct refusal front_refusal(const struct issue_answer *a);
 
 /* handlers */
-route_fn h_token, h_identity, h_host_token, h_instance, h_forward;
+route_fn h_token, h_identity, h_host_token, h_host_other, h_instance, h_forward;
 route_fn h_healthz, h_readyz, h_livez;
 route_fn h_metrics;

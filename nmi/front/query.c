@@ -182,7 +182,7 @@ static int read_bypass(const char *v, bool *out, struct err *err)
 	return 0;
 }
 
-int query_parse(struct str raw, struct query *out, struct err *err)
+static int parse(struct str raw, bool wants_version, struct query *out, struct err *err)
 {
 	struct reader r = { .at = out->store };
 	struct selector selector;
@@ -197,7 +197,7 @@ int query_parse(struct str raw, struct query *out, struct err *err)
 			       "the query has a byte that must be percent-encoded: a space, a "
 			       "backslash, a #, a control byte or one outside ASCII");
 	if ((rc = take_all(&r, raw, err)) < 0 ||
-	    (rc = check_api_version(r.values[API_VERSION], err)) < 0)
+	    (wants_version && (rc = check_api_version(r.values[API_VERSION], err)) < 0))
 		return rc;
 	if (!r.values[RESOURCE] || !*r.values[RESOURCE])
 		return err_set(
@@ -208,8 +208,18 @@ int query_parse(struct str raw, struct query *out, struct err *err)
 	    (rc = read_bypass(r.values[BYPASS], &bypass, err)) < 0)
 		return rc;
 	out->resource = r.values[RESOURCE];
-	out->api_version = r.values[API_VERSION];
+	out->api_version = r.values[API_VERSION] ? r.values[API_VERSION] : "";
 	out->selector = selector;
 	out->bypass_cache = bypass;
 	return 0;
+}
+
+int query_parse(struct str raw, struct query *out, struct err *err)
+{
+	return parse(raw, true, out, err);
+}
+
+int query_parse_host(struct str raw, struct query *out, struct err *err)
+{
+	return parse(raw, false, out, err);
 }

@@ -16,8 +16,8 @@
  * refuses is refused: the same name twice, more than one selector, no api-version.
  */
 struct query {
-	const char *resource; /* all strings are in `store`, NUL-terminated, printable ASCII */
-	const char *api_version;
+	const char *resource;	  /* all strings are in `store`, NUL-terminated, printable ASCII */
+	const char *api_version;  /* query_parse_host(): "" where it is absent, and anything else */
 	struct selector selector; /* an empty value counts as none */
 	bool bypass_cache;
 	/* every name and value with its NUL; scratch: undefined after a refusal */
@@ -26,5 +26,7 @@ struct query {
 
 /* ERR_INPUT or ERR_LIMIT say which parameter and what to do; all but `store` is then left alone. */
 int query_parse(struct str raw, struct query *out, struct err *err);
+/* The same of a request in a pod's name, which needs no api-version. */
+int query_parse_host(struct str raw, struct query *out, struct err *err);
 /* Nothing but printable ASCII without space, backslash and #: may be forwarded as it is. */
 bool query_is_plain(struct str raw);

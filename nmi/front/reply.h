@@ -20,6 +20,7 @@ struct refusal {
 	const char *allow;	       /* with REASON_METHOD: the methods that would do */
 	const char *namespace;	       /* of the pod, for metrics; NULL: not known */
 	bool close;
+	bool is_reported; /* the id was told elsewhere: to be logged whatever was logged lately */
 };
 
 unsigned reply_status(enum reason r);

@@ -12,6 +12,7 @@
 #define READ	(METHOD_GET | METHOD_HEAD)
 #define ANY	(METHOD_GET | METHOD_HEAD | METHOD_POST | METHOD_PUT)
 #define PODS	LISTENER_PODS
+#define HOST	LISTENER_HOST
 #define PROBES	LISTENER_PROBES
 #define METRICS LISTENER_METRICS
 
@@ -33,12 +34,18 @@ static const struct route routes[] = {
 	  "A token of the pod's own identity" },
 	{ PODS, ANY, "/metadata/identity/...", target_is_identity, "identity", h_identity,
 	  "404: no other identity path exists here, and none is ever forwarded" },
-	{ PODS, ANY, "/host/token", is_host_token, "/host/token", h_host_token,
-	  "404: the old agent's path for processes of the node" },
+	/* Where the pods' listener is on a loopback address too, it is the host's at the same time. */
+	{ PODS, GET, "/host/token", is_host_token, "/host/token", h_host_token,
+	  "As below, if the listener has a loopback address; to pods 403" },
 	{ PODS, READ, "/metadata/instance/...", target_is_instance, "instance", h_instance,
 	  "Forwarded to IMDS; 403 with --block-instance-metadata" },
 	{ PODS, ANY, "/...", is_any, "forward", h_forward,
 	  "Forwarded to IMDS" },
+
+	{ HOST, GET, "/host/token", is_host_token, "/host/token", h_host_token,
+	  "A token in the name of a pod, for processes of this node; see --host-token" },
+	{ HOST, ANY, "/...", is_any, "host", h_host_other,
+	  "404" },
 
 	{ PROBES, READ, "/healthz", NULL, "healthz", h_healthz,
 	  "Active once the packet rules have been in place, else Not Active; always 200" },
@@ -100,6 +107,7 @@ void front_print_routes(FILE *out)
 {
 	static const char *const listener_names[LISTENERS] = {
 		[LISTENER_PODS] = "pods",
+		[LISTENER_HOST] = "host",
 		[LISTENER_PROBES] = "probes",
 		[LISTENER_METRICS] = "metrics",
 	};

@@ -18,6 +18,9 @@
  *   connection has one fixed duration, so the connections of a phase stand in a list in the order of
  *   their deadlines: entering a phase is O(1), and one timer serves all.
  * - The header checks are ours: see head.c.
+ * - A NUL ends the target that the library hands out, but not the request line: see is_cut().
+ * - A connection whose peer has lost its address is reset, not closed: what the kernel still holds of an
+ *   answer would else be sent again, and again, to whoever has the address next.
  *
  * A connection is in one phase (who is slow?), and its exchange in one stage (what is to be done when
  * the library calls next?). Both are below.
@@ -45,7 +48,7 @@ enum phase {
 	PHASE_REQUEST, /* request line read; the rest is due */
 	PHASE_HANDLER, /* with the handler, which has deadlines of its own */
 	PHASE_ANSWER,  /* the answer is being sent */
-	PHASE_CUT,     /* shut down by us; the library will notice */
+	PHASE_CUT,     /* shut down or reset by us; the library will notice */
 	PHASES,
 };
 
@@ -76,6 +79,8 @@ struct conn {
 	struct response *answer;
 	bool suspended;
 	struct loop_fd watch; /* while suspended */
+	const char *uri;      /* the library's, for is_cut(): it changes the bytes, later on */
+	size_t uri_n;
 	struct buf target, body;
 };
 
@@ -127,6 +132,16 @@ static void cut(struct conn *c, struct mono now)
 					     : "no whole request came in time");
 	enter(c, PHASE_CUT, now);
 	(void)shutdown(c->fd, SHUT_RDWR); /* fails only if it is gone already */
+}
+
+/* connect() to nobody aborts a TCP connection: RST, and nothing that was written is sent any more. */
+static void reset(struct conn *c, struct mono now)
+{
+	static const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+
+	enter(c, PHASE_CUT, now);
+	if (connect(c->fd, &nobody, sizeof(nobody)) < 0)
+		(void)shutdown(c->fd, SHUT_RDWR); /* fails only if it is gone already */
 }
 
 static void on_deadline(struct loop_timer *t)
@@ -228,6 +243,69 @@ void exchange_answer(struct exchange *x, struct response *r)
 		resume(c);
 }
 
+/* It is at the same place in both families. */
+static uint16_t port_of(const struct sockaddr_storage *ss)
+{
+	struct sockaddr_in in;
+
+	memcpy(&in, ss, sizeof(in));
+	return ntohs(in.sin_port);
+}
+
+/*
+ * The rest comes from the loop: the library, or the watch of a suspended connection, is told by the
+ * kernel. So this may be called from anywhere, also from what a handler is waiting for.
+ */
+static void end(struct conn *c, struct mono now)
+{
+	reset(c, now);
+	if (!c->suspended || c->watch.loop)
+		return;
+	lose(c); /* there is no watch */
+	resume(c);
+}
+
+void exchange_drop(struct exchange *x)
+{
+	struct conn *c = container_of(x, struct conn, x);
+
+	assert(c->stage == STAGE_HANDLER && !c->answer);
+	x->gone = NULL;
+	end(c, loop_mono(c->server->loop));
+}
+
+void server_close_peer(struct server *s, const struct inet_ip *ip)
+{
+	struct mono now = loop_mono(s->loop);
+
+	for (enum phase p = 0; p < PHASES; p++) {
+		struct conn *c, *next;
+
+		if (p == PHASE_CUT)
+			continue;
+		DL_FOREACH_SAFE (s->phases[p], c, next) {
+			if (inet_ip_eq(&c->x.peer, ip))
+				end(c, now);
+		}
+	}
+}
+
+bool exchange_ends(const struct exchange *x, struct tcp_ends *out)
+{
+	const struct conn *c = container_of(x, struct conn, x);
+	struct sockaddr_storage client = { 0 }, server = { 0 };
+	socklen_t n = sizeof(client), m = sizeof(server);
+
+	if (getpeername(c->fd, (struct sockaddr *)&client, &n) < 0 ||
+	    getsockname(c->fd, (struct sockaddr *)&server, &m) < 0 ||
+	    !inet_ip_from_sockaddr((struct sockaddr *)&client, &out->client) ||
+	    !inet_ip_from_sockaddr((struct sockaddr *)&server, &out->server))
+		return false;
+	out->client_port = port_of(&client);
+	out->server_port = port_of(&server);
+	return true;
+}
+
 /* the library's callbacks */
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
@@ -238,14 +316,20 @@ static struct conn *conn_of(struct MHD_Connection *mhd)
 static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
 	struct conn *c = conn_of(mhd);
-	struct inet_ip peer = c->x.peer;
+	struct exchange was = c->x;
 
 	(void)cls; /* the connection knows its server */
-	c->x = (struct exchange){ .peer = peer, .start = loop_mono(c->server->loop) };
+	c->x = (struct exchange){
+		.peer = was.peer,
+		.pod_uid = was.pod_uid,
+		.start = loop_mono(c->server->loop),
+	};
 	c->stage = STAGE_LINE;
+	c->uri = uri;
+	c->uri_n = strlen(uri);
 	buf_reset(&c->target);
 	buf_reset(&c->body);
-	if (buf_append(&c->target, uri, strlen(uri), LIMIT_TARGET_BYTES, NULL) < 0)
+	if (buf_append(&c->target, uri, c->uri_n, LIMIT_TARGET_BYTES, NULL) < 0)
 		c->x.target_too_long = true;
 	c->x.target = (struct str){ c->target.p, c->target.n };
 	enter(c, PHASE_REQUEST, c->x.start);
@@ -275,10 +359,26 @@ static enum MHD_Result call_handler(struct conn *c)
 	c->stage = STAGE_HANDLER;
 	c->x.body = (struct str){ c->body.p, c->body.n };
 	c->server->spec.handle(c->server->spec.ctx, &c->x);
+	if (c->phase == PHASE_CUT) {
+		lose(c); /* the handler may have begun to wait all the same */
+		return MHD_NO;
+	}
 	if (c->answer)
 		return queue(c);
 	suspend(c);
 	return MHD_YES;
+}
+
+/*
+ * The version stands in the same buffer, behind the target and the blank that was made its end. If there
+ * is more between them, a NUL has cut the target. (In 0.9.75; where a later library has it elsewhere, a
+ * test of ours fails.)
+ */
+static bool is_cut(const struct conn *c, const char *version)
+{
+	uintptr_t from = (uintptr_t)c->uri, to = (uintptr_t)version;
+
+	return to > from && to - from < LIMIT_CONNECTION_POOL && to - from > c->uri_n + 1;
 }
 
 static enum MHD_Result on_headers(struct conn *c, const char *method, const char *version)
@@ -289,6 +389,8 @@ static enum MHD_Result on_headers(struct conn *c, const char *method, const char
 	c->x.method = method;
 	(void)MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, h);
 	head_end(h, version);
+	if (is_cut(c, version))
+		h->fault = "the request line has a NUL byte";
 	if (!h->fault && h->content_length <= c->server->spec.body_max)
 		return MHD_YES;
 	/*
@@ -308,7 +410,7 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const ch
 
 	(void)mhd;
 	(void)url; /* decoded once already, and cut at %00: the raw one is in x.target */
-	if (s->ending)
+	if (s->ending || c->phase == PHASE_CUT)
 		return MHD_NO;
 	if (c->stage == STAGE_LINE)
 		return on_headers(c, method, version);
@@ -373,6 +475,7 @@ static void conn_end(struct server *s, struct conn *c)
 	s->n_conns--;
 	response_unref(c->answer);
 	free(c->x.label);
+	free(c->x.pod_uid);
 	buf_deinit(&c->target);
 	buf_deinit(&c->body);
 	free(c);
@@ -540,20 +643,27 @@ size_t server_connections(const struct server *s)
 	return s->n_conns;
 }
 
-struct server *server_free(struct server *s)
+/* Others are answered, but the answer is not yet sent. */
+static void end_suspended(struct conn *list)
 {
 	struct conn *c, *next;
 
+	DL_FOREACH_SAFE (list, c, next) {
+		if (!c->suspended)
+			continue;
+		lose(c);
+		resume(c);
+	}
+}
+
+struct server *server_free(struct server *s)
+{
 	if (!s)
 		return NULL;
 	s->ending = true;
 	if (s->daemon) {
-		DL_FOREACH_SAFE (s->phases[PHASE_HANDLER], c, next) {
-			if (!c->suspended)
-				continue; /* answered, not yet sent */
-			lose(c);
-			resume(c);
-		}
+		end_suspended(s->phases[PHASE_HANDLER]);
+		end_suspended(s->phases[PHASE_CUT]);
 		loop_fd_del(&s->source);
 		(void)MHD_run(s->daemon); /* takes the resumed ones back; on_access() refuses all */
 		MHD_stop_daemon(s->daemon);

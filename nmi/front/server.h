@@ -7,11 +7,14 @@
 #include "lib/base/inet.h"
 #include "lib/base/str.h"
 #include "nmi/front/head.h"
+#include "nmi/peer_uid.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct front;
+struct issue_answer;
 struct loop;
 struct response;
 struct route;
@@ -40,7 +43,14 @@ struct exchange {
 	void *op;
 	const struct route *route;
 	char *label; /* heap; freed with the exchange */
+	void (*issued)(struct front *f, struct exchange *x, const struct issue_answer *a,
+		       const char *resource); /* see front_issue() */
 	char id[GUID_LEN + 1];
+	/*
+	 * Whose connection it is, by the handler; NULL: not decided. On the heap; unlike the rest it stays
+	 * from one request to the next, and is freed with the connection.
+	 */
+	char *pod_uid;
 };
 
 typedef void server_handle_fn(void *ctx, struct exchange *x);
@@ -62,9 +72,19 @@ DEFINE_CLEANUP(struct server, server_free);
 void server_drain(struct server *s);
 bool server_is_draining(const struct server *s);
 size_t server_connections(const struct server *s);
+/*
+ * Ends every connection from that address, whatever state it is in: at once nothing more is sent, also
+ * not what was not yet taken of an answer; the handlers of waiting ones are told from the loop. May be
+ * called from inside a handler.
+ */
+void server_close_peer(struct server *s, const struct inet_ip *ip);
 
-/* answering: exactly once; takes a reference of its own */
+/* answering: one of them, exactly once; takes a reference of its own */
 void exchange_answer(struct exchange *x, struct response *r);
+void exchange_drop(struct exchange *x); /* no answer: ends the connection as server_close_peer() */
+
+/* False when the client is gone already. */
+bool exchange_ends(const struct exchange *x, struct tcp_ends *out);
 /* Each header of the request, in order. */
 typedef void exchange_header_fn(void *ctx, const char *name, const char *value);
 void exchange_each_header(struct exchange *x, exchange_header_fn *fn, void *ctx);

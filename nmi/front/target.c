@@ -144,5 +144,6 @@ bool target_is_identity(struct str path)
 
 bool target_is_instance(struct str path)
 {
-	return str_istarts(path, STR("/metadata/instance"));
+	/* as wide, for the same reason: an operator who blocks it blocks "/metadata+/instance" too */
+	return strcasestr(path.p, "instance");
 }

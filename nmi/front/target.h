@@ -22,5 +22,5 @@ struct target {
 int target_parse(struct str raw, struct target *out, struct err *err);
 /* Anything that could be about identities, in any case: never forwarded. */
 bool target_is_identity(struct str path);
-/* /metadata/instance and below, in any case. */
+/* Anything that could be /metadata/instance or below, in any case. */
 bool target_is_instance(struct str path);

@@ -9,8 +9,8 @@
 struct identity_store;
 
 /*
- * May this pod have a token, and of which identity? One decider a mode of operation; the answer is
- * synchronous. (Standard mode, which may have to wait for the controller, comes with its own file.)
+ * May this pod have a token, and of which identity? One decider a mode of operation. The answer is
+ * synchronous; one that match_is_wait() may be another after the next change of objects or pods.
  */
 struct decider {
 	const char *name;
@@ -21,3 +21,10 @@ struct decider {
 };
 
 struct decider decider_managed(struct identity_store *store);
+
+/* Must outlive the decider. The store is one of standard mode. */
+struct standard_mode {
+	struct identity_store *store;
+	struct match_standard_rules rules;
+};
+struct decider decider_standard(struct standard_mode *mode);

@@ -259,8 +259,12 @@ struct pod *pod_unref(struct pod *p)
 	return NULL;
 }
 
+bool pod_has_ended(const struct pod *p)
+{
+	return (p->phase != POD_PENDING && p->phase != POD_RUNNING) || p->terminated;
+}
+
 bool pod_is_active(const struct pod *p)
 {
-	return (p->phase == POD_PENDING || p->phase == POD_RUNNING) && !p->terminated &&
-	       !p->host_network;
+	return !pod_has_ended(p) && !p->host_network;
 }

@@ -36,5 +36,7 @@ struct pod *pod_ref(const struct pod *p);
 struct pod *pod_unref(struct pod *p);
 DEFINE_CLEANUP(struct pod, pod_unref);
 
+/* Neither Pending nor Running, or all its containers have ended. */
+bool pod_has_ended(const struct pod *p);
 /* May it claim its IPs: Pending or Running, not all containers ended, not on the host's network. */
 bool pod_is_active(const struct pod *p);

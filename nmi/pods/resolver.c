@@ -317,6 +317,12 @@ enum resolve_result resolver_peek(const struct resolver *r, const struct inet_ip
 	return peek(r->store, ip, out);
 }
 
+void resolver_claimants(const struct resolver *r, const struct inet_ip *ip,
+			void (*fn)(void *ctx, const struct pod *pod), void *ctx)
+{
+	pod_store_claimants(r->store, ip, fn, ctx);
+}
+
 struct resolver_wait *resolver_wait(struct resolver *r, const struct inet_ip *ip,
 				    resolve_done_fn *done, void *ctx)
 {

@@ -34,6 +34,9 @@ DEFINE_CLEANUP(struct resolver, resolver_free);
 
 enum resolve_result resolver_peek(const struct resolver *r, const struct inet_ip *ip,
 				  const struct pod **out);
+/* Everybody who is known to claim the IP: who must be told, when it is ambiguous. */
+void resolver_claimants(const struct resolver *r, const struct inet_ip *ip,
+			void (*fn)(void *ctx, const struct pod *pod), void *ctx);
 /* NULL when LIMIT_WAITING are waiting already. */
 struct resolver_wait *resolver_wait(struct resolver *r, const struct inet_ip *ip,
 				    resolve_done_fn *done, void *ctx);

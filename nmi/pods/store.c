@@ -41,6 +41,8 @@ struct pod_store {
 	unsigned epoch;
 	pod_ip_changed_fn *changed;
 	void *changed_ctx;
+	pod_seen_fn *seen;
+	void *seen_ctx;
 	bool is_telling;
 };
 
@@ -155,6 +157,8 @@ static void tell(struct pod_store *s, const struct entry *was, const struct entr
 	s->is_telling = true;
 	tell_difference(s, was, is);
 	tell_difference(s, is, was);
+	if (s->seen)
+		s->seen(s->seen_ctx, is ? is->pod : was->pod);
 	s->is_telling = false;
 }
 
@@ -236,11 +240,40 @@ enum pod_lookup pod_store_find_ip(const struct pod_store *s, const struct inet_i
 	return POD_FOUND;
 }
 
+void pod_store_claimants(const struct pod_store *s, const struct inet_ip *ip, pod_claimant_fn *fn,
+			 void *ctx)
+{
+	for (const struct claim *c = first_claim(s, ip); c; c = c->next)
+		fn(ctx, c->entry->pod);
+}
+
 const struct pod *pod_store_find_uid(const struct pod_store *s, const char *uid)
 {
 	const struct entry *e = entry_find(s, uid);
 
 	return e ? e->pod : NULL;
+}
+
+/*
+ * A walk: it is asked for by /host/token only, a few times in the life of a pod, and a table by name
+ * would cost every pod its memory.
+ */
+const struct pod *pod_store_find_name(const struct pod_store *s, const char *namespace,
+				      const char *name)
+{
+	const struct pod *found = NULL;
+
+	hmap_for_each_safe (n, next, &s->by_uid) {
+		const struct pod *p = container_of(n, struct entry, node)->pod;
+
+		if (strcmp(p->name, name) != 0 || strcmp(p->namespace, namespace) != 0 ||
+		    pod_has_ended(p))
+			continue;
+		if (found)
+			return NULL;
+		found = p;
+	}
+	return found;
 }
 
 size_t pod_store_count(const struct pod_store *s)
@@ -252,4 +285,10 @@ void pod_store_on_change(struct pod_store *s, pod_ip_changed_fn *fn, void *ctx)
 {
 	s->changed = fn;
 	s->changed_ctx = ctx;
+}
+
+void pod_store_on_pod(struct pod_store *s, pod_seen_fn *fn, void *ctx)
+{
+	s->seen = fn;
+	s->seen_ctx = ctx;
 }

@@ -30,9 +30,19 @@ void pod_store_resync_end(struct pod_store *s);
 /* asking: the pod is borrowed until the next change; pod_ref() keeps it */
 enum pod_lookup pod_store_find_ip(const struct pod_store *s, const struct inet_ip *ip,
 				  const struct pod **out);
+/* Each active pod that claims the IP; more than one: POD_AMBIGUOUS. `fn` may not feed. */
+typedef void pod_claimant_fn(void *ctx, const struct pod *pod);
+void pod_store_claimants(const struct pod_store *s, const struct inet_ip *ip, pod_claimant_fn *fn,
+			 void *ctx);
 const struct pod *pod_store_find_uid(const struct pod_store *s, const char *uid);
+/* Of that name and not ended, with or without an IP; of several, none: who is meant is not known. */
+const struct pod *pod_store_find_name(const struct pod_store *s, const char *namespace,
+				      const char *name);
 size_t pod_store_count(const struct pod_store *s);
 
 /* Called after each change of who holds an IP, with that IP; it may ask, not feed. One listener. */
 typedef void pod_ip_changed_fn(void *ctx, const struct inet_ip *ip);
 void pod_store_on_change(struct pod_store *s, pod_ip_changed_fn *fn, void *ctx);
+/* Called after each pod that was put or removed, with what it is or was; as above. */
+typedef void pod_seen_fn(void *ctx, const struct pod *p);
+void pod_store_on_pod(struct pod_store *s, pod_seen_fn *fn, void *ctx);

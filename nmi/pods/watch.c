@@ -24,7 +24,27 @@ struct pod_watch {
 	bool told_synced;
 	void (*on_synced)(void *ctx);
 	void *on_synced_ctx;
+	struct loop_defer change;
+	void (*on_change)(void *ctx);
+	void *on_change_ctx;
 };
+
+/* telling */
+
+static void tell_change(struct loop_defer *d)
+{
+	struct pod_watch *w = container_of(d, struct pod_watch, change);
+
+	if (w->on_change)
+		w->on_change(w->on_change_ctx);
+}
+
+static void changed(struct pod_watch *w)
+{
+	loop_defer(w->loop, &w->change, tell_change);
+}
+
+/* feeding */
 
 static void on_begin(void *ctx)
 {
@@ -59,6 +79,7 @@ static void on_upsert(void *ctx, const struct jval *obj)
 	struct pod *p = pod_parse(obj, &err);
 
 	object_id_read(obj, &id);
+	changed(w);
 	if (!p) {
 		reject(w, obj, &id, &err);
 		return;
@@ -76,6 +97,7 @@ static void on_remove(void *ctx, const struct jval *obj)
 	object_id_read(obj, &id);
 	(void)rejects_forget(&w->rejects, &id); /* gone is gone, either way */
 	pod_store_remove(w->store, id.uid);
+	changed(w);
 }
 
 static void tell_synced(struct loop_defer *d)
@@ -92,6 +114,7 @@ static void on_end(void *ctx)
 
 	pod_store_resync_end(w->store);
 	rejects_resync_end(&w->rejects);
+	changed(w);
 	if (w->told_synced)
 		return;
 	/* deferred, since the reflector counts the whole as seen only after this call */
@@ -130,6 +153,7 @@ struct pod_watch *pod_watch_free(struct pod_watch *w)
 		return NULL;
 	w->reflector = reflector_free(w->reflector);
 	loop_defer_del(&w->synced);
+	loop_defer_del(&w->change);
 	rejects_deinit(&w->rejects);
 	free(w->field_selector);
 	free(w);
@@ -155,4 +179,10 @@ void pod_watch_on_synced(struct pod_watch *w, void (*fn)(void *ctx), void *ctx)
 {
 	w->on_synced = fn;
 	w->on_synced_ctx = ctx;
+}
+
+void pod_watch_on_change(struct pod_watch *w, void (*fn)(void *ctx), void *ctx)
+{
+	w->on_change = fn;
+	w->on_change_ctx = ctx;
 }

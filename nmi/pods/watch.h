@@ -25,3 +25,5 @@ bool pod_watch_has_synced(const struct pod_watch *w);
 const struct reflector *pod_watch_reflector(const struct pod_watch *w);
 /* Called once, when the first whole has been seen. */
 void pod_watch_on_synced(struct pod_watch *w, void (*fn)(void *ctx), void *ctx);
+/* Called from the loop after any change of the pods; the changes of one turn are told once. */
+void pod_watch_on_change(struct pod_watch *w, void (*fn)(void *ctx), void *ctx);

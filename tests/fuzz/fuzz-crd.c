@@ -69,6 +69,26 @@ static void try_exception(const struct jval *doc)
 			e->labels[i].value); /* keys are unique */
 }
 
+static void try_assigned(const struct jval *doc)
+{
+	struct err err = { 0 };
+	_cleanup_(azure_assigned_identity_unrefp) struct azure_assigned_identity *a =
+		azure_assigned_identity_parse(doc, &err);
+
+	if (!a) {
+		require_refusal(&err);
+		return;
+	}
+	require(err.kind == ERR_NONE);
+	require_meta(&a->meta);
+	require(*a->pod && *a->pod_namespace && a->refs == 1);
+	require(a->state <= ASSIGNED_OTHER);
+	require(a->identity && a->identity->refs == 1);
+	require_meta(&a->identity->meta);
+	if (a->binding)
+		require_meta(&a->binding->meta);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_(jval_freep) struct jval *doc = jval_parse((const char *)data, size, 1 << 20,
@@ -80,6 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try_identity(doc);
 	try_binding(doc);
 	try_exception(doc);
+	try_assigned(doc);
 	object_name_print(doc, name, sizeof(name));
 	for (const char *p = name; *p; p++)
 		require(*p >= 0x20 && *p < 0x7f);

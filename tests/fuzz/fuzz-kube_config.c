@@ -5,13 +5,21 @@
 
 #include <string.h>
 
+/* A refused text leaves nothing behind. */
+static bool is_empty(const struct kube_config *c)
+{
+	return !c->server && !c->ca_file && !c->ca_data && !c->cert_file && !c->cert_data &&
+	       !c->key_file && !c->key_data.p && !c->token_file && !c->token.p && !c->server_name &&
+	       !c->namespace && !c->insecure;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct kube_config c = { 0 }, none = { 0 };
+	struct kube_config c = { 0 };
 	struct err err = { 0 };
 
 	if (kube_config_parse(&c, (const char *)data, size, "/d", &err) < 0) {
-		if (!err.kind || !err.msg[0] || memcmp(&c, &none, sizeof(c)) != 0)
+		if (!err.kind || !err.msg[0] || !is_empty(&c))
 			abort();
 		return 0;
 	}

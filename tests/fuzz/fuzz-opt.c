@@ -59,16 +59,16 @@ static void check_round_trip(const struct config *c)
 	FILE *f = open_memstream(&text, &n);
 
 	opt_print_config(&table, c, f);
-	fclose(f);
+	(void)fclose(f);
 	f = open_memstream(&words, &words_n);
 	for (const char *p = text; *p; p += strcspn(p, "\n") + 1)
 		fprintf(f, "--%.*s\n", (int)strcspn(p, "\n"), p);
-	fclose(f);
+	(void)fclose(f);
 	if (opt_parse(&table, &again, split(words, argv), argv, &result, NULL) < 0)
 		abort();
 	f = open_memstream(&again_text, &again_n);
 	opt_print_config(&table, &again, f);
-	fclose(f);
+	(void)fclose(f);
 	if (strcmp(text, again_text) != 0)
 		abort();
 	free(words);

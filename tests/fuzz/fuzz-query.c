@@ -54,6 +54,26 @@ static void check_again(const struct query *q)
 	check(again.selector.kind == q->selector.kind && again.bypass_cache == q->bypass_cache);
 }
 
+/* The host's needs less, and says the same of the rest. */
+static void check_host(struct str raw, const struct query *q)
+{
+	static struct query host;
+	int r;
+
+	host.resource = "before";
+	r = query_parse_host(raw, &host, NULL);
+	if (r < 0) {
+		check(!q && strcmp(host.resource, "before") == 0);
+		return;
+	}
+	check_text(host.resource, LIMIT_PARAM_BYTES);
+	check_text(host.api_version, LIMIT_PARAM_BYTES);
+	check(*host.resource);
+	check(!q || (strcmp(q->resource, host.resource) == 0 &&
+		     strcmp(q->selector.value, host.selector.value) == 0 &&
+		     q->selector.kind == host.selector.kind));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct query q;
@@ -66,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(err.msg[0] && strcmp(q.resource, "before") == 0 &&
 		      strcmp(q.selector.value, "before") == 0 &&
 		      q.selector.kind == SELECTOR_OBJECT_ID);
+		check_host((struct str){ (const char *)data, size }, NULL);
 		return 0;
 	}
 	check_text(q.resource, LIMIT_PARAM_BYTES);
@@ -73,5 +94,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(*q.resource && (q.selector.kind == SELECTOR_NONE) == !*q.selector.value);
 	check(strlen(q.api_version) == strlen("YYYY-MM-DD"));
 	check_again(&q);
+	check_host((struct str){ (const char *)data, size }, &q);
 	return 0;
 }

@@ -39,7 +39,7 @@ const char *recording(const char *name, size_t *out_n)
 			ck_abort_msg("%s: no such recording", path);
 		while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
 			(void)buf_append(&cache[i].bytes, chunk, n, (size_t)1 << 20, NULL);
-		fclose(f);
+		(void)fclose(f);
 		snprintf(cache[i].name, sizeof(cache[i].name), "%s", name);
 	}
 	*out_n = cache[i].bytes.n;
@@ -77,7 +77,25 @@ static void on_request(void *ctx, struct server_conn *conn, const char *text)
 	if (f->steps[f->at].wants && !strstr(text, f->steps[f->at].wants) && !f->mismatch[0])
 		snprintf(f->mismatch, sizeof(f->mismatch), "step %zu wanted %s, was asked %.300s",
 			 f->at, f->steps[f->at].wants, text);
+	if (f->on_asked)
+		f->on_asked(f->at);
 	say_step(conn, &f->steps[f->at++]);
+}
+
+static char *kept[64];
+static size_t n_kept;
+
+char *keep(char *text)
+{
+	ck_assert_uint_lt(n_kept, ARRAY_SIZE(kept));
+	kept[n_kept++] = text;
+	return text;
+}
+
+void drop_texts(void)
+{
+	while (n_kept)
+		free(kept[--n_kept]);
 }
 
 /* the consumer */
@@ -200,7 +218,7 @@ void fixture_client(struct fixture *f, const char *token_file)
 	struct err err = { 0 };
 
 	f->client = kube_client_free(f->client);
-	config.server = xasprintf("http://127.0.0.1:%u", server_port(f->server));
+	config.server = xasprintf("http://%s:%u", server_host(f->server), server_port(f->server));
 	config.token_file = token_file ? xstrdup(token_file) : NULL;
 	f->client = kube_client_new(f->loop, &config, "replay", &err);
 	ck_assert_msg(f->client, "%s", err.msg);

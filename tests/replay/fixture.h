@@ -51,9 +51,10 @@ struct fixture {
 	struct model model;
 	const struct step *steps;
 	size_t n_steps, at;
-	struct server_conn *last; /* who asked last */
-	char mismatch[512];	  /* the first request that was not the one wanted */
-	char request[4096];	  /* the last one */
+	void (*on_asked)(size_t step); /* called before its answer; NULL: nobody is */
+	struct server_conn *last;      /* who asked last */
+	char mismatch[512];	       /* the first request that was not the one wanted */
+	char request[4096];	       /* the last one */
 	unsigned requests;
 	char text[4096]; /* fixture_objects() */
 };
@@ -73,3 +74,6 @@ const char *fixture_objects(struct fixture *f);
 const char *recording(const char *name, size_t *out_n);
 /* Say a step's answer on a connection. */
 void say_step(struct server_conn *conn, const struct step *s);
+/* Texts that were put together for a script: freed by drop_texts(), after the fixture is gone. */
+char *keep(char *text);
+void drop_texts(void);

@@ -152,8 +152,5 @@ int main(int argc, char **argv)
 	serve();
 	for (size_t i = 0; i < WATCHES; i++)
 		reflector_free(watches[i]);
-	client = kube_client_free(client);
-	server = server_free(server);
-	loop = loop_free(loop);
 	return EXIT_SUCCESS;
 }

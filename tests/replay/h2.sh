@@ -17,7 +17,7 @@ fi
 
 ip link set lo up
 dir=$(mktemp -d /tmp/nmi-h2-XXXXXX)
-n=0 bad=0 nginx= pid= heard=
+n=0 bad=0 nginx="" pid="" heard=""
 cleanup() {
 	[ -n "$pid" ] && kill "$pid" 2>/dev/null && wait "$pid"
 	[ -n "$nginx" ] && kill "$nginx" 2>/dev/null && wait "$nginx"

@@ -24,6 +24,7 @@ struct server *server_new(struct loop *l, const char *unix_path, server_fn *fn, 
 			  struct err *err);
 struct server *server_free(struct server *s);
 DEFINE_CLEANUP(struct server, server_free);
+const char *server_host(const struct server *s);
 uint16_t server_port(const struct server *s);
 /* Connections accepted, ever. */
 unsigned server_accepted(const struct server *s);

@@ -24,6 +24,8 @@ static struct http_call *call;
 static const char *answer_text; /* NULL: none */
 static const char *only;	/* answer just the requests with this in them */
 static bool hang_up;
+static unsigned ended; /* times end_it() was called */
+static int stop_after; /* end a stream after so many bytes; -1: never */
 static char request[1 << 16];
 static char url[64];
 
@@ -73,6 +75,10 @@ static void start(const char *text)
 	struct http_client_spec spec = { .user_agent = "test", .dead_peer_msec = 5000 };
 
 	seen = (struct seen){ 0 };
+	only = NULL;
+	hang_up = false;
+	stop_after = -1;
+	ended = 0;
 	loop = loop_new_fake(NULL);
 	server = server_new(loop, NULL, on_request, NULL, NULL);
 	client = http_client_new(loop, &spec, NULL);
@@ -278,7 +284,6 @@ END_TEST
 /* streams */
 
 static char streamed[64];
-static int stop_after = -1;
 static long told_status;
 
 static int on_data(void *ctx, const char *p, size_t n)
@@ -296,9 +301,10 @@ static void on_status(void *ctx, long status)
 	told_status = status;
 }
 
-static void send_stream(const char *text)
+static void send_stream(const char *text, int end_after)
 {
 	start(text);
+	stop_after = end_after;
 	streamed[0] = '\0';
 	told_status = 0;
 	send_it((struct http_request){ .on_data = on_data, .on_status = on_status });
@@ -307,7 +313,7 @@ static void send_stream(const char *text)
 
 START_TEST(a_body_is_streamed_after_the_status)
 {
-	send_stream("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK_HELLO);
+	send_stream("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK_HELLO, -1);
 	ck_assert_int_eq(told_status, 200);
 	ck_assert_str_eq(streamed, "hello");
 	ck_assert_str_eq(seen.body, "(streamed)");
@@ -317,7 +323,7 @@ END_TEST
 
 START_TEST(the_body_of_a_refusal_is_collected_and_not_streamed)
 {
-	send_stream("HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno");
+	send_stream("HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno", -1);
 	ck_assert_str_eq(streamed, "");
 	ck_assert_int_eq(seen.status, 404);
 	ck_assert_str_eq(seen.body, "no");
@@ -327,8 +333,7 @@ END_TEST
 
 START_TEST(a_receiver_may_end_a_stream)
 {
-	stop_after = 1;
-	send_stream("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhello");
+	send_stream("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhello", 1);
 	ck_assert_uint_eq(seen.times, 1);
 	ck_assert_int_eq(seen.err.kind, ERR_CANCELLED);
 	stop();
@@ -347,8 +352,6 @@ static const struct {
 	{ BEFORE, false }, { IN_STATUS, false }, { IN_DATA, false }, { IN_OTHER_DONE, false },
 	{ BEFORE, true },  { IN_STATUS, true },	 { IN_DATA, true },  { IN_OTHER_DONE, true },
 };
-
-static unsigned ended;
 
 static void end_it(void)
 {

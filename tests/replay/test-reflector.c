@@ -332,14 +332,10 @@ END_TEST
 	"{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"message\":\"why\",\"code\":" code   \
 	"}}\n"
 
-/* Texts live as long as the test's process, and are no leak as long as somebody points to them. */
-static char *keep(char *text)
+static void finish(void)
 {
-	static char *kept[64];
-	static size_t n;
-
-	ck_assert_uint_lt(n, ARRAY_SIZE(kept));
-	return kept[n++] = text;
+	fixture_deinit(&f);
+	drop_texts();
 }
 
 /* A stream of one chunk. */
@@ -391,7 +387,7 @@ START_TEST(a_server_that_cannot_stream_is_asked_for_pages_from_then_on)
 	PLAY(steps, PODS);
 	ck_assert_str_eq(fixture_objects(&f), "");
 	ck_assert_uint_eq(f.model.ends, 2);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -404,7 +400,7 @@ START_TEST(a_server_that_is_busy_is_asked_to_stream_again_later)
 
 	PLAY(steps, PODS);
 	ck_assert_uint_eq(f.model.ends, 2);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -416,7 +412,7 @@ START_TEST(a_server_that_takes_the_list_for_a_watch_is_found_out)
 
 	PLAY(steps, PODS);
 	ck_assert_str_eq(fixture_objects(&f), "/a@5");
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -434,7 +430,7 @@ START_TEST(objects_stay_while_the_server_is_away)
 	ck_assert_int_eq(reflector_status(f.reflector)->last_err.http_status, 503);
 	ck_assert_str_eq(fixture_objects(&f), "/a@5");
 	ck_assert_uint_eq(f.model.begins, 1);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -450,7 +446,7 @@ START_TEST(a_watch_that_is_answered_badly_three_times_ends_in_a_list)
 
 	PLAY(steps, PODS);
 	ck_assert_str_eq(fixture_objects(&f), "");
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -467,7 +463,7 @@ START_TEST(the_server_says_how_long_to_wait)
 	ck_assert_uint_eq(f.requests, 1);
 	pass(2000);
 	ck_assert_uint_eq(f.requests, 2);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -494,7 +490,7 @@ START_TEST(a_line_that_is_no_event_is_not_delivered)
 		ck_assert_str_eq(fixture_objects(&f), "");
 		ck_assert_uint_eq(f.model.upserts, 2);
 		ck_assert_uint_eq(f.model.begins, 1);
-		fixture_deinit(&f);
+		finish();
 	}
 }
 END_TEST
@@ -524,7 +520,7 @@ START_TEST(an_object_that_cannot_be_read_does_not_hide_the_others)
 	ck_assert_str_eq(fixture_objects(&f), "/a@5 /b@6");
 	ck_assert_int_eq(reflector_status(f.reflector)->state, REFLECTOR_SYNCED);
 	ck_assert_ptr_nonnull(strstr(reflector_status(f.reflector)->last_err.msg, "1 objects"));
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -540,7 +536,7 @@ START_TEST(a_line_without_end_is_given_up)
 	free(text);
 	PLAY(steps, PODS);
 	ck_assert_uint_eq(f.model.ends, 1);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -556,7 +552,7 @@ START_TEST(an_event_of_a_newer_server_is_skipped)
 	PLAY(steps, PODS);
 	ck_assert_str_eq(fixture_objects(&f), "/a@8");
 	ck_assert_uint_eq(f.requests, 1);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -568,7 +564,7 @@ START_TEST(an_older_version_is_applied_all_the_same)
 
 	PLAY(steps, PODS);
 	ck_assert_str_eq(fixture_objects(&f), "/a@3");
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -580,7 +576,7 @@ START_TEST(a_bookmark_moves_the_version_that_a_watch_resumes_at)
 
 	PLAY(steps, PODS);
 	ck_assert_uint_eq(reflector_status(f.reflector)->restarts, 0);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -596,7 +592,7 @@ START_TEST(a_request_without_an_answer_is_given_up_after_a_minute)
 	until_requests(2, 4000);
 	ck_assert_int_eq(reflector_status(f.reflector)->last_err.kind, ERR_TIMEOUT);
 	ck_assert_int_eq(reflector_status(f.reflector)->state, REFLECTOR_STARTING);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -612,7 +608,7 @@ START_TEST(a_watch_that_outlives_its_time_is_cut)
 	/* at most 600 s, 30 s of slack, and the first wait */
 	until_requests(2, 303000);
 	ck_assert_ptr_nonnull(strstr(f.request, WATCH_("7")));
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -629,7 +625,7 @@ START_TEST(a_watch_that_was_silent_to_its_end_is_followed_by_a_list)
 	ck_assert_uint_eq(f.requests, 2);
 	server_say(f.last, "0\r\n\r\n", 5, 0);
 	until_requests(3, 1000);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -644,7 +640,7 @@ START_TEST(a_watch_that_is_closed_at_once_is_not_asked_for_again_at_once)
 	pass(500);
 	ck_assert_uint_eq(f.requests, 2);
 	until_requests(3, 2000);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -662,7 +658,7 @@ START_TEST(an_optional_resource_that_is_missing_counts_as_an_empty_whole)
 	pass(29000);
 	ck_assert_uint_eq(f.requests, 1);
 	until_requests(2, 17000);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -681,7 +677,7 @@ START_TEST(one_404_does_not_take_away_what_was_there_but_three_do)
 	until_requests(4, 5000);
 	ck_assert_str_eq(fixture_objects(&f), "");
 	ck_assert_int_eq(reflector_status(f.reflector)->state, REFLECTOR_NOT_INSTALLED);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -719,7 +715,7 @@ START_TEST(a_refusal_says_what_to_do)
 	for (size_t i = 0; i < 4 && refusals[_i].says[i]; i++)
 		ck_assert_msg(strstr(s->last_err.msg, refusals[_i].says[i]), "%s", s->last_err.msg);
 	ck_assert_uint_eq(f.model.begins, 0);
-	fixture_deinit(&f);
+	finish();
 }
 END_TEST
 
@@ -768,6 +764,7 @@ START_TEST(it_may_be_freed_from_its_own_callbacks)
 		ck_assert_ptr_null(f.reflector);
 		fixture_deinit(&f);
 	}
+	finish();
 }
 END_TEST
 

@@ -108,7 +108,7 @@ START_TEST(recorded_pods_are_given_the_recorded_identities)
 	struct decider d;
 
 	STAGE(lists);
-	identities = identity_store_new(st.f.loop, st.f.client);
+	identities = identity_store_new(st.f.loop, st.f.client, NULL);
 	watch = pod_watch_new(st.f.loop, st.f.client, NODE, pods);
 	d = decider_managed(identities);
 	ck_assert(!d.is_ready(d.ctx) && !pod_watch_has_synced(watch));
@@ -133,6 +133,49 @@ START_TEST(recorded_pods_are_given_the_recorded_identities)
 }
 END_TEST
 
+static const struct step standard_lists[] = {
+	{ "azureassignedidentities?watch=1&" STREAM, .text = REFUSE },
+	{ "azurepodidentityexceptions?watch=1&" STREAM, .text = REFUSE },
+	{ "azureassignedidentities?limit", "assigned-identities-by-node" },
+	{ "azurepodidentityexceptions?limit", "azurepodidentityexceptions-list" },
+	{ "pods?watch=1&" STREAM, "pods-watch-initial-events", .open = true },
+};
+
+START_TEST(recorded_pods_are_given_what_is_recorded_as_assigned)
+{
+	struct standard_mode mode = { .rules = { .controller_namespace = "default",
+						 .controller_accounts = "" } };
+	struct pod_store *pods = pod_store_new();
+	struct pod_watch *watch;
+	struct match_answer a;
+	struct decider d;
+
+	STAGE(standard_lists);
+	mode.store = identity_store_new(st.f.loop, st.f.client, NODE);
+	watch = pod_watch_new(st.f.loop, st.f.client, NODE, pods);
+	d = decider_standard(&mode);
+	ck_assert(!d.is_ready(d.ctx));
+	identity_store_start(mode.store);
+	pod_watch_start(watch);
+	fixture_settle(&st.f);
+
+	ck_assert_msg(d.is_ready(d.ctx) && pod_watch_has_synced(watch), "%s", st.asked);
+	ck_assert_ptr_nonnull(strstr(st.asked, "azureassignedidentities?limit="));
+	ck_assert_ptr_nonnull(strstr(st.asked, "&labelSelector=nodename%3D" NODE " "));
+	ck_assert_ptr_null(strstr(st.asked, "azureidentities"));
+	ck_assert_ptr_null(strstr(st.asked, "azureidentitybindings"));
+	ck_assert_int_eq(decide(&d, pod_at(pods, "10.244.0.5"), &a), MATCH_GRANTED);
+	ck_assert_str_eq(a.identity->client_id, "22222222-2222-2222-2222-222222222222");
+	ck_assert_str_eq(a.assigned->meta.name, "demo-my-app-my-pod-identity");
+	ck_assert_int_eq(decide(&d, pod_at(pods, "10.244.0.6"), &a), MATCH_NO_ASSIGNED);
+
+	(void)pod_watch_free(watch);
+	(void)identity_store_free(mode.store);
+	(void)pod_store_free(pods);
+	fixture_deinit(&st.f);
+}
+END_TEST
+
 static const struct step not_installed[] = {
 	{ "azureidentities?", "unknown-crd" },
 	{ "azureidentitybindings?", "unknown-crd" },
@@ -151,7 +194,7 @@ START_TEST(a_cluster_without_the_definitions_has_no_identities_to_give)
 	struct decider d;
 
 	STAGE(not_installed);
-	identities = identity_store_new(st.f.loop, st.f.client);
+	identities = identity_store_new(st.f.loop, st.f.client, NULL);
 	d = decider_managed(identities);
 	identity_store_start(identities);
 	fixture_settle(&st.f);
@@ -247,6 +290,7 @@ START_TEST(a_pod_that_the_watch_does_not_bring_is_asked_for_once)
 END_TEST
 
 UNIT_MAIN("stores", UNIT(recorded_pods_are_given_the_recorded_identities),
+	  UNIT(recorded_pods_are_given_what_is_recorded_as_assigned),
 	  UNIT(a_cluster_without_the_definitions_has_no_identities_to_give),
 	  UNIT(a_recorded_watch_moves_the_store),
 	  UNIT_LOOP(a_pod_that_the_watch_does_not_bring_is_asked_for_once, asks))

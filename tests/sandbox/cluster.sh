@@ -328,7 +328,42 @@ sb_exception() { # NAMESPACE NAME key=value,...
 		\"spec\":{\"podLabels\":$(sb_labels "$3")}}"
 }
 
-sb_pod_object() { # POD NAMESPACE IP [key=value,...]
+# What the controller (MIC) writes in standard mode. Options, as key=value: ns, the identity's namespace
+# (the pod's); selector (the identity's name); weight; node; behavior, the annotation.
+sb_assigned() { # POD-NAMESPACE POD IDENTITY CLIENT-ID STATE [OPTION...]
+	local o name=$2-$1-$3 spec
+	local -A opt=([ns]=$1 [selector]=$3 [weight]=0 [node]=$SB_NODE_NAME [behavior]='')
+	for o in "${@:6}"; do opt[${o%%=*}]=${o#*=}; done
+	spec="\"azureIdentityRef\":{\"apiVersion\":\"${SB_GROUP#apis/}\",\"kind\":\"v1.AzureIdentity\",\"metadata\":{
+		\"namespace\":\"${opt[ns]}\",\"name\":\"$3\",
+		\"annotations\":{\"aadpodidentity.k8s.io/Behavior\":\"${opt[behavior]}\"}},
+		\"spec\":{\"type\":0,\"clientID\":\"$4\",\"resourceID\":\"$SB_IDS/$3\"}},
+		\"azureBindingRef\":{\"apiVersion\":\"${SB_GROUP#apis/}\",\"kind\":\"v1.AzureIdentityBinding\",
+		$(sb_meta "${opt[ns]}" "$3"),\"spec\":{\"azureIdentity\":\"$3\",\"selector\":\"${opt[selector]}\",
+		\"weight\":${opt[weight]}}}"
+	sb_namespace default && sb_apply "$SB_GROUP/namespaces/default/azureassignedidentities" "$name" "{
+		\"apiVersion\":\"${SB_GROUP#apis/}\",\"kind\":\"AzureAssignedIdentity\",
+		$(sb_meta default "$name" "{\"nodename\":\"${opt[node]}\"}"),\"spec\":{$spec,
+		\"pod\":\"$2\",\"podNamespace\":\"$1\",\"nodename\":\"${opt[node]}\"},
+		\"status\":{\"status\":\"$5\"}}"
+}
+
+sb_assigned_path() { # POD-NAMESPACE POD IDENTITY
+	printf '%s/namespaces/default/azureassignedidentities/%s-%s-%s\n' "$SB_GROUP" "$2" "$1" "$3"
+}
+
+sb_assigned_state() { # POD-NAMESPACE POD IDENTITY STATE: as the controller does it
+	sb_api PATCH "$(sb_assigned_path "$1" "$2" "$3")" "{\"status\":{\"status\":\"$4\"}}" \
+		application/merge-patch+json >/dev/null
+}
+
+sb_account() { # NAMESPACE NAME
+	sb_namespace "$1" || return
+	sb_apply "api/v1/namespaces/$1/serviceaccounts" "$2" "{\"apiVersion\":\"v1\",
+		\"kind\":\"ServiceAccount\",$(sb_meta "$1" "$2")}"
+}
+
+sb_pod_object() { # POD NAMESPACE IP [key=value,... [SERVICE-ACCOUNT]]
 	local status
 	sb_namespace "$2" || return
 	status="\"status\":{\"phase\":\"Running\",\"hostIP\":\"$SB_NODE_IP\",\"podIP\":\"$3\",
@@ -336,13 +371,13 @@ sb_pod_object() { # POD NAMESPACE IP [key=value,...]
 		\"imageID\":\"\",\"ready\":true,\"restartCount\":0,\"state\":{\"running\":{}}}]}"
 	sb_apply "api/v1/namespaces/$2/pods" "$1" "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",
 		$(sb_meta "$2" "$1" "$(sb_labels "${4:-}")"),\"spec\":{\"nodeName\":\"$SB_NODE_NAME\",
-		\"serviceAccountName\":\"default\",\"containers\":[{\"name\":\"main\",\"image\":\"sandbox\"}]},
+		\"serviceAccountName\":\"${5:-default}\",\"containers\":[{\"name\":\"main\",\"image\":\"sandbox\"}]},
 		$status}" || return
 	# a real API server takes no status from whoever creates
 	sb_api PATCH "api/v1/namespaces/$2/pods/$1/status" "{$status}" application/merge-patch+json >/dev/null
 }
 
-sb_add_pod() { # POD NAMESPACE IP [key=value,...]
+sb_add_pod() { # POD NAMESPACE IP [key=value,... [SERVICE-ACCOUNT]]
 	printf '%s %s\n' "$2" "$3" >"$SB_DIR/pods/$1"
 	sb_pod_net "$1" "$3" && sb_pod_object "$@"
 }
@@ -513,6 +548,8 @@ sb_usage() {
 		  identity NAMESPACE NAME CLIENT-ID [RESOURCE-ID [TYPE]]
 		  binding NAMESPACE NAME IDENTITY SELECTOR [WEIGHT]
 		  exception NAMESPACE NAME key=value,...
+		  assigned POD-NAMESPACE POD IDENTITY CLIENT-ID STATE [ns=|selector=|weight=|node=|behavior=]...
+		  assigned-state POD-NAMESPACE POD IDENTITY STATE
 		  kubectl ... | api METHOD PATH [JSON [TYPE]]
 		  imds-ctl stats | jwks | reset | clear | fault status=429 times=2 area=token | latency msec=100
 	END
@@ -527,8 +564,8 @@ sb_main() {
 	local command=${1:-help}
 	shift || true
 	case $command in
-	up | down | status | example | api | kubectl | identity | binding | exception | exec) sb_"$command" "$@" ;;
-	add-pod | del-pod | start-nmi | stop-nmi | kill-nmi) sb_"${command//-/_}" "$@" ;;
+	up | down | status | example | api | kubectl | identity | binding | exception | assigned | exec) sb_"$command" "$@" ;;
+	assigned-state | add-pod | del-pod | start-nmi | stop-nmi | kill-nmi) sb_"${command//-/_}" "$@" ;;
 	imds-ctl) sb_imds "$@" && echo ;;
 	help | --help) sb_usage ;;
 	*) sb_usage >&2 && return 2 ;;

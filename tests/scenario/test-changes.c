@@ -367,7 +367,7 @@ START_TEST(a_pod_of_two_identities_chooses_by_client_or_resource_id)
 	world_ask(&w, &t); /* neither named: by name, since the weights are equal */
 	ck_assert_str_eq(t.token, "api-token");
 	world_ask(&w, &t, .client_id = "c-else");
-	ck_assert_int_eq(t.reason, REASON_NOT_BOUND);
+	ck_assert_int_eq(t.reason, REASON_IDENTITY_UNKNOWN);
 	world_deinit(&w);
 }
 END_TEST

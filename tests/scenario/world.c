@@ -6,7 +6,9 @@
 
 #include "lib/loop/loop.h"
 #include "mic-client/store.h"
+#include "nmi/events.h"
 #include "nmi/identity/decide.h"
+#include "nmi/pods/pod.h"
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
 #include "tests/unit/fake-kube.h"
@@ -24,6 +26,15 @@ static void on_identities(void *ctx)
 	issuer_identities_changed(w->issuer);
 }
 
+static bool on_refused(void *ctx, const struct pod *pod, enum reason reason, const char *text,
+		       const char *request_id)
+{
+	const struct event_pod who = { pod->namespace, pod->name, pod->uid };
+	struct world *w = ctx;
+
+	return w->events && events_refused(w->events, &who, reason, text, request_id);
+}
+
 static struct reflector *reflector(const char *name)
 {
 	for (unsigned i = 0; i < fake_kube.n_reflectors; i++) {
@@ -39,7 +50,7 @@ static void sync_one(struct reflector *r)
 	fake_end(r);
 }
 
-void world_init_unsynced(struct world *w)
+static void init(struct world *w, bool standard)
 {
 	struct token_cache_spec tokens = { .max_tokens = WORLD_WAITING,
 					   .max_in_flight = 4,
@@ -52,8 +63,13 @@ void world_init_unsynced(struct world *w)
 	w->watch = pod_watch_new(w->loop, client, "node-1", w->pods);
 	pod_watch_start(w->watch);
 	w->resolver = resolver_new(w->loop, w->pods, client, "node-1", WORLD_POD_WAIT_MSEC);
-	w->identities = identity_store_new(w->loop, client);
-	decider = decider_managed(w->identities);
+	w->names = by_name_new(w->loop, w->pods, WORLD_POD_WAIT_MSEC);
+	w->identities = identity_store_new(w->loop, client, standard ? "node-1" : NULL);
+	w->standard = (struct standard_mode){
+		.store = w->identities,
+		.rules = { .controller_namespace = "shop", .controller_accounts = "mic" },
+	};
+	decider = standard ? decider_standard(&w->standard) : decider_managed(w->identities);
 	w->decider = &decider;
 	fake_source_init(&w->imds, w->loop);
 	fake_source_init(&w->node, w->loop);
@@ -62,15 +78,34 @@ void world_init_unsynced(struct world *w)
 	tokens.n_types = 1;
 	tokens.node = &w->node.vtable;
 	w->cache = token_cache_new(w->loop, &tokens, NULL);
-	w->issuer = issuer_new(w->loop,
-			       &(struct issuer_spec){ .resolver = w->resolver,
-						      .decider = w->decider,
-						      .tokens = w->cache,
-						      .sync_wait_msec = WORLD_SYNC_WAIT_MSEC,
-						      .token_wait_msec = WORLD_TOKEN_WAIT_MSEC });
+	w->issuer = issuer_new(
+		w->loop, &(struct issuer_spec){ .resolver = w->resolver,
+						.names = w->names,
+						.decider = w->decider,
+						.tokens = w->cache,
+						.sync_wait_msec = WORLD_SYNC_WAIT_MSEC,
+						.token_wait_msec = WORLD_TOKEN_WAIT_MSEC,
+						.named_wait_msec = WORLD_NAMED_WAIT_MSEC,
+						.assigned_wait_msec = WORLD_ASSIGNED_WAIT_MSEC,
+						.refused = on_refused,
+						.refused_ctx = w });
+	pod_watch_on_change(w->watch, on_identities, w);
 	identity_store_on_change(w->identities, on_identities, w);
 	identity_store_start(w->identities);
 	sync_one(reflector("pods"));
+}
+
+void world_init_unsynced(struct world *w)
+{
+	init(w, false);
+}
+
+void world_init_standard(struct world *w)
+{
+	init(w, true);
+	sync_one(reflector("azureassignedidentities"));
+	sync_one(reflector("azurepodidentityexceptions"));
+	world_pass(w, 0);
 }
 
 void world_sync(struct world *w)
@@ -92,10 +127,13 @@ void world_deinit(struct world *w)
 	w->issuer = issuer_free(w->issuer);
 	ck_assert_uint_eq(token_cache_stats(w->cache)->waiting, 0);
 	ck_assert_uint_eq(resolver_waiting(w->resolver), 0);
+	w->events = events_free(w->events);
+	ck_assert_uint_eq(by_name_waiting(w->names), 0);
 	w->cache = token_cache_free(w->cache);
 	fake_source_deinit(&w->imds);
 	fake_source_deinit(&w->node);
 	w->identities = identity_store_free(w->identities);
+	w->names = by_name_free(w->names);
 	w->resolver = resolver_free(w->resolver);
 	w->watch = pod_watch_free(w->watch);
 	w->pods = pod_store_free(w->pods);
@@ -109,12 +147,14 @@ static char *pod_text(const struct world_pod *p)
 	const char *value = p->label ? p->label : "web";
 	_cleanup_free_ char *label = *value ? xasprintf("\"aadpodidbinding\":\"%s\",", value)
 					    : xstrdup("");
+	_cleanup_free_ char *name = p->name ? xstrdup(p->name) : xasprintf("pod-%s", p->uid);
+	_cleanup_free_ char *ip = p->ip ? xasprintf("{\"ip\":\"%s\"}", p->ip) : xstrdup("");
 
-	return xasprintf("{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"shop\",\"name\":\"pod-%s\","
+	return xasprintf("{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"shop\",\"name\":\"%s\","
 			 "\"resourceVersion\":\"1\",\"labels\":{%s\"exempt\":\"%s\"}},"
 			 "\"spec\":{\"nodeName\":\"node-1\"},"
-			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[{\"ip\":\"%s\"}]}}",
-			 p->uid, p->uid, label, p->uid, p->phase ? p->phase : "Running", p->ip);
+			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]}}",
+			 p->uid, name, label, p->uid, p->phase ? p->phase : "Running", ip);
 }
 
 void world_put_pod_(struct world *w, const struct world_pod *p)
@@ -182,6 +222,38 @@ void world_put_exception(struct world *w, const char *name, const char *value)
 	put_object(w, "azurepodidentityexceptions", name, spec, true);
 }
 
+static char *assigned_text(const char *uid, const char *name, const char *client_id,
+			   const char *state)
+{
+	return xasprintf(
+		"{\"metadata\":{\"namespace\":\"default\",\"name\":\"pod-%s-shop-%s\","
+		"\"resourceVersion\":\"%u\"},\"spec\":{\"pod\":\"pod-%s\",\"podNamespace\":"
+		"\"shop\","
+		"\"azureIdentityRef\":{\"metadata\":{\"namespace\":\"shop\",\"name\":\"%s\"},"
+		"\"spec\":{\"clientID\":\"%s\",\"resourceID\":\"/id/%s\"}},"
+		"\"azureBindingRef\":{\"metadata\":{\"namespace\":\"shop\",\"name\":\"%s\"},"
+		"\"spec\":{\"azureIdentity\":\"%s\",\"selector\":\"web\"}}},"
+		"\"status\":{\"status\":\"%s\"}}",
+		uid, name, arc4random(), uid, name, client_id, client_id, name, name, state);
+}
+
+void world_put_assigned(struct world *w, const char *uid, const char *name, const char *client_id,
+			const char *state)
+{
+	_cleanup_free_ char *text = assigned_text(uid, name, client_id, state);
+
+	fake_upsert(reflector("azureassignedidentities"), text);
+	world_pass(w, 0);
+}
+
+void world_remove_assigned(struct world *w, const char *uid, const char *name)
+{
+	_cleanup_free_ char *text = assigned_text(uid, name, "", "Unassigned");
+
+	fake_remove(reflector("azureassignedidentities"), text);
+	world_pass(w, 0);
+}
+
 void world_furnish(struct world *w)
 {
 	world_put_identity(w, "web", "c-web");
@@ -195,13 +267,67 @@ bool world_answer_get(struct world *w, const struct world_pod *pod_or_null)
 	_cleanup_free_ char *list = xasprintf("{\"items\":[%s]}", pod);
 
 	for (unsigned i = 0; i < fake_kube.n_calls; i++) {
-		if (!fake_kube.calls[i])
+		if (!fake_kube.calls[i] || fake_kube.calls[i]->body)
 			continue;
 		fake_answer(i, 200, list);
 		world_pass(w, 0);
 		return true;
 	}
 	return false;
+}
+
+void world_tell_events(struct world *w)
+{
+	w->events = events_new(w->loop, (void *)w, "node-1", NULL);
+}
+
+static int oldest_event(unsigned *out_n)
+{
+	int oldest = -1;
+
+	*out_n = 0;
+	for (unsigned i = 0; i < fake_kube.n_calls; i++) {
+		if (!fake_kube.calls[i] || !fake_kube.calls[i]->body)
+			continue;
+		if (oldest < 0)
+			oldest = (int)i;
+		++*out_n;
+	}
+	return oldest;
+}
+
+unsigned world_events(const struct world *w)
+{
+	unsigned n;
+
+	(void)w;
+	(void)oldest_event(&n);
+	return n;
+}
+
+char *world_event(const struct world *w, const char *path)
+{
+	_cleanup_(jval_freep) struct jval *doc = NULL;
+	const char *text = NULL;
+	const struct jval_field field = { path, JVAL_STR, JVAL_MUST, &text };
+	unsigned n;
+	int i = oldest_event(&n);
+
+	(void)w;
+	ck_assert_int_ge(i, 0);
+	doc = fake_json(fake_kube.calls[i]->body);
+	ck_assert_int_eq(jval_read(doc, &field, 1, JVAL_CASE_EXACT, NULL), 0);
+	return xstrdup(text);
+}
+
+void world_answer_event(struct world *w, long status)
+{
+	unsigned n;
+	int i = oldest_event(&n);
+
+	ck_assert_int_ge(i, 0);
+	fake_answer((unsigned)i, status, "{}");
+	world_pass(w, 0);
 }
 
 /* the caller */
@@ -237,6 +363,9 @@ void world_ask_(struct world *w, struct told *t, const struct world_ask *a)
 		.resource = a->resource ? a->resource : "https://vault.azure.net",
 		.selector = { SELECTOR_NONE, "" },
 		.bypass_cache = a->bypass_cache,
+		.by_name = a->name != NULL,
+		.pod_namespace = "shop",
+		.pod_name = a->name,
 		.id = "q",
 	};
 	struct issue_answer answer;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "nmi/identity/decide.h"
 #include "nmi/issue.h"
+#include "nmi/pods/by_name.h"
 #include "nmi/pods/resolver.h"
 #include "nmi/token/cache.h"
 #include "tests/unit/fake-source.h"
@@ -21,31 +23,38 @@ struct world {
 	struct pod_store *pods;
 	struct pod_watch *watch;
 	struct resolver *resolver;
+	struct by_name *names;
 	struct identity_store *identities;
+	struct standard_mode standard;
 	struct decider *decider;
 	struct fake_source imds; /* for identities */
 	struct fake_source node; /* for the node's own */
 	const struct token_source *by_type[1];
 	struct token_cache *cache;
 	struct issuer *issuer;
+	struct events *events; /* NULL but after world_tell_events() */
 };
 
-#define WORLD_POD_WAIT_MSEC   10000
-#define WORLD_SYNC_WAIT_MSEC  8000
-#define WORLD_TOKEN_WAIT_MSEC 20000
+#define WORLD_POD_WAIT_MSEC	 10000
+#define WORLD_SYNC_WAIT_MSEC	 8000
+#define WORLD_TOKEN_WAIT_MSEC	 20000
+#define WORLD_NAMED_WAIT_MSEC	 80000
+#define WORLD_ASSIGNED_WAIT_MSEC 100000
 /* Waiting requests and tokens that it takes. */
 #define WORLD_WAITING 2000
 
 void world_init(struct world *w);
 void world_init_unsynced(struct world *w);
-void world_sync(struct world *w); /* the first lists of identity objects have come */
+void world_init_standard(struct world *w); /* in standard mode; the others are in managed mode */
+void world_sync(struct world *w);	   /* the first lists of identity objects have come */
 void world_deinit(struct world *w);
 
 /* the cluster: everything is in namespace "shop" on this node */
 struct world_pod {
-	const char *uid, *ip;
-	const char *label; /* value of aadpodidbinding; NULL: "web", "": no label */
-	const char *phase; /* NULL: Running */
+	const char *uid, *ip; /* ip NULL: it has none yet */
+	const char *name;     /* NULL: "pod-" and its uid */
+	const char *label;    /* value of aadpodidbinding; NULL: "web", "": no label */
+	const char *phase;    /* NULL: Running */
 };
 void world_put_pod_(struct world *w, const struct world_pod *p);
 #define world_put_pod(w, ...) world_put_pod_((w), &(struct world_pod){ __VA_ARGS__ })
@@ -58,8 +67,20 @@ void world_put_binding(struct world *w, const char *name, const char *identity,
 void world_remove_binding(struct world *w, const char *name);
 /* An exception for pods with label exempt=<value>, which is put on every pod as its UID. */
 void world_put_exception(struct world *w, const char *name, const char *value);
+/* The controller assigns identity `name` to pod-<uid>, by a binding with selector "web". */
+void world_put_assigned(struct world *w, const char *uid, const char *name, const char *client_id,
+			const char *state);
+void world_remove_assigned(struct world *w, const char *uid, const char *name);
 /* Pod, identity "web" with client id "c-web", and its binding: what most scenarios begin with. */
 void world_furnish(struct world *w);
+/* From now on refusals become Events; what is asked of the API server is at most FAKE_MAX calls. */
+void world_tell_events(struct world *w);
+/* The Events that were sent and not answered yet. */
+unsigned world_events(const struct world *w);
+/* A string of the oldest one, on the heap. */
+char *world_event(const struct world *w, const char *path);
+/* The oldest one is answered with this status; 201: it is created. */
+void world_answer_event(struct world *w, long status);
 /* Answers the question for a pod that the watch did not show; false if none was asked. */
 bool world_answer_get(struct world *w, const struct world_pod *pod_or_null);
 
@@ -78,6 +99,7 @@ struct told {
 
 struct world_ask {
 	const char *ip;	      /* NULL: 10.0.0.1 */
+	const char *name;     /* asked by name; NULL: from the address */
 	const char *resource; /* NULL: https://vault.azure.net */
 	const char *client_id, *resource_id;
 	bool bypass_cache;

@@ -28,6 +28,12 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 	snprintf(i->resource, sizeof(i->resource), "%s", req->resource);
 	snprintf(i->selector, sizeof(i->selector), "%s", req->selector.value);
 	snprintf(i->id, sizeof(i->id), "%s", req->id);
+	snprintf(i->pod_uid, sizeof(i->pod_uid), "%s", req->pod_uid ? req->pod_uid : "");
+	i->pod[0] = '\0';
+	if (req->by_name)
+		snprintf(i->pod, sizeof(i->pod), "%s/%s", req->pod_namespace, req->pod_name);
+	if (i->on_start)
+		i->on_start(i->on_start_arg);
 	if (!i->hold) {
 		*out = i->answer;
 		return NULL;

@@ -15,11 +15,14 @@ struct issuer {
 	bool hold;
 	struct issue_answer answer;
 	unsigned started, cancelled, bodies, bodies_freed;
+	void (*on_start)(const char *arg); /* called inside issue_start(), or NULL */
+	const char *on_start_arg;
 	struct issue *waiting; /* a list */
 	size_t n_waiting;
 	/* of the last request */
 	struct inet_ip peer;
 	char resource[2048], selector[2048], id[64];
+	char pod_uid[64], pod[512]; /* "" unless pinned; namespace/name when asked by name */
 	enum selector_kind selector_kind;
 	bool bypass_cache;
 };

@@ -15,10 +15,11 @@
 #include <check.h>
 #include <string.h>
 
-#define FAKE_MAX 16
+#define FAKE_MAX 64
 
 struct kube_call {
 	char path[512];
+	char *body; /* of a POST, else NULL */
 	kube_done_fn *done;
 	void *ctx;
 };
@@ -38,10 +39,17 @@ static struct {
 	unsigned n_reflectors;
 } fake_kube;
 
+static inline void fake_call_free(struct kube_call *call)
+{
+	if (call)
+		free(call->body);
+	free(call);
+}
+
 static inline void fake_kube_reset(void)
 {
 	for (unsigned i = 0; i < FAKE_MAX; i++)
-		free(fake_kube.calls[i]);
+		fake_call_free(fake_kube.calls[i]);
 	memset(&fake_kube, 0, sizeof(fake_kube));
 }
 
@@ -71,6 +79,15 @@ struct kube_call *kube_get(struct kube_client *c, const char *path, unsigned tim
 	return call;
 }
 
+struct kube_call *kube_post(struct kube_client *c, const char *path, const char *body,
+			    size_t body_len, unsigned timeout_msec, kube_done_fn *done, void *ctx)
+{
+	struct kube_call *call = kube_get(c, path, timeout_msec, done, ctx);
+
+	call->body = xstrndup(body, body_len);
+	return call;
+}
+
 void kube_cancel(struct kube_call *call)
 {
 	for (unsigned i = 0; i < FAKE_MAX; i++) {
@@ -78,7 +95,7 @@ void kube_cancel(struct kube_call *call)
 			fake_kube.calls[i] = NULL;
 	}
 	fake_kube.n_cancelled++;
-	free(call);
+	fake_call_free(call);
 }
 
 char *kube_escape(const char *s)
@@ -94,19 +111,26 @@ char *kube_escape(const char *s)
 	return out;
 }
 
-/* Answers call i; `text` NULL: there was no answer. */
-static inline void fake_answer(unsigned i, long status, const char *text)
+/* Ends call i; `text` NULL: without a body; `msg`: it failed, in these words. */
+static inline void fake_finish(unsigned i, long status, const char *text, const char *msg)
 {
-	struct kube_call *call = fake_kube.calls[i];
 	_cleanup_(jval_freep) struct jval *doc = text ? fake_json(text) : NULL;
+	struct kube_call *call = fake_kube.calls[i];
 	struct err err = { 0 };
 
 	ck_assert_ptr_nonnull(call);
 	fake_kube.calls[i] = NULL;
-	if (status != 200)
-		(void)err_set(&err, ERR_UNAVAILABLE, "the test says no");
-	call->done(call->ctx, status, doc, status == 200 ? NULL : &err);
-	free(call);
+	if (msg)
+		(void)err_set(&err, ERR_UNAVAILABLE, "%s", msg);
+	call->done(call->ctx, status, doc, msg ? &err : NULL);
+	fake_call_free(call);
+}
+
+static inline void fake_answer(unsigned i, long status, const char *text)
+{
+	bool good = status >= 200 && status < 300;
+
+	fake_finish(i, status, text, good ? NULL : "the test says no");
 }
 
 /* reflectors */

@@ -7,6 +7,7 @@
 #include "lib/base/mem.h"
 #include "nmi/pods/pod.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -15,6 +16,13 @@ struct resolver_wait {
 	resolve_done_fn *done;
 	void *ctx;
 	struct resolver_wait *prev, *next;
+};
+
+struct by_name_wait {
+	struct by_name *owner;
+	by_name_done_fn *done;
+	void *ctx;
+	struct by_name_wait *prev, *next;
 };
 
 struct pod *pod_ref(const struct pod *p)
@@ -38,6 +46,13 @@ enum resolve_result resolver_peek(const struct resolver *r, const struct inet_ip
 	if (r->result == RESOLVE_FOUND)
 		*out = r->pod;
 	return r->result;
+}
+
+void resolver_claimants(const struct resolver *r, const struct inet_ip *ip,
+			void (*fn)(void *ctx, const struct pod *pod), void *ctx)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(r->claimants) && r->claimants[i]; i++)
+		fn(ctx, r->claimants[i]);
 }
 
 struct resolver_wait *resolver_wait(struct resolver *r, const struct inet_ip *ip,
@@ -76,5 +91,49 @@ void fake_resolver_tell(struct resolver *r)
 			done(ctx, RESOLVE_FOUND, r->vouched);
 		else
 			done(ctx, r->result, r->result == RESOLVE_FOUND ? r->pod : NULL);
+	}
+}
+
+const struct pod *by_name_peek(const struct by_name *b, const char *namespace, const char *name)
+{
+	struct by_name *mine = (void *)(uintptr_t)b;
+
+	(void)snprintf(mine->asked, sizeof(mine->asked), "%s/%s", namespace, name);
+	return b->pod;
+}
+
+struct by_name_wait *by_name_wait(struct by_name *b, const char *namespace, const char *name,
+				  by_name_done_fn *done, void *ctx)
+{
+	struct by_name_wait *w;
+
+	(void)namespace;
+	(void)name;
+	if (b->full)
+		return NULL;
+	w = xnew(struct by_name_wait);
+	*w = (struct by_name_wait){ .owner = b, .done = done, .ctx = ctx };
+	DL_APPEND(b->waits, w);
+	b->n_waits++;
+	return w;
+}
+
+void by_name_cancel(struct by_name_wait *w)
+{
+	DL_DELETE(w->owner->waits, w);
+	w->owner->n_waits--;
+	free(w);
+}
+
+void fake_by_name_tell(struct by_name *b)
+{
+	struct by_name_wait *w, *next;
+
+	DL_FOREACH_SAFE (b->waits, w, next) {
+		by_name_done_fn *done = w->done;
+		void *ctx = w->ctx;
+
+		by_name_cancel(w);
+		done(ctx, b->pod);
 	}
 }

@@ -24,10 +24,12 @@
 struct bench {
 	struct loop *loop;
 	struct resolver resolver;
+	struct by_name names;
 	struct pod pod, other_pod;
 	bool is_ready;
 	struct match_answer match;
 	char decided_on[32];
+	bool no_exceptions; /* as the last decision was asked */
 	struct decider decider;
 	struct fake_source source, node;
 	const struct token_source *by_type[1];
@@ -50,6 +52,7 @@ static inline void decide(void *ctx, const struct match_pod *pod, const struct s
 
 	ck_assert_str_eq(pod->namespace, "shop");
 	(void)snprintf(b->decided_on, sizeof(b->decided_on), "%s", sel->value);
+	b->no_exceptions = pod->no_exceptions;
 	*out = b->match;
 }
 
@@ -82,16 +85,20 @@ static inline void bench_init(struct bench *b)
 	tokens.node = &b->node.vtable;
 	b->cache = token_cache_new(b->loop, &tokens, NULL);
 	b->issuer = issuer_new(b->loop, &(struct issuer_spec){ .resolver = &b->resolver,
+							       .names = &b->names,
 							       .decider = &b->decider,
 							       .tokens = b->cache,
 							       .sync_wait_msec = 5000,
-							       .token_wait_msec = 20000 });
+							       .token_wait_msec = 20000,
+							       .named_wait_msec = 80000,
+							       .assigned_wait_msec = 100000 });
 }
 
 static inline void bench_deinit(struct bench *b)
 {
 	b->issuer = issuer_free(b->issuer);
 	ck_assert_uint_eq(b->resolver.n_waits, 0);
+	ck_assert_uint_eq(b->names.n_waits, 0);
 	ck_assert_uint_eq(b->pod.refs, 0);
 	ck_assert_uint_eq(b->other_pod.refs, 0);
 	ck_assert_uint_eq(token_cache_stats(b->cache)->waiting, 0);
@@ -106,8 +113,8 @@ static inline void bench_deinit(struct bench *b)
 
 struct got {
 	unsigned calls;
-	struct issue_answer a;
-	char token[32];
+	struct issue_answer a; /* what it borrowed is not to be read any more */
+	char token[32], uid[32], client_id[64];
 };
 
 static inline void keep(struct got *g, const struct issue_answer *a)
@@ -117,6 +124,8 @@ static inline void keep(struct got *g, const struct issue_answer *a)
 	ck_assert_int_eq(a->token != NULL, a->reason == REASON_NONE);
 	ck_assert_int_eq(a->text[0] == '\0', a->reason == REASON_NONE);
 	g->token[0] = '\0';
+	(void)snprintf(g->uid, sizeof(g->uid), "%s", a->pod_uid ? a->pod_uid : "");
+	(void)snprintf(g->client_id, sizeof(g->client_id), "%s", a->client_id ? a->client_id : "");
 	if (a->token)
 		(void)snprintf(g->token, sizeof(g->token), "%.*s", (int)a->token->access_token.n,
 			       (const char *)a->token->access_token.p);

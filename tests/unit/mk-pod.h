@@ -10,7 +10,7 @@
 
 /* A pod with what a test does not care about filled in: pod(.uid = "a", .ip = "10.0.0.1"). */
 struct pod_args {
-	const char *uid, *ip, *ip2, *phase, *node;
+	const char *uid, *name, *ip, *ip2, *phase, *node; /* name NULL: pod-<uid> */
 	bool host_network;
 };
 
@@ -19,14 +19,14 @@ static inline char *pod_json_from(const struct pod_args *a)
 	_cleanup_free_ char *second = a->ip2 ? xasprintf(",{\"ip\":\"%s\"}", a->ip2) : xstrdup("");
 	_cleanup_free_ char *ips = a->ip ? xasprintf("{\"ip\":\"%s\"}%s", a->ip, second)
 					 : xstrdup("");
+	_cleanup_free_ char *name = a->name ? xstrdup(a->name) : xasprintf("pod-%s", a->uid);
 
-	return xasprintf(
-		"{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"my-app\",\"name\":\"pod-%s\","
-		"\"resourceVersion\":\"1\",\"labels\":{\"aadpodidbinding\":\"web\"}},"
-		"\"spec\":{\"nodeName\":\"%s\",\"hostNetwork\":%s},"
-		"\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]}}",
-		a->uid, a->uid, a->node ? a->node : "node-1", a->host_network ? "true" : "false",
-		a->phase ? a->phase : "Running", ips);
+	return xasprintf("{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"my-app\",\"name\":\"%s\","
+			 "\"resourceVersion\":\"1\",\"labels\":{\"aadpodidbinding\":\"web\"}},"
+			 "\"spec\":{\"nodeName\":\"%s\",\"hostNetwork\":%s},"
+			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]}}",
+			 a->uid, name, a->node ? a->node : "node-1",
+			 a->host_network ? "true" : "false", a->phase ? a->phase : "Running", ips);
 }
 
 static inline struct pod *pod_from(const struct pod_args *a)

@@ -131,4 +131,27 @@ static const char recorded_exception[] =
 	"don-exception\",\"namespace\":\"kube-system\",\"resourceVersion\":\"240\",\"uid\":\"57fc"
 	"f6c9-02ef-416f-844e-a743338f1072\"},\"spec\":{\"podLabels\":{\"kubernetes.azure.com/mana"
 	"gedby\":\"aks\"}}}";
+/* azureassignedidentities of a node, its status set by a merge patch */
+static const char recorded_assigned[] =
+	"{\"apiVersion\":\"aadpodidentity.k8s.io/v1\",\"kind\":\"AzureAssignedIdentity\",\"metada"
+	"ta\":{\"creationTimestamp\":\"2026-11-23T05:54:40Z\",\"generation\":2,\"labels\":{\"node"
+	"name\":\"aks-nodepool1-12345678-vmss000000\",\"podname\":\"demo\"},\"managedFields\":[{"
+	"\"apiVersion\":\"aadpodidentity.k8s.io/v1\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{\""
+	"f:metadata\":{\"f:labels\":{\".\":{},\"f:nodename\":{},\"f:podname\":{}}},\"f:spec\":{\""
+	".\":{},\"f:azureBindingRef\":{\".\":{},\"f:apiVersion\":{},\"f:kind\":{},\"f:metadata\":"
+	"{\".\":{},\"f:name\":{},\"f:namespace\":{}},\"f:spec\":{\".\":{},\"f:azureIdentity\":{},"
+	"\"f:selector\":{}}},\"f:azureIdentityRef\":{\".\":{},\"f:apiVersion\":{},\"f:kind\":{},"
+	"\"f:metadata\":{\".\":{},\"f:name\":{},\"f:namespace\":{}},\"f:spec\":{\".\":{},\"f:clie"
+	"ntID\":{},\"f:type\":{}}},\"f:nodename\":{},\"f:pod\":{},\"f:podNamespace\":{}},\"f:stat"
+	"us\":{\".\":{},\"f:status\":{}}},\"manager\":\"recorder\",\"operation\":\"Update\",\"tim"
+	"e\":\"2026-11-23T05:54:40Z\"}],\"name\":\"demo-my-app-my-pod-identity\",\"namespace\":\""
+	"default\",\"resourceVersion\":\"265\",\"uid\":\"62082fae-f161-4c90-b09d-0412693d4f4a\"},"
+	"\"spec\":{\"azureBindingRef\":{\"apiVersion\":\"aadpodidentity.k8s.io/v1\",\"kind\":\"Az"
+	"ureIdentityBinding\",\"metadata\":{\"name\":\"my-pod-identity-binding\",\"namespace\":\""
+	"my-app\"},\"spec\":{\"azureIdentity\":\"my-pod-identity\",\"selector\":\"my-pod-identity"
+	"\"}},\"azureIdentityRef\":{\"apiVersion\":\"aadpodidentity.k8s.io/v1\",\"kind\":\"AzureI"
+	"dentity\",\"metadata\":{\"name\":\"my-pod-identity\",\"namespace\":\"my-app\"},\"spec\":"
+	"{\"clientID\":\"22222222-2222-2222-2222-222222222222\",\"type\":0}},\"nodename\":\"aks-n"
+	"odepool1-12345678-vmss000000\",\"pod\":\"demo\",\"podNamespace\":\"my-app\"},\"status\":"
+	"{\"status\":\"Assigned\"}}";
 /* clang-format on */

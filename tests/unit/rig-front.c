@@ -12,16 +12,38 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* Turns of the loop without an event before something counts as not coming. */
 #define QUIET_TURNS 30
 /* The library reads 128 bytes a turn when a connection's pool is nearly full. */
 #define ANSWER_TURNS 500
+
+/*
+ * A port that is free is free until somebody else is given it. So each test has a loopback of its own;
+ * who is not root shares the machine's, and may meet others there.
+ */
+static void own_network(void)
+{
+	static bool done;
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	int fd;
+
+	if (done || unshare(CLONE_NEWNET) < 0)
+		return;
+	done = true;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
+	close(fd);
+}
 
 static int listen_loopback(uint16_t *port)
 {
@@ -41,6 +63,7 @@ uint16_t rig_free_port(void)
 {
 	uint16_t port;
 
+	own_network();
 	close(listen_loopback(&port));
 	return port;
 }
@@ -49,6 +72,7 @@ void rig_start(struct rig *r)
 {
 	struct err err = { 0 };
 
+	own_network();
 	log_set_level(LOG_LEVEL_ERR); /* refusals are what is tested here */
 	r->loop = loop_new_fake(NULL);
 	ck_assert_ptr_nonnull(r->loop);
@@ -58,7 +82,8 @@ void rig_start(struct rig *r)
 	snprintf(r->issuer.answer.pod_namespace, sizeof(r->issuer.answer.pod_namespace), "shop");
 	r->proxy = proxy_new(r->loop, &r->http, "http://imds");
 	r->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, LIMIT_METRIC_SERIES);
-	(void)inet_ip_parse("127.0.0.1", &r->spec.address, NULL);
+	if (inet_ip_is_unspecified(&r->spec.address))
+		(void)inet_ip_parse("127.0.0.1", &r->spec.address, NULL);
 	if (!r->spec.port)
 		r->spec.port = rig_free_port();
 	r->spec.issuer = &r->issuer;
@@ -84,22 +109,45 @@ void rig_settle(struct rig *r)
 		ck_assert_int_eq(loop_turn(r->loop, 1, NULL), 0);
 }
 
-struct client *client_open(struct rig *r, uint16_t port)
+static socklen_t address(const char *ip, uint16_t port, struct sockaddr_storage *ss)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET,
-				  .sin_port = htons(port),
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct inet_ip parsed;
+
+	ck_assert_int_eq(inet_ip_parse(ip, &parsed, NULL), 0);
+	return inet_ip_to_sockaddr(&parsed, port, ss);
+}
+
+static struct client *open_at(struct rig *r, const char *from, const char *to, uint16_t port)
+{
 	struct client *c = xnew(struct client);
+	struct sockaddr_storage ss;
+	socklen_t n = address(to, port, &ss);
 	int yes = 1;
 
 	c->rig = r;
-	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	c->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_ge(c->fd, 0);
+	if (from) {
+		struct sockaddr_storage mine;
+		socklen_t mine_n = address(from, 0, &mine);
+
+		ck_assert_int_eq(bind(c->fd, (struct sockaddr *)&mine, mine_n), 0);
+	}
 	/* the kernel completes it: the listener need not have accepted */
-	if (connect(c->fd, (struct sockaddr *)&in, sizeof(in)) < 0)
+	if (connect(c->fd, (struct sockaddr *)&ss, n) < 0)
 		return client_free(c);
 	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
 	return c;
+}
+
+struct client *client_open(struct rig *r, uint16_t port)
+{
+	return open_at(r, NULL, "127.0.0.1", port);
+}
+
+struct client *client_open_at(struct rig *r, const char *from, const char *to)
+{
+	return open_at(r, from, to, r->spec.port);
 }
 
 struct client *client_free(struct client *c)

@@ -50,6 +50,8 @@ struct answer {
 };
 
 struct client *client_open(struct rig *r, uint16_t port);
+/* From `from` to `to`, of loopback; `from` NULL: as the kernel chooses. */
+struct client *client_open_at(struct rig *r, const char *from, const char *to);
 struct client *client_free(struct client *c);
 void client_send(struct client *c, const char *text);
 void client_send_bytes(struct client *c, const void *p, size_t n);

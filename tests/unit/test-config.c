@@ -31,8 +31,27 @@ static const struct {
 	{ { MANAGED }, NULL },
 	{ { "--node", "n", "--operation-mode", "Managed" }, NULL },
 	{ { "--operation-mode=managed" }, "--node is required" },
-	{ { "--node=n" }, "--operation-mode: only managed" },
-	{ { "--node=n", "--operation-mode=standard" }, "--operation-mode: only managed" },
+	{ { "--node=n" }, NULL },
+	{ { "--node=n", "--operation-mode=Standard", "--MICNamespace=kube-system",
+	    "--mic-service-account=mic", "--forceNamespaced" },
+	  NULL },
+	/* to fail at once, as the old documentation has it */
+	{ { "--node=n", "--retry-attempts-for-created=1", "--retry-attempts-for-assigned=1",
+	    "--find-identity-retry-interval=1", "--set-retry-after-header=true" },
+	  NULL },
+	{ { "--node=n", "--retry-attempts-for-created=0", "--retry-attempts-for-assigned=0" },
+	  NULL },
+	{ { "--node=n", "--retry-attempts-for-created=-1" }, "--retry-attempts-for-created: '-1'" },
+	{ { "--node=n", "--find-identity-retry-interval=5s" },
+	  "--find-identity-retry-interval: '5s'" },
+	{ { "--node=n", "--find-identity-retry-interval=180" }, NULL },
+	{ { "--node=n", "--find-identity-retry-interval=181" },
+	  "--find-identity-retry-interval: (16 + 4) attempts of 181 s are more than an hour" },
+	{ { "--node=n", "--find-identity-retry-interval=1000000",
+	    "--retry-attempts-for-created=1000000" },
+	  "more than an hour" },
+	{ { "--node=n", "--find-identity-retry-interval=1", "--retry-attempts-for-created=4000" },
+	  "more than an hour" },
 	{ { "--node=n", "--operation-mode=both" }, "--operation-mode: 'both' is not one of" },
 	{ { MANAGED, "--nmi-port=0" }, "--nmi-port must not be 0" },
 	{ { MANAGED, "--nmi-port=65536" }, "--nmi-port: '65536'" },
@@ -91,6 +110,25 @@ START_TEST(defaults_are_the_old_agents)
 	ck_assert(!c.block_instance_metadata);
 	ck_assert(c.delete_conntrack);
 	ck_assert_uint_eq(c.sweep_sec, 60);
+	ck_assert(nmi_config_is_managed(&c));
+}
+END_TEST
+
+START_TEST(standard_mode_waits_as_long_as_the_old_agent)
+{
+	const char *const args[] = { "--node=n", NULL };
+	struct nmi_config c = { 0 };
+	struct err err = { 0 };
+	enum opt_result what;
+
+	ck_assert_int_eq(configure(args, &c, &what, &err), 0);
+	ck_assert(!nmi_config_is_managed(&c));
+	ck_assert_uint_eq(nmi_config_named_wait_msec(&c), 80000);
+	ck_assert_uint_eq(nmi_config_assigned_wait_msec(&c), 100000);
+	ck_assert_str_eq(c.mic_namespace, "default");
+	ck_assert_str_eq(c.mic_service_account,
+			 "aad-pod-id-mic-service-account, aad-pod-identity-mic");
+	ck_assert(!c.force_namespaced);
 }
 END_TEST
 
@@ -113,4 +151,5 @@ START_TEST(verbosity_is_read_as_the_chart_writes_it)
 END_TEST
 
 UNIT_MAIN("config", UNIT_LOOP(a_command_line_is_accepted_or_refused_by_name, lines),
-	  UNIT(defaults_are_the_old_agents), { verbosity_is_read_as_the_chart_writes_it, 4 })
+	  UNIT(defaults_are_the_old_agents), UNIT(standard_mode_waits_as_long_as_the_old_agent),
+	  { verbosity_is_read_as_the_chart_writes_it, 4 })

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "lib/base/jval.h"
+#include "lib/base/mem.h"
 #include "mic-client/crd.h"
+#include "tests/unit/mk-json.h"
 #include "tests/unit/recorded.h"
 #include "tests/unit/unit.h"
 
@@ -9,34 +10,32 @@
 
 #define META "\"metadata\":{\"namespace\":\"my-app\",\"name\":\"x\"}"
 
-static struct jval *json(const char *text)
-{
-	struct err err = { 0 };
-	struct jval *doc = jval_parse(text, strlen(text), 1 << 20, &err);
-
-	ck_assert_msg(doc != NULL, "%s: %s", err.msg, text);
-	return doc;
-}
-
 static struct azure_identity *identity(const char *text, struct err *err)
 {
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	return azure_identity_parse(doc, err);
 }
 
 static struct azure_binding *binding(const char *text, struct err *err)
 {
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	return azure_binding_parse(doc, err);
 }
 
 static struct azure_exception *exception(const char *text, struct err *err)
 {
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	return azure_exception_parse(doc, err);
+}
+
+static struct azure_assigned_identity *assigned(const char *text, struct err *err)
+{
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
+
+	return azure_assigned_identity_parse(doc, err);
 }
 
 START_TEST(a_recorded_identity_is_read)
@@ -178,7 +177,103 @@ START_TEST(absent_and_null_fields_are_empty)
 }
 END_TEST
 
-enum which { IDENTITY = 1, BINDING = 2, EXCEPTION = 4, ALL = 7 };
+START_TEST(a_recorded_assigned_identity_is_read)
+{
+	_cleanup_(azure_assigned_identity_unrefp) struct azure_assigned_identity *a =
+		assigned(recorded_assigned, NULL);
+
+	ck_assert_ptr_nonnull(a);
+	ck_assert_str_eq(a->meta.namespace, "default");
+	ck_assert_str_eq(a->meta.name, "demo-my-app-my-pod-identity");
+	ck_assert_str_eq(a->meta.resource_version, "265");
+	ck_assert_str_eq(a->pod, "demo");
+	ck_assert_str_eq(a->pod_namespace, "my-app");
+	ck_assert_int_eq(a->state, ASSIGNED_READY);
+	ck_assert_str_eq(a->identity->meta.namespace, "my-app");
+	ck_assert_str_eq(a->identity->meta.name, "my-pod-identity");
+	ck_assert_str_eq(a->identity->client_id, "22222222-2222-2222-2222-222222222222");
+	ck_assert_str_eq(a->binding->meta.name, "my-pod-identity-binding");
+	ck_assert_str_eq(a->binding->selector, "my-pod-identity");
+}
+END_TEST
+
+/* as controllers before 1.6.0 wrote them, and as they wrote what they did not know */
+START_TEST(an_assigned_identity_of_old_is_read)
+{
+	_cleanup_(azure_assigned_identity_unrefp) struct azure_assigned_identity *a = assigned(
+		"{" META ",\"spec\":{\"azureidentityref\":{\"kind\":\"v1.AzureIdentity\"," META
+		",\"spec\":{\"type\":0,\"clientid\":\"c\",\"ResourceID\":\"r\"}},"
+		"\"azurebindingref\":{" META ",\"spec\":{\"Selector\":\"web\",\"weight\":7}},"
+		"\"pod\":\"demo\",\"podnamespace\":\"my-app\",\"nodename\":\"n\"},"
+		"\"Status\":{\"status\":\"Assigned\"}}",
+		NULL);
+
+	ck_assert_ptr_nonnull(a);
+	ck_assert_str_eq(a->identity->client_id, "c");
+	ck_assert_str_eq(a->identity->resource_id, "r");
+	ck_assert_str_eq(a->binding->selector, "web");
+	ck_assert_int_eq(a->binding->weight, 7);
+	ck_assert_str_eq(a->pod_namespace, "my-app");
+	ck_assert_int_eq(a->state, ASSIGNED_READY);
+}
+END_TEST
+
+#define ASSIGNED(binding, status)                                                                  \
+	"{" META ",\"spec\":{\"azureIdentityRef\":{" META "}," binding                             \
+	"\"pod\":\"demo\",\"podNamespace\":\"my-app\"}" status "}"
+
+static const struct {
+	const char *status;
+	enum assigned_state state;
+} states[] = {
+	{ "", ASSIGNED_UNTOLD },
+	{ ",\"status\":null", ASSIGNED_UNTOLD },
+	{ ",\"status\":{\"availableReplicas\":1}", ASSIGNED_UNTOLD },
+	{ ",\"status\":{\"status\":\"\"}", ASSIGNED_UNTOLD },
+	{ ",\"status\":{\"status\":\"Created\"}", ASSIGNED_CREATED },
+	{ ",\"status\":{\"status\":\"Assigned\"}", ASSIGNED_READY },
+	{ ",\"status\":{\"status\":\"Assigned\"},\"Status\":{\"status\":\"Created\"}",
+	  ASSIGNED_READY },
+	{ ",\"status\":{\"status\":\"Unassigned\"}", ASSIGNED_OTHER },
+	{ ",\"status\":{\"status\":\"assigned\"}", ASSIGNED_OTHER },
+	{ ",\"status\":{\"status\":\"Assigned \"}", ASSIGNED_OTHER },
+};
+
+START_TEST(a_state_is_read_exactly_and_an_unknown_one_is_none_of_ours)
+{
+	_cleanup_free_ char *text = xasprintf("{" META ",\"spec\":{\"azureIdentityRef\":{" META
+					      "},\"pod\":\"demo\",\"podNamespace\":\"my-app\"}%s}",
+					      states[_i].status);
+	_cleanup_(azure_assigned_identity_unrefp) struct azure_assigned_identity *a =
+		assigned(text, NULL);
+
+	ck_assert_ptr_nonnull(a);
+	ck_assert_int_eq(a->state, states[_i].state);
+}
+END_TEST
+
+START_TEST(an_assigned_identity_without_a_binding_is_one_all_the_same)
+{
+	static const char *const texts[] = {
+		ASSIGNED("", ""),
+		ASSIGNED("\"azureBindingRef\":null,", ""),
+		ASSIGNED("\"azureBindingRef\":{},", ""),
+		ASSIGNED("\"azureBindingRef\":{\"metadata\":{\"creationTimestamp\":null},"
+			 "\"spec\":{}},",
+			 ""),
+	};
+
+	for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++) {
+		_cleanup_(azure_assigned_identity_unrefp) struct azure_assigned_identity *a =
+			assigned(texts[k], NULL);
+
+		ck_assert_ptr_nonnull(a);
+		ck_assert_ptr_null(a->binding);
+	}
+}
+END_TEST
+
+enum which { IDENTITY = 1, BINDING = 2, EXCEPTION = 4, ASSIGNMENT = 8, ALL = 15 };
 
 static const struct {
 	enum which which;
@@ -225,11 +320,40 @@ static const struct {
 	  "spec.podLabels: expected an object, found an array" },
 	{ EXCEPTION, "{" META ",\"spec\":{\"podLabels\":{\"app\":\"x\",\"tier\":1}}}",
 	  "spec.podLabels: the value of \"tier\" is not a string" },
+	{ ASSIGNMENT, "{" META "}", "spec.azureIdentityRef is missing" },
+	{ ASSIGNMENT, "{" META ",\"spec\":{\"azureIdentityRef\":null,\"pod\":\"p\"}}",
+	  "spec.azureIdentityRef is missing" },
+	{ ASSIGNMENT, "{" META ",\"spec\":{\"azureIdentityRef\":\"web\",\"pod\":\"p\"}}",
+	  "spec.azureIdentityRef: expected an object, found a string" },
+	{ ASSIGNMENT, "{" META ",\"spec\":{\"azureIdentityRef\":{},\"podNamespace\":\"n\"}}",
+	  "spec.pod is missing" },
+	{ ASSIGNMENT, "{" META ",\"spec\":{\"azureIdentityRef\":{},\"pod\":\"p\"}}",
+	  "spec.podNamespace is missing" },
+	{ ASSIGNMENT,
+	  "{" META ",\"spec\":{\"azureIdentityRef\":{" META
+	  "},\"pod\":\"\",\"podNamespace\":\"n\"}}",
+	  "spec.pod is empty" },
+	{ ASSIGNMENT,
+	  "{" META ",\"spec\":{\"azureIdentityRef\":{" META
+	  "},\"pod\":\"p\",\"podNamespace\":\"\"}}",
+	  "spec.podNamespace is empty" },
+	{ ASSIGNMENT,
+	  "{" META ",\"spec\":{\"azureIdentityRef\":{},\"pod\":\"p\",\"podNamespace\":\"n\"}}",
+	  "spec.azureIdentityRef: metadata.namespace is missing" },
+	{ ASSIGNMENT,
+	  "{" META ",\"spec\":{\"azureIdentityRef\":{" META
+	  ",\"spec\":{\"type\":\"0\"}},\"pod\":\"p\",\"podNamespace\":\"n\"}}",
+	  "spec.azureIdentityRef: spec.type: expected a whole number, found a string" },
+	{ ASSIGNMENT, ASSIGNED("\"azureBindingRef\":{" META ",\"spec\":{\"weight\":\"7\"}},", ""),
+	  "spec.azureBindingRef: spec.weight: expected a whole number, found a string" },
+	{ ASSIGNMENT, ASSIGNED("", ",\"status\":\"Assigned\""), " is not inside an object" },
+	{ ASSIGNMENT, ASSIGNED("", ",\"status\":{\"status\":1}"),
+	  "status.status: expected a string, found a number" },
 };
 
 START_TEST(a_malformed_object_is_refused_with_the_field_named)
 {
-	struct err ei = { 0 }, eb = { 0 }, ee = { 0 };
+	struct err ei = { 0 }, eb = { 0 }, ee = { 0 }, ea = { 0 };
 	const char *text = malformed[_i].text;
 
 	if (malformed[_i].which & IDENTITY) {
@@ -246,6 +370,11 @@ START_TEST(a_malformed_object_is_refused_with_the_field_named)
 		ck_assert_ptr_null(exception(text, &ee));
 		ck_assert_int_eq(ee.kind, ERR_INPUT);
 		ck_assert_msg(strstr(ee.msg, malformed[_i].why) != NULL, "%s", ee.msg);
+	}
+	if (malformed[_i].which & ASSIGNMENT) {
+		ck_assert_ptr_null(assigned(text, &ea));
+		ck_assert_int_eq(ea.kind, ERR_INPUT);
+		ck_assert_msg(strstr(ea.msg, malformed[_i].why) != NULL, "%s", ea.msg);
 	}
 	ck_assert_ptr_null(strstr(ei.msg, "s3cr3t")); /* fields are named, values are not told */
 }
@@ -303,7 +432,7 @@ static const struct {
 
 START_TEST(any_object_has_a_name_for_a_log_line)
 {
-	_cleanup_(jval_freep) struct jval *doc = json(names[_i].text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(names[_i].text);
 	char buf[OBJECT_NAME_MAX], small[4];
 
 	object_name_print(doc, buf, sizeof(buf));
@@ -315,7 +444,7 @@ END_TEST
 
 START_TEST(refused_labels_leave_the_output_alone)
 {
-	_cleanup_(jval_freep) struct jval *doc = json("{\"a\":\"b\",\"c\":[]}");
+	_cleanup_(jval_freep) struct jval *doc = mk_json("{\"a\":\"b\",\"c\":[]}");
 	struct label one = { 0 }, *labels = &one;
 	struct err err = { 0 };
 	size_t n = 7;
@@ -330,7 +459,10 @@ UNIT_MAIN("crd", UNIT(a_recorded_identity_is_read), UNIT(a_recorded_service_prin
 	  UNIT(a_recorded_binding_is_read), UNIT(a_recorded_exception_is_read),
 	  UNIT_LOOP(field_names_of_an_identity_are_read_in_any_case, old_spellings),
 	  UNIT(field_names_of_a_binding_and_an_exception_are_read_in_any_case),
-	  UNIT(absent_and_null_fields_are_empty),
+	  UNIT(absent_and_null_fields_are_empty), UNIT(a_recorded_assigned_identity_is_read),
+	  UNIT(an_assigned_identity_of_old_is_read),
+	  UNIT_LOOP(a_state_is_read_exactly_and_an_unknown_one_is_none_of_ours, states),
+	  UNIT(an_assigned_identity_without_a_binding_is_one_all_the_same),
 	  UNIT_LOOP(a_malformed_object_is_refused_with_the_field_named, malformed),
 	  UNIT(an_identity_lives_until_its_last_reference_goes),
 	  UNIT(annotation_of_behavior_is_compared_exactly),

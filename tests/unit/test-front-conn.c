@@ -502,6 +502,8 @@ END_TEST
 START_TEST(nul_bytes_never_hide_a_part_of_a_request)
 {
 	static const char line[] = "GET " TOKEN_PATH "\0/x?" QUERY " HTTP/1.1\r\n" HEADERS "\r\n";
+	static const char end[] = "GET " TOKEN_PATH "?" QUERY "\0 HTTP/1.1\r\n" HEADERS "\r\n";
+	static const char path[] = "GET /metadata\0/identity HTTP/1.1\r\n" HEADERS "\r\n";
 	static const char name[] = "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\n" HEADERS
 				   "X-Forw\0arded-For: 1\r\n\r\n";
 	static const char value[] = "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\n"
@@ -510,6 +512,8 @@ START_TEST(nul_bytes_never_hide_a_part_of_a_request)
 		const char *p;
 		size_t n;
 	} all[] = { { line, sizeof(line) - 1 },
+		    { end, sizeof(end) - 1 },
+		    { path, sizeof(path) - 1 },
 		    { name, sizeof(name) - 1 },
 		    { value, sizeof(value) - 1 } };
 	struct answer a;
@@ -522,6 +526,7 @@ START_TEST(nul_bytes_never_hide_a_part_of_a_request)
 		if (client_next(c, &a))
 			ck_assert_int_eq(a.status, 400);
 		ck_assert_uint_eq(rig.issuer.started, 0);
+		ck_assert_uint_eq(rig.http.sent, 0);
 		client_free(c);
 	}
 	stop();

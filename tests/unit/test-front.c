@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Routes, answers, counting and logging of the HTTP surface; its connections: test-front-conn.c. */
+/*
+ * Routes, answers and counting of the HTTP surface; its connections: test-front-conn.c, its log:
+ * test-front-log.c.
+ */
 
 #include "lib/base/jval.h"
-#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
@@ -12,7 +14,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define PROBE_BODY                                                                                 \
 	"{\"error\":\"invalid_request\",\"error_description\":"                                    \
@@ -661,93 +662,6 @@ START_TEST(no_metrics_are_no_hindrance)
 }
 END_TEST
 
-static int log_fd = -1;
-
-static void log_to_memory(enum log_level level)
-{
-	log_fd = memfd_create("log", MFD_CLOEXEC);
-	log_setup(LOG_FORMAT_TEXT, level);
-	log_set_fd(log_fd);
-}
-
-static const char *log_text(void)
-{
-	static char text[65536];
-	ssize_t n = pread(log_fd, text, sizeof(text) - 1, 0);
-
-	text[n > 0 ? n : 0] = '\0';
-	return text;
-}
-
-static void log_to_stderr(void)
-{
-	log_set_fd(STDERR_FILENO);
-	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
-	close(log_fd);
-}
-
-static unsigned lines(const char *text)
-{
-	unsigned n = 0;
-
-	for (; *text; text++)
-		n += *text == '\n';
-	return n;
-}
-
-START_TEST(a_refusal_is_one_line_a_while_for_each_reason)
-{
-	start();
-	log_to_memory(LOG_LEVEL_INFO);
-	rig.issuer.answer.reason = REASON_NO_BINDING;
-	snprintf(rig.issuer.answer.text, sizeof(rig.issuer.answer.text), "no binding\nforged=line");
-	for (int i = 0; i < 5; i++)
-		(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_uint_eq(lines(log_text()), 1);
-	ck_assert_ptr_nonnull(strstr(log_text(), "warn"));
-	ck_assert_ptr_nonnull(strstr(log_text(), "reason=no_binding"));
-	ck_assert_ptr_nonnull(strstr(log_text(), "peer=127.0.0.1"));
-	ck_assert_ptr_nonnull(strstr(log_text(), "no binding\\nforged=line"));
-	rig.issuer.answer.reason = REASON_NO_LABEL;
-	(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_uint_eq(lines(log_text()), 2);
-	rig.issuer.answer.reason = REASON_NO_BINDING;
-	loop_fake_advance(rig.loop, LIMIT_REFUSAL_LOG_MSEC);
-	(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_uint_eq(lines(log_text()), 3);
-	ck_assert_ptr_nonnull(strstr(log_text(), "more=4"));
-	log_to_stderr();
-	stop();
-}
-END_TEST
-
-START_TEST(what_sdks_do_by_design_is_not_logged)
-{
-	start();
-	log_to_memory(LOG_LEVEL_INFO);
-	(void)ask(&rig, probes[0]);
-	(void)ask(&rig, TOKEN_REQUEST);
-	(void)ask_target(&rig, "/metadata/identity/getplatformmetadata");
-	client_free(client_open(&rig, rig.spec.port)); /* Java's probe: not a byte */
-	rig_settle(&rig);
-	ck_assert_str_eq(log_text(), "");
-	log_to_stderr();
-	stop();
-}
-END_TEST
-
-START_TEST(no_token_reaches_the_log)
-{
-	start();
-	log_to_memory(LOG_LEVEL_DEBUG);
-	(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_ptr_nonnull(strstr(log_text(), "token granted"));
-	ck_assert_ptr_null(strstr(log_text(), "not-a-token"));
-	log_to_stderr();
-	stop();
-}
-END_TEST
-
 START_TEST(the_route_table_can_be_printed)
 {
 	char *text = NULL;
@@ -755,7 +669,7 @@ START_TEST(the_route_table_can_be_printed)
 	FILE *out = open_memstream(&text, &n);
 
 	front_print_routes(out);
-	fclose(out);
+	(void)fclose(out);
 	ck_assert_ptr_nonnull(strstr(text, "pods\tGET\t" TOKEN_PATH "\t"));
 	ck_assert_ptr_nonnull(strstr(text, "probes\tGET, HEAD\t/healthz\t"));
 	ck_assert_ptr_nonnull(strstr(text, "metrics\tGET, HEAD\t/metrics\t"));
@@ -782,6 +696,6 @@ UNIT_MAIN("front", UNIT(a_token_request_is_granted),
 	  UNIT(a_trailer_is_judged_like_a_header), UNIT(too_many_forwards_are_refused_for_now),
 	  UNIT(probes_and_metrics_have_listeners_of_their_own),
 	  UNIT(answers_are_counted_by_route_and_never_by_what_a_pod_sent),
-	  UNIT(no_metrics_are_no_hindrance), UNIT(a_refusal_is_one_line_a_while_for_each_reason),
-	  UNIT(what_sdks_do_by_design_is_not_logged), UNIT(no_token_reaches_the_log),
+	  UNIT(no_metrics_are_no_hindrance),
+
 	  UNIT(the_route_table_can_be_printed))

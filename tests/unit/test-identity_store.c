@@ -23,7 +23,8 @@
 struct bench {
 	struct loop *loop;
 	struct identity_store *store;
-	struct reflector *identities, *bindings, *exceptions;
+	struct reflector *identities, *bindings, *exceptions, *assigned;
+	struct standard_mode standard;
 	struct decider decider;
 	unsigned changes;
 };
@@ -51,11 +52,27 @@ static struct bench *bench_new(void)
 
 	fake_kube_reset();
 	b->loop = loop_new_fake(NULL);
-	b->store = identity_store_new(b->loop, (void *)&fake_kube);
+	b->store = identity_store_new(b->loop, (void *)&fake_kube, NULL);
 	b->identities = find_reflector("azureidentities");
 	b->bindings = find_reflector("azureidentitybindings");
 	b->exceptions = find_reflector("azurepodidentityexceptions");
 	b->decider = decider_managed(b->store);
+	identity_store_on_change(b->store, on_change, b);
+	return b;
+}
+
+/* The same in standard mode, which watches other things. */
+static struct bench *bench_new_standard(void)
+{
+	struct bench *b = xnew(struct bench);
+
+	fake_kube_reset();
+	b->loop = loop_new_fake(NULL);
+	b->store = identity_store_new(b->loop, (void *)&fake_kube, "node-1");
+	b->assigned = find_reflector("azureassignedidentities");
+	b->exceptions = find_reflector("azurepodidentityexceptions");
+	b->standard = (struct standard_mode){ b->store, { true, "my-app", "mic" } };
+	b->decider = decider_standard(&b->standard);
 	identity_store_on_change(b->store, on_change, b);
 	return b;
 }
@@ -276,6 +293,89 @@ START_TEST(an_object_without_a_name_harms_nobody)
 }
 END_TEST
 
+START_TEST(in_standard_mode_what_is_assigned_on_the_node_is_watched_alone)
+{
+	struct bench *b = bench_new_standard();
+
+	ck_assert_uint_eq(fake_kube.n_reflectors, 2);
+	ck_assert_str_eq(b->assigned->spec.path,
+			 "/apis/aadpodidentity.k8s.io/v1/azureassignedidentities");
+	ck_assert_str_eq(b->assigned->spec.label_selector, "nodename=node-1");
+	ck_assert_ptr_null(b->exceptions->spec.label_selector);
+	identity_store_start(b->store);
+	ck_assert(b->assigned->is_started && b->assigned->spec.optional);
+	ck_assert(b->exceptions->is_started && b->exceptions->spec.optional);
+	ck_assert_ptr_eq(identity_store_reflector(b->store, 0), b->assigned);
+	ck_assert_ptr_eq(identity_store_reflector(b->store, 1), b->exceptions);
+	ck_assert_ptr_null(identity_store_reflector(b->store, 2));
+	fake_begin(b->assigned);
+	fake_end(b->assigned);
+	ck_assert(!b->decider.is_ready(b->decider.ctx));
+	fake_begin(b->exceptions);
+	fake_end(b->exceptions);
+	ck_assert(b->decider.is_ready(b->decider.ctx));
+	bench_end(b);
+}
+END_TEST
+
+#define BAD_ASSIGNED                                                                               \
+	"{\"metadata\":{\"namespace\":\"default\",\"name\":\"demo-my-app-my-pod-identity\","       \
+	"\"resourceVersion\":\"300\"},\"spec\":{\"pod\":\"demo\"}}"
+
+START_TEST(the_recorded_assignment_grants_what_it_says_until_it_cannot_be_read)
+{
+	struct bench *b = bench_new_standard();
+
+	ck_assert_str_eq(b->decider.name, "standard");
+	ck_assert_int_eq(decide(b), MATCH_NO_ASSIGNED);
+	fake_upsert(b->assigned, recorded_assigned);
+	ck_assert_int_eq(decide(b), MATCH_GRANTED);
+	log_lines_start();
+	fake_upsert(b->assigned, BAD_ASSIGNED);
+	ck_assert_uint_eq(
+		log_lines_count(log_lines_end(),
+				"AzureAssignedIdentity default/demo-my-app-my-pod-identity "
+				"is ignored: spec.azureIdentityRef is missing; correct the "
+				"object, until then its pod gets no token by it"),
+		1);
+	ck_assert_int_eq(decide(b), MATCH_NO_ASSIGNED);
+	fake_upsert(b->assigned, recorded_assigned);
+	ck_assert_int_eq(decide(b), MATCH_GRANTED);
+	fake_upsert(b->exceptions, GOOD_EXCEPTION);
+	ck_assert_int_eq(decide(b), MATCH_EXCEPTED);
+	fake_remove(b->exceptions, GOOD_EXCEPTION);
+	fake_begin(b->assigned);
+	fake_end(b->assigned);
+	ck_assert_int_eq(decide(b), MATCH_NO_ASSIGNED);
+	loop_fake_advance(b->loop, 0);
+	ck_assert_uint_eq(b->changes, 1);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(the_settings_of_standard_mode_reach_the_rules)
+{
+	struct bench *b = bench_new_standard();
+	const struct selector none = { SELECTOR_NONE, "" };
+	struct match_pod pod = { .namespace = "my-app", .name = "mic-0", .service_account = "mic" };
+	struct match_answer a;
+
+	b->decider.decide(b->decider.ctx, &pod, &none, &a);
+	ck_assert_int_eq(a.result, MATCH_EXCEPTED);
+	pod.service_account = "mic-2";
+	b->decider.decide(b->decider.ctx, &pod, &none, &a);
+	ck_assert_int_eq(a.result, MATCH_NO_LABEL);
+	fake_upsert(b->assigned, "{\"metadata\":{\"namespace\":\"default\",\"name\":\"x\"},"
+				 "\"spec\":{\"pod\":\"demo\","
+				 "\"podNamespace\":\"my-app\",\"azureIdentityRef\":{\"metadata\":{"
+				 "\"namespace\":\"elsewhere\",\"name\":\"my-pod-identity\"}}}}");
+	ck_assert_int_eq(decide(b), MATCH_NAMESPACE_MISMATCH);
+	b->standard.rules.force_namespaced = false;
+	ck_assert_int_eq(decide(b), MATCH_GRANTED);
+	bench_end(b);
+}
+END_TEST
+
 UNIT_MAIN("identity_store", UNIT(three_kinds_are_watched_and_none_must_be_installed),
 	  UNIT(nothing_is_decided_before_every_kind_was_seen_whole),
 	  UNIT(the_listener_hears_of_the_sync_when_it_is_true),
@@ -284,4 +384,7 @@ UNIT_MAIN("identity_store", UNIT(three_kinds_are_watched_and_none_must_be_instal
 	  UNIT(an_identity_that_becomes_malformed_is_given_no_longer),
 	  UNIT(an_exception_that_becomes_malformed_excepts_no_longer),
 	  UNIT(a_malformed_object_is_warned_of_once_a_version_also_over_relists),
-	  UNIT(an_object_without_a_name_harms_nobody))
+	  UNIT(an_object_without_a_name_harms_nobody),
+	  UNIT(in_standard_mode_what_is_assigned_on_the_node_is_watched_alone),
+	  UNIT(the_recorded_assignment_grants_what_it_says_until_it_cannot_be_read),
+	  UNIT(the_settings_of_standard_mode_reach_the_rules))

@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "lib/base/jval.h"
 #include "lib/base/mem.h"
 #include "mic-client/index.h"
+#include "tests/unit/mk-json.h"
 #include "tests/unit/unit.h"
 
 #include <string.h>
 #include <time.h>
-
-static struct jval *json(const char *text)
-{
-	struct jval *doc = jval_parse(text, strlen(text), 1 << 20, NULL);
-
-	ck_assert_msg(doc != NULL, "%s", text);
-	return doc;
-}
 
 static void put_identity(struct identity_index *x, const char *ns, const char *name,
 			 const char *client_id)
@@ -23,7 +15,7 @@ static void put_identity(struct identity_index *x, const char *ns, const char *n
 		xasprintf("{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\"},"
 			  "\"spec\":{\"clientID\":\"%s\"}}",
 			  ns, name, client_id);
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	identity_index_put_identity_take(x, azure_identity_parse(doc, NULL));
 }
@@ -35,7 +27,7 @@ static void put_binding(struct identity_index *x, const char *ns, const char *na
 		xasprintf("{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\"},"
 			  "\"spec\":{\"selector\":\"%s\",\"azureIdentity\":\"%s\"}}",
 			  ns, name, selector, identity);
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	identity_index_put_binding_take(x, azure_binding_parse(doc, NULL));
 }
@@ -46,9 +38,23 @@ static void put_exception(struct identity_index *x, const char *ns, const char *
 		xasprintf("{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\"},"
 			  "\"spec\":{\"podLabels\":{\"a\":\"b\"}}}",
 			  ns, name);
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	identity_index_put_exception_take(x, azure_exception_parse(doc, NULL));
+}
+
+static void put_assigned(struct identity_index *x, const char *name, const char *pod_ns,
+			 const char *pod, const char *identity)
+{
+	_cleanup_free_ char *text = xasprintf(
+		"{\"metadata\":{\"namespace\":\"default\",\"name\":\"%s\"},\"spec\":{\"pod\":\"%"
+		"s\","
+		"\"podNamespace\":\"%s\",\"azureIdentityRef\":{\"metadata\":{\"namespace\":\"ids\","
+		"\"name\":\"%s\"}}}}",
+		name, pod, pod_ns, identity);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
+
+	identity_index_put_assigned_take(x, azure_assigned_identity_parse(doc, NULL));
 }
 
 /* A walk as text: "name>identity " for each. */
@@ -155,6 +161,50 @@ START_TEST(a_walk_of_exceptions_ends_where_it_is_told)
 	ck_assert_str_eq(s.text, "one stop ");
 	ck_assert_ptr_null(identity_index_exceptions(x, "b", see_exception, &s));
 	ck_assert_ptr_null(identity_index_exceptions(x, "c", see_exception, &s));
+}
+END_TEST
+
+static void see_assigned(void *ctx, const struct azure_assigned_identity *a)
+{
+	struct seen *s = ctx;
+	size_t n = strlen(s->text);
+
+	(void)snprintf(s->text + n, sizeof(s->text) - n, "%s>%s ", a->meta.name,
+		       a->identity->meta.name);
+}
+
+static const char *assigned(const struct identity_index *x, const char *ns, const char *pod)
+{
+	static struct seen s;
+
+	s.text[0] = '\0';
+	identity_index_assigned(x, ns, pod, see_assigned, &s);
+	return s.text;
+}
+
+START_TEST(assigned_identities_are_found_by_their_pod_wherever_they_are)
+{
+	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
+
+	put_assigned(x, "z", "shop", "web", "b");
+	put_assigned(x, "y", "shop", "web", "a");
+	put_assigned(x, "x", "shop", "web", "b");
+	put_assigned(x, "w", "shop", "api", "a");
+	put_assigned(x, "v", "ops", "web", "a");
+	ck_assert_str_eq(assigned(x, "shop", "web"), "y>a x>b z>b ");
+	ck_assert_str_eq(assigned(x, "ops", "web"), "v>a ");
+	ck_assert_str_eq(assigned(x, "default", "web"), ""); /* where the objects are */
+	put_assigned(x, "x", "shop", "api", "c");	     /* moves to another pod */
+	ck_assert_str_eq(assigned(x, "shop", "web"), "y>a z>b ");
+	ck_assert_str_eq(assigned(x, "shop", "api"), "w>a x>c ");
+	identity_index_resync_begin(x, KIND_ASSIGNED);
+	put_assigned(x, "y", "shop", "web", "a");
+	ck_assert_str_eq(assigned(x, "shop", "web"), "y>a z>b ");
+	identity_index_resync_end(x, KIND_ASSIGNED);
+	ck_assert_str_eq(assigned(x, "shop", "web"), "y>a ");
+	ck_assert_uint_eq(identity_index_count(x, KIND_ASSIGNED), 1);
+	identity_index_remove(x, KIND_ASSIGNED, "default", "y");
+	ck_assert_str_eq(assigned(x, "shop", "web"), "");
 }
 END_TEST
 
@@ -340,10 +390,32 @@ START_TEST(random_operations_agree_with_a_plain_model)
 }
 END_TEST
 
+START_TEST(an_id_exists_from_when_its_identity_is_put_until_it_goes_or_has_another)
+{
+	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
+
+	ck_assert(!identity_index_has_client_id(x, "c-a"));
+	put_identity(x, "shop", "a", "c-a");
+	ck_assert(identity_index_has_client_id(x, "C-A"));
+	ck_assert(!identity_index_has_resource_id(x, "c-a"));
+	put_identity(x, "other", "a", "c-b");
+	put_identity(x, "other", "a", "c-c");
+	ck_assert(!identity_index_has_client_id(x, "c-b"));
+	ck_assert(identity_index_has_client_id(x, "c-c"));
+	identity_index_remove(x, KIND_IDENTITY, "shop", "a");
+	ck_assert(!identity_index_has_client_id(x, "c-a"));
+	identity_index_resync_begin(x, KIND_IDENTITY);
+	identity_index_resync_end(x, KIND_IDENTITY);
+	ck_assert(!identity_index_has_client_id(x, "c-c"));
+}
+END_TEST
+
 UNIT_MAIN("index", UNIT(an_identity_is_found_by_namespace_and_name),
 	  UNIT(a_new_version_replaces_the_old_one), UNIT(a_binding_moves_with_its_selector),
 	  UNIT(bindings_of_one_identity_come_together),
 	  UNIT(a_walk_of_exceptions_ends_where_it_is_told),
+	  UNIT(assigned_identities_are_found_by_their_pod_wherever_they_are),
+	  UNIT(an_id_exists_from_when_its_identity_is_put_until_it_goes_or_has_another),
 	  UNIT(removing_what_is_not_there_is_nothing),
 	  UNIT(a_resync_drops_only_what_it_did_not_bring_and_only_at_its_end),
 	  UNIT(a_resync_that_was_cut_short_drops_nothing), UNIT(names_longer_than_any_are_found),

@@ -91,6 +91,23 @@ START_TEST(an_address_that_is_lost_meanwhile_gets_nothing)
 }
 END_TEST
 
+START_TEST(an_address_that_is_lost_after_a_wait_for_it_gets_nothing_either)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	b.resolver.result = RESOLVE_UNKNOWN;
+	ck_assert_ptr_nonnull(start(&b, &g));
+	b.resolver.result = RESOLVE_FOUND;
+	fake_resolver_tell(&b.resolver);
+	b.resolver.result = RESOLVE_UNKNOWN;
+	give(&b, "secret");
+	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(a_pod_that_loses_its_identity_meanwhile_is_told_why)
 {
 	struct got g[2] = { 0 };
@@ -209,6 +226,7 @@ UNIT_MAIN("issue-changes", UNIT(a_pod_that_only_the_api_server_knows_is_served),
 	  UNIT(an_address_that_passes_to_another_pod_meanwhile_gets_nothing),
 	  UNIT(an_address_that_passes_to_another_pod_during_the_sync_gets_nothing),
 	  UNIT_LOOP(an_address_that_is_lost_meanwhile_gets_nothing, losses),
+	  UNIT(an_address_that_is_lost_after_a_wait_for_it_gets_nothing_either),
 	  UNIT(a_pod_that_loses_its_identity_meanwhile_is_told_why),
 	  UNIT(a_decider_that_is_not_ready_any_more_hands_nothing_out),
 	  UNIT(an_identity_that_changes_meanwhile_is_fetched_once_more),

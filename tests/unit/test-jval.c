@@ -300,6 +300,54 @@ START_TEST(pairs_are_printed_in_order_compact_and_escaped)
 }
 END_TEST
 
+START_TEST(items_make_the_objects_that_their_paths_name)
+{
+	const struct jval_item items[] = {
+		{ "kind", JVAL_STR, "Event", 0 },   { "meta.name", JVAL_STR, "a.b", 0 },
+		{ "count", JVAL_INT, NULL, -3 },    { "a.b.c", JVAL_STR, "deep\xff\"", 0 },
+		{ "meta.skip", JVAL_STR, NULL, 0 }, { "meta.n", JVAL_INT, NULL, INT64_MAX },
+	};
+	size_t n = 0;
+	char *text = jval_print_items(items, ARRAY_SIZE(items), &n);
+
+	ck_assert_str_eq(text, "{\"kind\":\"Event\",\"meta\":{\"name\":\"a.b\","
+			       "\"n\":9223372036854775807},\"count\":-3,"
+			       "\"a\":{\"b\":{\"c\":\"deep?\\\"\"}}}");
+	ck_assert_uint_eq(n, strlen(text));
+	free(text);
+	text = jval_print_items(NULL, 0, NULL);
+	ck_assert_str_eq(text, "{}");
+	free(text);
+}
+END_TEST
+
+START_TEST(an_object_is_not_made_for_an_item_that_is_left_out)
+{
+	const struct jval_item items[] = { { "a.b", JVAL_STR, NULL, 0 } };
+	char *text = jval_print_items(items, ARRAY_SIZE(items), NULL);
+
+	ck_assert_str_eq(text, "{}");
+	free(text);
+}
+END_TEST
+
+START_TEST(the_same_path_twice_is_the_callers_mistake)
+{
+	const struct jval_item items[] = { { "a.b", JVAL_STR, "1", 0 },
+					   { "a.b", JVAL_STR, "2", 0 } };
+
+	free(jval_print_items(items, ARRAY_SIZE(items), NULL));
+}
+END_TEST
+
+START_TEST(a_path_below_a_string_is_the_callers_mistake)
+{
+	const struct jval_item items[] = { { "a", JVAL_STR, "1", 0 }, { "a.b", JVAL_STR, "2", 0 } };
+
+	free(jval_print_items(items, ARRAY_SIZE(items), NULL));
+}
+END_TEST
+
 static const char *const printed[] = {
 	"{\"b\":1,\"a\":[true,false,null,\"x\",1.5]}",
 	"[]",
@@ -350,10 +398,14 @@ static size_t count_in_heap(const char *needle, size_t n)
 	size_t found = 0;
 
 	while (fgets(line, sizeof(line), maps)) {
-		if (strstr(line, "[heap]"))
-			(void)sscanf(line, "%lx-%lx", &from, &to);
+		if (strstr(line, "[heap]")) {
+			char *end;
+
+			from = strtoul(line, &end, 16);
+			to = strtoul(end + 1, NULL, 16);
+		}
 	}
-	fclose(maps);
+	(void)fclose(maps);
 	/* page by page on the stack: a copy on the heap would find itself */
 	for (unsigned long at = from; at < to; at += 4096) {
 		char page[4096 + 64];
@@ -400,6 +452,10 @@ UNIT_MAIN("jval", UNIT_LOOP(what_is_not_one_object_or_array_is_refused, not_json
 	  UNIT(array_items_are_reached_by_index_and_not_beyond),
 	  UNIT(members_are_visited_in_order_until_one_says_stop),
 	  UNIT(pairs_are_printed_in_order_compact_and_escaped),
+	  UNIT(items_make_the_objects_that_their_paths_name),
+	  UNIT(an_object_is_not_made_for_an_item_that_is_left_out),
+	  UNIT_ABORT(the_same_path_twice_is_the_callers_mistake),
+	  UNIT_ABORT(a_path_below_a_string_is_the_callers_mistake),
 	  UNIT_LOOP(a_value_is_printed_as_it_was_read, printed),
 	  UNIT(a_part_of_a_document_is_printed_whatever_its_type), UNIT(freeing_nothing_is_fine),
 	  UNIT(a_freed_document_leaves_no_copy_of_its_text))

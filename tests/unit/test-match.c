@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Who gets which identity, as one table. Every row is tried with its objects put into the index in every
+ * Who gets which identity in managed mode, as one table; of standard mode: test-match-standard.c. Every row is tried with its objects put into the index in every
  * order; the answer must be the same.
  *
  * The pod is always my-app/demo.
  */
 
-#include "lib/base/jval.h"
 #include "lib/base/mem.h"
 #include "mic-client/index.h"
 #include "mic-client/match.h"
+#include "tests/unit/match-rows.h"
+#include "tests/unit/mk-json.h"
+#include "tests/unit/orders.h"
 #include "tests/unit/unit.h"
 
 #include <string.h>
 
-#define OBJECTS_MAX 6
+#define OBJECTS_MAX ORDERS_MAX
 
 struct object {
 	enum { NOTHING, IDENTITY, BINDING, EXCEPTION } what;
@@ -39,26 +41,6 @@ struct object {
 	{                                                                                          \
 		EXCEPTION, name, labels, NULL, 0                                                   \
 	}
-
-#define NO_ID                                                                                      \
-	{                                                                                          \
-		SELECTOR_NONE, ""                                                                  \
-	}
-#define CLIENT_ID(s)                                                                               \
-	{                                                                                          \
-		SELECTOR_CLIENT_ID, s                                                              \
-	}
-#define RESOURCE(s)                                                                                \
-	{                                                                                          \
-		SELECTOR_RESOURCE_ID, s                                                            \
-	}
-#define OBJECT_ID(s)                                                                               \
-	{                                                                                          \
-		SELECTOR_OBJECT_ID, s                                                              \
-	}
-
-#define LABELLED "{\"aadpodidbinding\":\"web\",\"app\":\"demo\"}"
-#define BARE	 "{\"app\":\"demo\"}"
 
 /* clang-format off */
 static const struct row {
@@ -84,16 +66,16 @@ static const struct row {
 	{ "the key is compared exactly",
 	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b", "web", "a", 0) },
 	  "{\"aadPodIdBinding\":\"web\"}", NO_ID, MATCH_NO_LABEL, "", "", 0,
-	  "pod my-app/demo has no label aadpodidbinding: add it with the selector of an AzureIdentityBinding in namespace my-app" },
+	  "Identity not found: pod my-app/demo has no label aadpodidbinding: add it with the selector of an AzureIdentityBinding in namespace my-app" },
 	{ "a pod without the label has no identity",
 	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b", "web", "a", 0) },
-	  BARE, NO_ID, MATCH_NO_LABEL, "", "", 0, "has no label aadpodidbinding: add it" },
+	  BARE, NO_ID, MATCH_NO_LABEL, "", "", 0, "Identity not found: pod my-app/demo has no label aadpodidbinding: add it" },
 	{ "nor by a binding with an empty selector",
 	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b", "", "a", 0) },
 	  BARE, NO_ID, MATCH_NO_LABEL, "", "", 0, "has no label" },
 	{ "nor has a pod whose label is empty",
 	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b", "", "a", 0) },
-	  "{\"aadpodidbinding\":\"\"}", NO_ID, MATCH_NO_LABEL, "", "", 0, "has an empty label aadpodidbinding: set it to" },
+	  "{\"aadpodidbinding\":\"\"}", NO_ID, MATCH_NO_LABEL, "", "", 0, "Identity not found: pod my-app/demo has an empty label aadpodidbinding: set it to" },
 	{ "a pod without any label has none",
 	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b", "", "a", 0), EXCEPT("my-app/e", "{}") },
 	  "{}", NO_ID, MATCH_NO_LABEL, "", "", 0, "has no label" },
@@ -161,33 +143,46 @@ static const struct row {
 	  LABELLED, RESOURCE("/Subscriptions/1/resourceGroups/rg/providers/X/A"), MATCH_GRANTED, "a", "b1", 2, "AzureIdentity a" },
 	{ "an id is compared wholly",
 	  { ID("my-app/a", "c-aa", "r-a"), BIND("my-app/b", "web", "a", 0) },
-	  LABELLED, CLIENT_ID("c-a"), MATCH_SELECTOR_NOT_BOUND, "", "", 1, "ask for one of those, or bind the one with that id" },
+	  LABELLED, CLIENT_ID("c-a"), MATCH_SELECTOR_UNKNOWN, "", "", 1, "Identity not found: no AzureIdentity with client_id \"c-a\" exists, so pod my-app/demo with label aadpodidbinding=\"web\"" },
 	{ "a client id does not answer for a resource id",
 	  { ID("my-app/a", "same", "r-a"), BIND("my-app/b", "web", "a", 0) },
-	  LABELLED, RESOURCE("same"), MATCH_SELECTOR_NOT_BOUND, "", "", 1, "has resource id \"same\"" },
+	  LABELLED, RESOURCE("same"), MATCH_SELECTOR_UNKNOWN, "", "", 1, "no AzureIdentity with resource id \"same\" exists" },
+	{ "nor a resource id for a client id",
+	  { ID("my-app/a", "c-a", "same"), BIND("my-app/b", "web", "a", 0) },
+	  LABELLED, CLIENT_ID("same"), MATCH_SELECTOR_UNKNOWN, "", "", 1, "correct the id, or create and bind one with it in namespace my-app" },
 	{ "an identity of the namespace that is not bound is not given",
 	  { ID("my-app/a", "c-a", "r-a"), ID("my-app/z", "c-z", "r-z"), BIND("my-app/b", "web", "a", 0),
 	    BIND("my-app/b2", "batch", "z", 0) },
-	  LABELLED, CLIENT_ID("c-z"), MATCH_SELECTOR_NOT_BOUND, "", "", 1, "in namespace my-app" },
+	  LABELLED, CLIENT_ID("c-z"), MATCH_SELECTOR_NOT_BOUND, "", "", 1, "ask for one of those, or bind the one with that id in namespace my-app" },
+	{ "nor is it by its resource id, in whatever case",
+	  { ID("my-app/a", "c-a", "r-a"), ID("my-app/z", "c-z", "r-z"), BIND("my-app/b", "web", "a", 0) },
+	  LABELLED, RESOURCE("R-Z"), MATCH_SELECTOR_NOT_BOUND, "", "", 1, "is bound to has resource id \"R-Z\"" },
+	{ "an id that no object of the cluster has is told from one that is another's",
+	  { ID("my-app/a", "c-a", "r-a"), ID("other/o", "c-o", "r-o"), BIND("my-app/b", "web", "a", 0) },
+	  LABELLED, CLIENT_ID("c-x"), MATCH_SELECTOR_UNKNOWN, "", "", 1, "Identity not found: no AzureIdentity with client_id \"c-x\" exists" },
 	{ "an empty id is no identity's, not even of one without an id",
 	  { ID("my-app/a", "", ""), BIND("my-app/b", "web", "a", 0) },
-	  LABELLED, CLIENT_ID(""), MATCH_SELECTOR_NOT_BOUND, "", "", 1, "has client_id \"\"" },
+	  LABELLED, CLIENT_ID(""), MATCH_SELECTOR_UNKNOWN, "", "", 1, "with client_id \"\"" },
 	{ "nor does an empty resource id name one",
 	  { ID("my-app/a", "", ""), BIND("my-app/b", "web", "a", 0) },
-	  LABELLED, RESOURCE(""), MATCH_SELECTOR_NOT_BOUND, "", "", 1, "has resource id \"\"" },
+	  LABELLED, RESOURCE(""), MATCH_SELECTOR_UNKNOWN, "", "", 1, "with resource id \"\"" },
 	{ "of two identities with the asked id the heavier binding goes first",
 	  { ID("my-app/a", "c", "r-a"), ID("my-app/z", "C", "r-z"), BIND("my-app/b1", "web", "a", 0),
 	    BIND("my-app/b2", "web", "z", 1) },
 	  LABELLED, CLIENT_ID("c"), MATCH_GRANTED, "z", "b2", 2, "AzureIdentity z" },
 	{ "an id that nobody has, with a bound identity that is missing, tells of that",
 	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b1", "web", "a", 0), BIND("my-app/b2", "web", "gone", 0) },
-	  LABELLED, CLIENT_ID("c-gone"), MATCH_SELECTOR_NOT_BOUND, "", "b2", 1, "(AzureIdentity \"gone\", which is bound too, does not exist)" },
+	  LABELLED, CLIENT_ID("c-gone"), MATCH_SELECTOR_UNKNOWN, "", "b2", 1, "(nor does AzureIdentity \"gone\", which the pod is bound to)" },
+	{ "so does one that is another's",
+	  { ID("my-app/a", "c-a", "r-a"), ID("my-app/z", "c-z", "r-z"), BIND("my-app/b1", "web", "a", 0),
+	    BIND("my-app/b2", "web", "gone", 0) },
+	  LABELLED, CLIENT_ID("c-z"), MATCH_SELECTOR_NOT_BOUND, "", "b2", 1, "(AzureIdentity \"gone\", which is bound too, does not exist)" },
 	{ "an id does not make up for a missing label",
 	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b", "web", "a", 0) },
 	  BARE, CLIENT_ID("c-a"), MATCH_NO_LABEL, "", "", 0, "has no label" },
 	{ "object_id is refused, never ignored",
 	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b", "web", "a", 0) },
-	  LABELLED, OBJECT_ID("c-a"), MATCH_SELECTOR_UNSUPPORTED, "", "", 0, "asks by object_id, which AzureIdentity does not hold: ask by client_id or msi_res_id" },
+	  LABELLED, OBJECT_ID("c-a"), MATCH_SELECTOR_UNSUPPORTED, "", "", 0, "Identity not found: pod my-app/demo asks by object_id, which AzureIdentity does not hold: ask by client_id or msi_res_id" },
 
 	/*
 	 * A type 0 identity without a client id is granted here: it is bound. A token of it would be one
@@ -238,15 +233,6 @@ static const struct row {
 };
 /* clang-format on */
 
-static struct jval *json(const char *text)
-{
-	struct err err = { 0 };
-	struct jval *doc = jval_parse(text, strlen(text), 1 << 20, &err);
-
-	ck_assert_msg(doc != NULL, "%s: %s", err.msg, text);
-	return doc;
-}
-
 static struct jval *object_json(const struct object *o)
 {
 	const char *slash = strchr(o->name, '/');
@@ -269,7 +255,7 @@ static struct jval *object_json(const struct object *o)
 	}
 	text = xasprintf("{\"metadata\":{\"namespace\":\"%.*s\",\"name\":\"%s\"},\"spec\":{%s}}",
 			 (int)(slash - o->name), o->name, slash + 1, spec);
-	return json(text);
+	return mk_json(text);
 }
 
 static void put(struct identity_index *x, const struct object *o)
@@ -286,10 +272,11 @@ static void put(struct identity_index *x, const struct object *o)
 	ck_assert_msg(err.kind == ERR_NONE, "%s", err.msg);
 }
 
-static void check_row(const struct row *row, const size_t *order, size_t n)
+static void check_row(const void *ctx, const size_t *order, size_t n)
 {
+	const struct row *row = ctx;
 	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
-	_cleanup_(jval_freep) struct jval *labels = json(row->pod_labels);
+	_cleanup_(jval_freep) struct jval *labels = mk_json(row->pod_labels);
 	struct match_pod pod = { .namespace = "my-app", .name = "demo" };
 	struct match_answer a;
 	char text[512];
@@ -318,36 +305,42 @@ static void check_row(const struct row *row, const size_t *order, size_t n)
 	labels_free(pod_labels, pod.n_labels);
 }
 
-/* Heap's algorithm, without recursion. */
-static void for_each_order(const struct row *row, size_t n)
-{
-	size_t order[OBJECTS_MAX] = { 0 }, turns[OBJECTS_MAX] = { 0 };
-
-	for (size_t i = 0; i < n; i++)
-		order[i] = i;
-	check_row(row, order, n);
-	for (size_t i = 1; i < n;) {
-		size_t j = i % 2 ? turns[i] : 0, was = order[i];
-
-		if (turns[i] == i) {
-			turns[i++] = 0;
-			continue;
-		}
-		order[i] = order[j];
-		order[j] = was;
-		check_row(row, order, n);
-		turns[i]++;
-		i = 1;
-	}
-}
-
 START_TEST(the_answer_is_as_the_table_says_in_any_order_of_arrival)
 {
 	size_t n = 0;
 
 	while (n < OBJECTS_MAX && rows[_i].objects[n].what != NOTHING)
 		n++;
-	for_each_order(&rows[_i], n);
+	for_each_order(n, check_row, &rows[_i]);
+}
+END_TEST
+
+/* As the host asks, in the pod's name. */
+START_TEST(without_exceptions_a_covered_pod_has_what_it_is_bound_to)
+{
+	static const struct object objects[] = { EXCEPT("my-app/e", "{\"app\":\"demo\"}"),
+						 ID("my-app/a", "c-a", "r-a"),
+						 BIND("my-app/b", "web", "a", 0) };
+	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
+	char app[] = "app", demo[] = "demo", binding[] = LABEL_BINDING, web[] = "web";
+	struct label labels[] = { { app, demo }, { binding, web } };
+	struct match_pod pod = { .namespace = "my-app",
+				 .name = "demo",
+				 .labels = labels,
+				 .n_labels = 2,
+				 .no_exceptions = true };
+	const struct selector none = NO_ID;
+	struct match_answer a;
+
+	for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
+		put(x, &objects[i]);
+	match_managed(x, &pod, &none, &a);
+	ck_assert_int_eq(a.result, MATCH_GRANTED);
+	ck_assert_str_eq(a.identity->meta.name, "a");
+	ck_assert_ptr_null(a.exception);
+	pod.n_labels = 1;
+	match_managed(x, &pod, &none, &a);
+	ck_assert_int_eq(a.result, MATCH_NO_LABEL);
 }
 END_TEST
 
@@ -359,7 +352,7 @@ START_TEST(a_short_buffer_cuts_the_sentence)
 	char text[8];
 
 	match_explain(&pod, &none, &a, text, sizeof(text));
-	ck_assert_str_eq(text, "pod my-");
+	ck_assert_str_eq(text, "Identit");
 }
 END_TEST
 
@@ -377,5 +370,6 @@ START_TEST(what_the_pod_sent_is_escaped_in_the_sentence)
 END_TEST
 
 UNIT_MAIN("match", UNIT_LOOP(the_answer_is_as_the_table_says_in_any_order_of_arrival, rows),
+	  UNIT(without_exceptions_a_covered_pod_has_what_it_is_bound_to),
 	  UNIT(a_short_buffer_cuts_the_sentence),
 	  UNIT(what_the_pod_sent_is_escaped_in_the_sentence))

@@ -347,7 +347,7 @@ static char *printed_help(void)
 	FILE *f = open_memstream(&text, &n);
 
 	opt_print_help(&table, f);
-	fclose(f);
+	(void)fclose(f);
 	return text;
 }
 
@@ -380,7 +380,7 @@ START_TEST(the_reference_names_default_words_and_variables)
 	FILE *f = open_memstream(&text, &n);
 
 	opt_print_rst(&table, f);
-	fclose(f);
+	(void)fclose(f);
 	ck_assert_int_eq(strncmp(text, "First\n-----\n\n--on\n    A switch.", 31), 0);
 	ck_assert(strstr(text, "\n-p PORT, --port=PORT\n    A port"));
 	ck_assert(strstr(text, "\n--a-mode=WORD\n    One of a few words. One of ``auto|off``. "
@@ -404,7 +404,7 @@ START_TEST(what_print_config_says_is_a_command_line_that_says_it_again)
 			       "--a-mode=off", "--gone=5"),
 			 0);
 	opt_print_config(&table, &c, f);
-	fclose(f);
+	(void)fclose(f);
 	ck_assert_str_eq(text, "on=true\noldBool=false\nport=81\nv=5\nsweep=60\nwait=1500ms\n"
 			       "name=a b=c\na-mode=off\n");
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {

@@ -139,6 +139,43 @@ START_TEST(a_new_version_with_the_same_ip_is_no_change_of_who_holds_it)
 }
 END_TEST
 
+struct names {
+	char text[64];
+};
+
+static void note(void *ctx, const struct pod *p)
+{
+	struct names *n = ctx;
+	size_t at = strlen(n->text);
+
+	(void)snprintf(n->text + at, sizeof(n->text) - at, "%s ", p->uid);
+}
+
+static void ck_claimants(const struct pod_store *s, const char *ip, const char *want)
+{
+	const struct inet_ip key = ip_from(ip);
+	struct names got = { "" };
+
+	pod_store_claimants(s, &key, note, &got);
+	ck_assert_str_eq(got.text, want);
+}
+
+START_TEST(all_who_claim_an_ip_are_named_and_nobody_else)
+{
+	_cleanup_(pod_store_freep) struct pod_store *s = pod_store_new();
+
+	ck_claimants(s, "10.0.0.1", "");
+	pod_store_put_take(s, pod(.uid = "a", .ip = "10.0.0.2", .ip2 = "10.0.0.1"));
+	pod_store_put_take(s, pod(.uid = "b", .ip = "10.0.0.3"));
+	ck_claimants(s, "10.0.0.1", "a ");
+	pod_store_put_take(s, pod(.uid = "c", .ip = "10.0.0.1"));
+	pod_store_put_take(s, pod(.uid = "d", .ip = "10.0.0.1", .phase = "Failed"));
+	ck_claimants(s, "10.0.0.1", "a c ");
+	pod_store_remove(s, "a");
+	ck_claimants(s, "10.0.0.1", "c ");
+}
+END_TEST
+
 START_TEST(a_reference_outlives_the_store)
 {
 	struct pod_store *s = pod_store_new();
@@ -293,12 +330,66 @@ START_TEST(random_operations_agree_with_a_plain_model)
 }
 END_TEST
 
+START_TEST(a_pod_is_found_by_name_until_it_ends_unless_there_are_two)
+{
+	_cleanup_(pod_store_freep) struct pod_store *s = pod_store_new();
+
+	ck_assert_ptr_null(pod_store_find_name(s, "my-app", "pod-a"));
+	pod_store_put_take(s, pod(.uid = "a", .phase = "Pending"));
+	ck_assert_str_eq(pod_store_find_name(s, "my-app", "pod-a")->uid, "a");
+	ck_assert_ptr_null(pod_store_find_name(s, "my-ap", "pod-a"));
+	ck_assert_ptr_null(pod_store_find_name(s, "my-app", "pod"));
+	pod_store_put_take(s, pod(.uid = "b", .name = "pod-a", .host_network = true));
+	ck_assert_ptr_null(pod_store_find_name(s, "my-app", "pod-a"));
+	pod_store_put_take(s, pod(.uid = "a", .phase = "Failed"));
+	ck_assert_str_eq(pod_store_find_name(s, "my-app", "pod-a")->uid, "b");
+	pod_store_remove(s, "b");
+	ck_assert_ptr_null(pod_store_find_name(s, "my-app", "pod-a"));
+}
+END_TEST
+
+static void note_pod(void *ctx, const struct pod *p)
+{
+	struct told *t = ctx;
+	size_t n = strlen(t->text);
+
+	(void)snprintf(t->text + n, sizeof(t->text) - n, "%s%s ", p->uid,
+		       pod_store_find_uid(t->store, p->uid) ? "" : " went");
+}
+
+START_TEST(every_pod_that_comes_changes_or_goes_is_told_with_or_without_an_ip)
+{
+	_cleanup_(pod_store_freep) struct pod_store *s = pod_store_new();
+	struct told t = { .store = s };
+
+	pod_store_on_pod(s, note_pod, &t);
+	pod_store_put_take(s, pod(.uid = "a"));
+	ck_told(t, "a ");
+	pod_store_put_take(s, pod(.uid = "a", .ip = "10.0.0.1"));
+	ck_told(t, "a ");
+	pod_store_remove(s, "b");
+	ck_told(t, "");
+	pod_store_remove(s, "a");
+	ck_told(t, "a went ");
+	pod_store_put_take(s, pod(.uid = "c"));
+	pod_store_resync_begin(s);
+	pod_store_resync_end(s);
+	ck_told(t, "c c went ");
+	pod_store_on_pod(s, NULL, NULL);
+	pod_store_put_take(s, pod(.uid = "a"));
+	ck_told(t, "");
+}
+END_TEST
+
 UNIT_MAIN("pod_store", UNIT(an_active_pod_is_found_by_its_ips_and_by_uid),
 	  UNIT(a_pod_that_is_not_active_claims_nothing),
 	  UNIT(two_active_pods_with_one_ip_hide_each_other),
 	  UNIT(a_pod_that_ends_frees_its_ip_for_the_next),
 	  UNIT(a_pod_that_changes_its_ip_releases_the_old_one),
 	  UNIT(a_new_version_with_the_same_ip_is_no_change_of_who_holds_it),
+	  UNIT(all_who_claim_an_ip_are_named_and_nobody_else), UNIT(a_reference_outlives_the_store),
 	  UNIT(a_reference_outlives_the_store),
+	  UNIT(a_pod_is_found_by_name_until_it_ends_unless_there_are_two),
+	  UNIT(every_pod_that_comes_changes_or_goes_is_told_with_or_without_an_ip),
 	  UNIT(a_resync_drops_what_it_did_not_bring_and_tells),
 	  UNIT_LOOP(random_operations_agree_with_a_plain_model, rounds))

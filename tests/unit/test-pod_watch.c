@@ -177,9 +177,52 @@ START_TEST(a_malformed_pod_is_removed_by_its_uid_all_the_same)
 }
 END_TEST
 
+static void on_change(void *ctx)
+{
+	unsigned *n = ctx;
+
+	(*n)++;
+}
+
+#define CHANGES(n)                                                                                 \
+	do {                                                                                       \
+		ck_assert_uint_eq(changes, 0); /* from the loop only */                            \
+		loop_fake_advance(b->loop, 0);                                                     \
+		ck_assert_uint_eq(changes, (n));                                                   \
+		changes = 0;                                                                       \
+	} while (0)
+
+START_TEST(changes_are_told_once_a_turn)
+{
+	struct bench *b = bench_new();
+	_cleanup_free_ char *one = pod_json(.uid = "a", .ip = "10.0.0.1");
+	_cleanup_free_ char *two = pod_json(.uid = "b", .ip = "10.0.0.2");
+	unsigned changes = 0;
+
+	pod_watch_on_change(b->watch, on_change, &changes);
+	fake_begin(b->reflector);
+	fake_upsert(b->reflector, one);
+	fake_upsert(b->reflector, two);
+	fake_end(b->reflector);
+	CHANGES(1);
+	fake_upsert(b->reflector, one); /* perhaps another label: what changed is not told */
+	CHANGES(1);
+	fake_remove(b->reflector, two);
+	CHANGES(1);
+	fake_begin(b->reflector); /* what is not brought is gone at its end */
+	CHANGES(0);
+	fake_end(b->reflector);
+	CHANGES(1);
+	fake_upsert(b->reflector, BAD("a", "2"));
+	CHANGES(1);
+	bench_end(b);
+}
+END_TEST
+
 UNIT_MAIN("pod_watch", UNIT(the_pods_of_one_node_are_watched),
 	  UNIT(what_the_api_server_tells_is_in_the_store),
 	  UNIT(the_first_whole_is_told_once_when_it_counts_as_seen),
 	  UNIT(a_malformed_pod_is_left_out_with_one_warning_a_version),
 	  UNIT(a_pod_that_becomes_malformed_is_served_no_longer),
-	  UNIT(a_malformed_pod_is_removed_by_its_uid_all_the_same))
+	  UNIT(a_malformed_pod_is_removed_by_its_uid_all_the_same),
+	  UNIT(changes_are_told_once_a_turn))

@@ -128,6 +128,41 @@ START_TEST(a_wrong_query_is_refused_with_what_to_do_and_nothing_written)
 }
 END_TEST
 
+static const struct {
+	const char *raw;
+	const char *version; /* NULL: refused, with `says` */
+	const char *says;
+} of_the_host[] = {
+	{ R, "", NULL },
+	{ R "&api-version=", "", NULL },
+	{ R "&" V, "2018-02-01", NULL },
+	{ R "&api-version=1", "1", NULL },
+	{ R "&client_id=" GUID, "", NULL },
+	{ "", NULL, "resource cannot be empty" },
+	{ V, NULL, "resource cannot be empty" },
+	{ R "&" R, NULL, "more than once" },
+	{ R "&client_id=a&msi_res_id=b", NULL, "both given" },
+	{ R "&x=%zz", NULL, "cannot be decoded" },
+};
+
+START_TEST(a_query_of_the_host_needs_no_version)
+{
+	struct query q = { .resource = "before" };
+	struct err err = { 0 };
+	int r = query_parse_host(str_of(of_the_host[_i].raw), &q, &err);
+
+	if (of_the_host[_i].version) {
+		ck_assert_msg(r == 0, "%s", err.msg);
+		ck_assert_str_eq(q.resource, "https://vault.azure.net");
+		ck_assert_str_eq(q.api_version, of_the_host[_i].version);
+		return;
+	}
+	ck_assert_int_eq(r, -ERR_INPUT);
+	ck_assert_ptr_nonnull(strstr(err.msg, of_the_host[_i].says));
+	ck_assert_str_eq(q.resource, "before");
+}
+END_TEST
+
 START_TEST(a_parameter_may_be_as_long_as_the_limit_and_no_longer)
 {
 	char raw[LIMIT_TARGET_BYTES + 1];
@@ -189,6 +224,7 @@ END_TEST
 
 UNIT_MAIN("query", UNIT_LOOP(a_query_of_an_sdk_is_read, taken),
 	  UNIT_LOOP(a_wrong_query_is_refused_with_what_to_do_and_nothing_written, refused),
+	  UNIT_LOOP(a_query_of_the_host_needs_no_version, of_the_host),
 	  UNIT(a_parameter_may_be_as_long_as_the_limit_and_no_longer),
 	  UNIT(the_number_of_parameters_is_limited), UNIT(the_longest_query_fits_its_store),
 	  UNIT(a_plain_query_may_be_forwarded))

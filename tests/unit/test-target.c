@@ -223,6 +223,8 @@ static const struct {
 	{ "/metadata/instance/compute", false, true },
 	{ "/metadata/Instance/compute", false, true },
 	{ "/metadata/instances", false, true },
+	{ "/metadata+/instance", false, true },
+	{ "/x/metadata/INSTANCE", false, true },
 	{ "/metadata/attested/document", false, false },
 	{ "/metadata/versions", false, false },
 	{ "/", false, false },

@@ -331,7 +331,9 @@ void api_handle(struct api *api, const struct req *req, struct reply *reply)
 	route(api, req, &r);
 	if (sandbox && user_is_in(known.user, "system:masters"))
 		fault_handle(api, req, reply);
-	else if (sandbox || (user_is_anonymous(known.user) && !is_public(req)))
+	else if (sandbox || (user_is_anonymous(known.user) && !is_public(req)) ||
+		 (r.is_resource && fault_forbids(&api->fault, r.plural) &&
+		  !user_is_in(known.user, "system:masters")))
 		reply_status_take(reply, forbidden(&known, &r));
 	else
 		handle_allowed(api, &known, &r, reply);

@@ -57,8 +57,8 @@ struct reaper *reaper_free(struct reaper *r)
 
 	if (!r)
 		return NULL;
-	DL_FOREACH_SAFE(r->first, d, next)
-	dying_free(d);
+	DL_FOREACH_SAFE (r->first, d, next)
+		dying_free(d);
 	free(r);
 	return NULL;
 }

@@ -18,6 +18,11 @@ bool fault_is_dropping(const struct fault *f)
 	return f->drop;
 }
 
+bool fault_forbids(const struct fault *f, const char *plural)
+{
+	return *f->forbidden && strcmp(f->forbidden, plural) == 0;
+}
+
 int fault_take_failure(struct fault *f)
 {
 	if (!f->fail_count)
@@ -71,6 +76,16 @@ static json_t *do_fail(struct api *api, const struct req *req)
 	return NULL;
 }
 
+static json_t *do_forbid(struct api *api, const struct req *req)
+{
+	const char *plural = is_on(req) ? req_query(req, "resource") : "";
+
+	if (is_on(req) && (!*plural || strlen(plural) >= sizeof(api->fault.forbidden)))
+		return status_bad_request("resource: the plural of a kind");
+	(void)snprintf(api->fault.forbidden, sizeof(api->fault.forbidden), "%s", plural);
+	return NULL;
+}
+
 static json_t *do_drop(struct api *api, const struct req *req)
 {
 	api->fault.drop = is_on(req);
@@ -102,7 +117,7 @@ static const struct {
 } faults[] = {
 	{ "bookmark", do_bookmark }, { "close-watches", do_close }, { "compact", do_compact },
 	{ "delay", do_delay },	     { "drop", do_drop },	    { "expire", do_expire },
-	{ "fail", do_fail },	     { "watchlist", do_watchlist },
+	{ "fail", do_fail },	     { "forbid", do_forbid },	    { "watchlist", do_watchlist },
 };
 
 static json_t *stats(struct api *api)

@@ -10,7 +10,7 @@
  * The metadata service as it is met over the network: limits, faults on request, and a record of who
  * asked what. One thread; owned by main().
  */
-#define SERVICE_LAST	 64
+#define SERVICE_LAST	 512
 #define SERVICE_RATE_MAX 1024
 
 enum fault_kind {

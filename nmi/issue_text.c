@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What a refused request is told: see issue_text.h. */
+
+#include "nmi/issue_text.h"
+
+#include "nmi/issue.h"
+#include "nmi/limits.h"
+#include "nmi/pods/pod.h"
+#include "nmi/token/source.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Some SDKs take a text with this word for "there is no metadata service here" and never come back; it
+ * may stand in what the kernel or an upstream said.
+ */
+static void avoid_unreachable(char *text)
+{
+	static const char bad[] = "unreachable", good[] = "unavailable";
+
+	static_assert(sizeof(bad) == sizeof(good), "replaced in place");
+	for (char *at = text; (at = strcasestr(at, bad));)
+		memcpy(at, good, sizeof(good) - 1);
+}
+
+void issue_refuse(struct issue_answer *a, enum reason reason, const char *fmt, ...)
+{
+	va_list ap;
+
+	a->reason = reason;
+	va_start(ap, fmt);
+	(void)vsnprintf(a->text, sizeof(a->text), fmt, ap);
+	va_end(ap);
+	avoid_unreachable(a->text);
+}
+
+enum reason issue_reason_of_match(enum match_result r)
+{
+	switch (r) {
+	case MATCH_NO_LABEL:
+		return REASON_NO_LABEL;
+	case MATCH_NO_BINDING:
+		return REASON_NO_BINDING;
+	case MATCH_IDENTITY_NOT_FOUND:
+		return REASON_IDENTITY_NOT_FOUND;
+	case MATCH_SELECTOR_UNKNOWN:
+		return REASON_IDENTITY_UNKNOWN;
+	case MATCH_SELECTOR_NOT_BOUND:
+		return REASON_NOT_BOUND;
+	case MATCH_SELECTOR_UNSUPPORTED:
+		return REASON_SELECTOR;
+	case MATCH_NAMESPACE_MISMATCH:
+		return REASON_NAMESPACE_MISMATCH;
+	case MATCH_NOT_ASSIGNED_YET:
+	case MATCH_NO_ASSIGNED:
+		return REASON_NOT_ASSIGNED_YET;
+	case MATCH_GRANTED:
+	case MATCH_EXCEPTED:
+	case MATCH_RESULTS:
+		break;
+	}
+	return REASON_INTERNAL;
+}
+
+void issue_refuse_overloaded(struct issue_answer *a, const char *what)
+{
+	issue_refuse(a, REASON_OVERLOADED,
+		     "%d requests of this node's pods wait for %s already; ask again in a moment",
+		     LIMIT_WAITING, what);
+}
+
+void issue_refuse_unknown(struct issue_answer *a, const struct issue_request *req)
+{
+	char ip[INET_IP_TEXT_MAX];
+
+	if (req->by_name)
+		issue_refuse(a, REASON_POD_UNKNOWN,
+			     "no pod %s/%s is known on this node that has not ended; ask again if "
+			     "it was "
+			     "just created",
+			     req->pod_namespace, req->pod_name);
+	else
+		issue_refuse(
+			a, REASON_POD_UNKNOWN,
+			"no running pod of this node is known to have the address %s; ask again if "
+			"it has just started (pods on the host's network have no address of their "
+			"own)",
+			inet_ip_print(&req->peer, ip));
+}
+
+void issue_refuse_unsynced(struct issue_answer *a, const struct pod *pod)
+{
+	issue_refuse(
+		a, REASON_NOT_SYNCED,
+		"pod %s/%s: the identity objects have not been read from the API server yet; ask "
+		"again, and if that does not help look at the agent's readiness",
+		pod->namespace, pod->name);
+}
+
+static enum reason reason_of_fault(enum token_fault fault)
+{
+	switch (fault) {
+	case TOKEN_FAULT_REFUSED:
+		return REASON_UPSTREAM_REFUSED;
+	case TOKEN_FAULT_THROTTLED:
+		return REASON_UPSTREAM_THROTTLED;
+	case TOKEN_FAULT_UPDATING:
+		return REASON_UPSTREAM_UPDATING;
+	case TOKEN_FAULT_DOWN:
+	case TOKEN_FAULT_GARBLED:
+		return REASON_UPSTREAM_DOWN;
+	case TOKEN_FAULT_UNSUPPORTED:
+		return REASON_IDENTITY_TYPE;
+	case TOKEN_FAULT_OVERLOADED:
+		return REASON_OVERLOADED;
+	}
+	return REASON_INTERNAL;
+}
+
+/* What to do about it. */
+static void advise(char *buf, size_t size, const struct token_failure *fail,
+		   const struct azure_identity *identity)
+{
+	static const char *const advice[] = {
+		[TOKEN_FAULT_REFUSED] =
+			"asking again will not help: check the identity and the resource",
+		[TOKEN_FAULT_THROTTLED] = "this VM asks for too many tokens; ask again later",
+		[TOKEN_FAULT_UPDATING] = "it is back within 70 s; ask again",
+		[TOKEN_FAULT_DOWN] = "ask again",
+		[TOKEN_FAULT_GARBLED] = "ask again",
+		[TOKEN_FAULT_UNSUPPORTED] = "use a managed identity (spec.type 0)",
+		[TOKEN_FAULT_OVERLOADED] = "ask again",
+	};
+	const char *id = identity && identity->resource_id[0] ? identity->resource_id
+							      : "<its resource id>";
+
+	if (fail->not_assigned)
+		(void)snprintf(buf, size,
+			       "the managed identity is not assigned to this node's VM: az vmss "
+			       "identity assign -g <group> -n <scale set> --identities %s",
+			       id);
+	else
+		(void)snprintf(buf, size, "%s", advice[fail->fault]);
+}
+
+void issue_refuse_failure(struct issue_answer *a, const struct pod *pod,
+			  const struct azure_identity *identity, const struct token_failure *fail)
+{
+	char todo[ISSUE_TEXT_MAX], who[ISSUE_TEXT_MAX];
+
+	if (identity)
+		(void)snprintf(who, sizeof(who), "AzureIdentity %s/%s", identity->meta.namespace,
+			       identity->meta.name);
+	else
+		(void)snprintf(who, sizeof(who), "the node's own identity (excepted pod)");
+	advise(todo, sizeof(todo), fail, identity);
+	issue_refuse(a, reason_of_fault(fail->fault), "pod %s/%s, %s: %s; %s", pod->namespace,
+		     pod->name, who, fail->err.msg, todo);
+	a->retry_after_sec = fail->retry_after_sec;
+	/* a code of a transient failure means nothing to the SDKs, whose retries go by ours */
+	if (fail->fault == TOKEN_FAULT_REFUSED)
+		(void)snprintf(a->error, sizeof(a->error), "%s", fail->error);
+}

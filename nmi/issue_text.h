@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "mic-client/match.h"
+#include "nmi/reason.h"
+
+struct issue_answer;
+struct issue_request;
+struct pod;
+struct token_failure;
+
+/*
+ * The words of a refusal. Each names the object, the reason and the next step, and never contains
+ * "unreachable", which some SDKs take for "there is no metadata service here".
+ */
+void issue_refuse(struct issue_answer *a, enum reason reason, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+void issue_refuse_overloaded(struct issue_answer *a, const char *what);
+void issue_refuse_unknown(struct issue_answer *a, const struct issue_request *req);
+void issue_refuse_unsynced(struct issue_answer *a, const struct pod *pod);
+void issue_refuse_failure(struct issue_answer *a, const struct pod *pod,
+			  const struct azure_identity *identity, const struct token_failure *fail);
+enum reason issue_reason_of_match(enum match_result r);
