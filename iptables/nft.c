@@ -25,6 +25,10 @@
  * (Should that happen to the writer, nmi-live is missing when the news of the writer's own commit are
  * compared, and is made again.)
  *
+ * Where that one is refused too because the kernel lacks something (nat, fib and reject are modules of
+ * their own), table nmi is made of a guard alone: no pod is served, but none reaches the metadata
+ * service either. That is still a failure, so the whole is tried again and again.
+ *
  * What "as it should be" means: rules are listed differently by different versions, so the standard
  * is the listing that follows our own commit. That it holds nothing but our commit is proved by the
  * kernel's generation number, which went up by exactly one from before the commit to after the
@@ -58,6 +62,7 @@ struct nft {
 	struct nft_ctx *writer, *reader;
 	char *standard[RULESET_TABLES]; /* NULL until taken */
 	struct snapshot *kept;		/* table nmi, to be put in place fast; NULL until taken */
+	bool no_snapshot;		/* cannot be: not tried again */
 	bool restored;			/* from it, and not compared since */
 	unsigned altered; /* what the last verify() found so; all that the next apply() writes */
 	bool held;	  /* nmi is, by `kept` */
@@ -101,6 +106,11 @@ static bool standards_known(const struct nft *n, unsigned set)
 	return true;
 }
 
+static bool all_known(const struct nft *n, unsigned set)
+{
+	return standards_known(n, set) && (!(set & KEPT) || n->kept || n->no_snapshot);
+}
+
 /* What is learned about the tables of `set` from their own commit, and is not yet known. */
 struct learned {
 	char *standard[RULESET_TABLES];
@@ -124,8 +134,8 @@ static int learn(struct nft *n, unsigned set, uint32_t before, struct err *err)
 		if (set & 1U << t && !n->standard[t] &&
 		    list(n, (enum ruleset_table)t, &l.standard[t], err) < 0)
 			return -(int)ERR_REFUSED;
-	/* Without a snapshot a repair is slower, no more. */
-	if (set & KEPT && !n->kept)
+	/* Without a snapshot a repair is slower, and nmi cannot be held; no more. */
+	if (set & KEPT && !n->kept && !n->no_snapshot)
 		l.kept = snapshot_take(ruleset_table_name(RULESET_KEPT), NULL);
 	if (generation_read(&after, NULL) < 0 || after != before + 1)
 		return 0; /* others were at it too: what was read may be theirs */
@@ -134,31 +144,32 @@ static int learn(struct nft *n, unsigned set, uint32_t before, struct err *err)
 			n->standard[t] = steal_ptr(l.standard[t]);
 	if (l.kept)
 		n->kept = steal_ptr(l.kept);
+	if (set & KEPT)
+		n->no_snapshot = !n->kept;
 	return 0;
 }
 
 /*
- * One transaction. What an earlier redirector held and left is "not supported" to be declared anew without
- * the flag; it can be deleted first. That it is there is what the refusal says.
+ * One transaction, text that ruleset.h printed. What an earlier redirector held and left is "not supported"
+ * to be declared anew without the flag; without that declaration, its first line, it begins with deleting
+ * the table, which works. That it is there is what the refusal may mean.
  */
-static int run_tables(struct nft *n, unsigned set, struct err *err)
+static int commit(struct nft *n, const char *commands, struct err *err)
 {
-	_cleanup_free_ char *kept = ruleset_print(&n->spec, RULESET_KEPT);
-	_cleanup_free_ char *live = ruleset_print(&n->spec, RULESET_LIVE);
-	_cleanup_free_ char *commands = xasprintf("%s%s", set & KEPT ? kept : "",
-						  set & LIVE ? live : "");
-	_cleanup_free_ char *over_orphan = NULL;
-	struct err why = { 0 };
-	int r = nftctx_run(n->writer, commands, NULL, &why);
+	struct err why = { 0 }, over_orphan = { 0 };
 
-	if (r < 0 && set & KEPT && nftctx_failed_with(&why, EOPNOTSUPP)) {
-		over_orphan = xasprintf("%s%s", strchr(kept, '\n') + 1, set & LIVE ? live : "");
-		if (nftctx_run(n->writer, over_orphan, NULL, NULL) == 0)
+	if (nftctx_run(n->writer, commands, NULL, &why) == 0)
+		return 0;
+	if (nftctx_failed_with(&why, EOPNOTSUPP)) {
+		if (nftctx_run(n->writer, strchr(commands, '\n') + 1, NULL, &over_orphan) == 0)
 			return 0;
+		/* No such table: it meant something else. */
+		if (!nftctx_failed_with(&over_orphan, ENOENT))
+			why = over_orphan;
 	}
-	if (r < 0 && err)
+	if (err)
 		*err = why;
-	return r;
+	return -(int)ERR_REFUSED;
 }
 
 /*
@@ -167,18 +178,24 @@ static int run_tables(struct nft *n, unsigned set, struct err *err)
  */
 static int write_tables(struct nft *n, unsigned set, struct err *err)
 {
+	_cleanup_free_ char *kept = set & KEPT ? ruleset_print(&n->spec, RULESET_KEPT) : NULL;
+	_cleanup_free_ char *live = set & LIVE ? ruleset_print(&n->spec, RULESET_LIVE) : NULL;
+	_cleanup_free_ char *commands = xasprintf("%s%s", kept ? kept : "", live ? live : "");
+
 	for (int i = 0; i < STANDARD_TRIES; i++) {
 		uint32_t before = 0;
-		bool known = standards_known(n, set) && (!(set & KEPT) || n->kept);
+		bool known = all_known(n, set);
 		int r = known ? 0 : generation_read(&before, err);
 
 		if (r == 0)
-			r = run_tables(n, set, err);
+			r = commit(n, commands, err);
 		if (r == 0 && !known)
 			r = learn(n, set, before, err);
-		if (r < 0 || standards_known(n, set))
+		if (r < 0 || all_known(n, set))
 			return r;
 	}
+	if (standards_known(n, set))
+		return 0;
 	return err_set(
 		err, ERR_UNAVAILABLE,
 		"the rules are in place, but others change rules so fast that ours cannot be "
@@ -256,7 +273,7 @@ static void improve(struct nft *n)
 		return;
 	}
 	if (n->foreign || (!n->kept && !n->no_persist)) {
-		/* Written, and still no snapshot: writing it again and again would not help. */
+		/* Written, and still no snapshot: our own news would have us write again and again. */
 		if (write_kept(n, NULL) == 0 && !n->kept)
 			n->no_persist = true;
 	}
@@ -270,18 +287,43 @@ static void report_on(const struct nft *n, struct backend_report *report)
 	bool wait_live = !n->live && !n->no_ownership;
 	const char *note = "";
 
-	*report = (struct backend_report){ .owned = n->held || n->live };
+	*report = (struct backend_report){
+		.protection = n->held	? REDIRECT_HELD
+			      : n->live ? REDIRECT_DOUBLED
+					: REDIRECT_REPAIRED,
+	};
 	if (!n->held && (n->foreign || !n->no_persist || wait_live))
 		report->again_msec = OWNER_MSEC;
 	if (n->foreign)
 		note = "another running nmi owns table nmi; until it ends, ours is nmi-live";
-	else if (!report->owned)
+	else if (!n->held && !n->live)
 		note = n->no_live_why;
 	(void)snprintf(report->text, sizeof(report->text), "%s%s%s", note,
 		       *note && n->old_chain ? "; " : "",
 		       n->old_chain
 			       ? "aad-pod-identity's chain aad-metadata is still in the nat table"
 			       : "");
+}
+
+/* A module, or a part of one, that is not there. Anything else may pass, so what stands is left. */
+static bool kernel_lacks_something(const struct err *err)
+{
+	return nftctx_failed_with(err, ENOENT) || nftctx_failed_with(err, EOPNOTSUPP) ||
+	       nftctx_failed_with(err, EAFNOSUPPORT) || nftctx_failed_with(err, EPROTONOSUPPORT);
+}
+
+/* `err`: why the rules were refused. */
+static int fall_back_to_guard(struct nft *n, struct err *err)
+{
+	_cleanup_free_ char *guard = ruleset_print_guard(&n->spec);
+	struct err why = *err;
+
+	if (!kernel_lacks_something(err) || commit(n, guard, NULL) < 0)
+		return err_wrap(err, "writing the packet rules");
+	return err_set(err, ERR_REFUSED,
+		       "the kernel refuses the packet rules (%.60s): no pod gets a token, a guard "
+		       "keeps all from IMDS; load nft_chain_nat, nft_fib_ipv4, nft_reject_ipv4",
+		       why.msg);
 }
 
 static int install(struct nft *n, struct err *err)
@@ -319,6 +361,7 @@ static bool repair(struct nft *n)
 static int nft_apply(void *state, struct backend_report *report, struct err *err)
 {
 	struct nft *n = state;
+	int r;
 
 	if (repair(n)) {
 		if (n->altered & KEPT)
@@ -330,7 +373,10 @@ static int nft_apply(void *state, struct backend_report *report, struct err *err
 	if (n->held)
 		forget_kept(n);
 	n->old_chain = nftctx_run(n->reader, OLD_CHAIN, NULL, NULL) == 0;
-	if (install(n, err) < 0)
+	r = install(n, err);
+	if (r == -(int)ERR_REFUSED)
+		return fall_back_to_guard(n, err);
+	if (r < 0)
 		return err_wrap(err, "writing the packet rules");
 	n->altered = 0;
 	report_on(n, report);
@@ -375,7 +421,8 @@ static int nft_verify(void *state, bool deleted, enum backend_verdict *out,
 	char why[RULESET_WHY_MAX];
 	int r = 0;
 
-	deleted = deleted && !n->held; /* it cannot be: half of the news of our own commit */
+	/* Held, it cannot be: half of the news of our own commit. Foreign, improve() looks after it. */
+	deleted = deleted && !n->held && !n->foreign;
 	n->altered = deleted ? KEPT : 0;
 	if (deleted)
 		(void)ruleset_same(RULESET_KEPT, "", NULL, why);
@@ -420,7 +467,6 @@ static void *nft_open(const struct redirect_spec *spec, struct err *err)
 	struct nft *n = xnew(struct nft);
 
 	n->spec = *spec;
-	n->no_persist = spec->no_persist;
 	n->writer = nftctx_new(err);
 	n->reader = n->writer ? nftctx_new(err) : NULL;
 	if (n->reader)

@@ -48,6 +48,13 @@ static const char *const backend_names[] = {
 };
 static_assert(ARRAY_SIZE(backend_names) == REDIRECT_BACKENDS, "a name for each backend");
 
+static const char *const protection_names[] = {
+	[REDIRECT_REPAIRED] = "put back when removed",
+	[REDIRECT_DOUBLED] = "put back when removed, a copy cannot be",
+	[REDIRECT_HELD] = "only nmi can remove them",
+};
+static_assert(ARRAY_SIZE(protection_names) == REDIRECT_PROTECTIONS, "a name for each");
+
 struct redirect *redirect_spawn(struct err *err)
 {
 	int pair[2];
@@ -98,7 +105,7 @@ static void set_gone(struct redirect *r)
 
 	loop_fd_del(&r->channel);
 	r->status.state = REDIRECT_GONE;
-	r->status.owned = false;
+	r->status.protection = REDIRECT_REPAIRED;
 	describe_end(r, r->status.why, sizeof(r->status.why));
 	n = strlen(r->status.why);
 	(void)snprintf(r->status.why + n, sizeof(r->status.why) - n,
@@ -226,6 +233,11 @@ int redirect_uninstall(struct err *err)
 const char *redirect_backend_name(enum redirect_backend b)
 {
 	return (unsigned)b < REDIRECT_BACKENDS ? backend_names[b] : "?";
+}
+
+const char *redirect_protection_name(enum redirect_protection p)
+{
+	return (unsigned)p < REDIRECT_PROTECTIONS ? protection_names[p] : "?";
 }
 
 int redirect_backend_parse(const char *name, enum redirect_backend *out, struct err *err)

@@ -29,7 +29,6 @@ struct redirect_spec {
 	uint16_t agent_port;
 	uint32_t sweep_msec; /* how often all is compared even without an event */
 	bool delete_conntrack;
-	bool no_persist; /* as if the kernel were older than 6.9: for tests of that path */
 };
 
 enum redirect_state {
@@ -39,9 +38,17 @@ enum redirect_state {
 	REDIRECT_GONE, /* the process ended: rules stand (owned by nobody), nobody repairs them */
 };
 
+/* What happens when another program removes the rules. */
+enum redirect_protection {
+	REDIRECT_REPAIRED, /* it can; they are put back */
+	REDIRECT_DOUBLED, /* the same, but a copy that only we can remove stands beside: Linux 5.12 */
+	REDIRECT_HELD,	  /* it cannot: Linux 6.9 */
+	REDIRECT_PROTECTIONS
+};
+
 struct redirect_status {
 	enum redirect_state state;
-	bool owned;		   /* nobody else can remove them: a table of ours has an owner */
+	enum redirect_protection protection;
 	uint32_t repairs;	   /* times that something was missing or altered and put back */
 	uint32_t last_repair_usec; /* from the event to the commit */
 	uint64_t
@@ -86,4 +93,5 @@ DEFINE_CLEANUP(struct redirect, redirect_free);
 /* `nmi uninstall`: remove every table of ours, in this process. Nothing there is not an error. */
 int redirect_uninstall(struct err *err);
 const char *redirect_backend_name(enum redirect_backend b);
+const char *redirect_protection_name(enum redirect_protection p);
 int redirect_backend_parse(const char *name, enum redirect_backend *out, struct err *err);

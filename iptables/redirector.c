@@ -22,8 +22,8 @@
  *
  * A second start message is not read: who takes nmi over later cannot redirect the node elsewhere. The
  * ports can be used to cut pods off, not to send anybody anywhere.
- * When nmi ends, however it ends, the socketpair does, and so does this process: table nmi-live goes
- * with it, table nmi stays and keeps pods away from the metadata service.
+ * When nmi ends, however it ends, the socketpair does, and so does this process: table nmi-live goes with
+ * it, if there is one; table nmi stays, without an owner, and keeps pods away from the metadata service.
  */
 
 #include "iptables/redirector.h"
@@ -55,10 +55,11 @@
 #define RETRY_MAX_MSEC	 5000
 #define RETRY_RESET_MSEC 120000
 /* Once the commit is through: the listing of connections must not hold up a repair. */
-#define SETTLED_MSEC	     200 /* after the last look at the rules */
 #define CONNTRACK_DELAY_MSEC 20
-#define FIGHT_LOG_MSEC	     60000
-#define REPAIR_LOG_MSEC	     10000
+/* After the last look at the rules, and the listing of connections. */
+#define SETTLED_MSEC	200
+#define FIGHT_LOG_MSEC	60000
+#define REPAIR_LOG_MSEC 10000
 /* How often is looked who has borrowed an address; sooner while rules against it are not in place. */
 #define SPOOF_LOOK_MSEC	 5000
 #define SPOOF_RETRY_MSEC 500
@@ -111,7 +112,7 @@ static void publish(struct redirector *r)
 {
 	const struct redirect_status *a = &r->status, *b = &r->sent;
 
-	if (a->state == b->state && a->owned == b->owned && a->repairs == b->repairs &&
+	if (a->state == b->state && a->protection == b->protection && a->repairs == b->repairs &&
 	    a->spoofed == b->spoofed && a->ports == b->ports && strcmp(a->why, b->why) == 0)
 		return;
 	r->sent = r->status;
@@ -152,7 +153,7 @@ static void set_active(struct redirector *r, const struct backend_report *report
 	r->altered = false;
 	backoff_reset(&r->backoff);
 	s->state = REDIRECT_ACTIVE;
-	s->owned = report->owned;
+	s->protection = report->protection;
 	memcpy(r->rules_note, report->text, sizeof(r->rules_note));
 	put_notes(r);
 	loop_timer_set_msec(r->loop, &r->settled, SETTLED_MSEC, on_settled);
@@ -303,7 +304,7 @@ static unsigned install(struct redirector *r)
 	if (r->backend->apply(r->state, &report, &err) < 0)
 		return later(r, &err);
 	log_info("packet rules in place (%s, %s)", r->backend->name,
-		 report.owned ? "owned table" : "no owned table");
+		 redirect_protection_name(report.protection));
 	if (*report.text)
 		log_warn("packet rules: %s", report.text);
 	plan_conntrack(r);
@@ -336,8 +337,8 @@ static unsigned repair(struct redirector *r, const char *what)
 		log_warn("packet rules put back after %u us: %s (%lu repairs since the last such "
 			 "line)",
 			 (unsigned)r->status.last_repair_usec, what, held);
-	/* Where the owned table stood all the time, nobody got past the rules. */
-	if (!report.owned)
+	/* Where one of our tables stood all the time, nobody got past the rules. */
+	if (report.protection == REDIRECT_REPAIRED)
 		plan_conntrack(r);
 	set_active(r, &report);
 	return report.again_msec;

@@ -16,8 +16,7 @@ struct wire_start {
 	uint8_t delete_conntrack;
 	uint16_t metadata_port;
 	uint16_t agent_port;
-	uint8_t no_persist;
-	uint8_t zero;
+	uint16_t zero;
 	uint32_t sweep_msec;
 	uint8_t metadata_ip[16];
 	uint8_t agent_ip[16];
@@ -27,7 +26,7 @@ static_assert(sizeof(struct wire_start) == WIRE_START_BYTES, "no padding");
 struct wire_status {
 	uint32_t kind;
 	uint8_t state;
-	uint8_t owned;
+	uint8_t protection;
 	uint16_t zero;
 	uint32_t repairs;
 	uint32_t last_repair_usec;
@@ -55,7 +54,6 @@ void wire_put_start(const struct redirect_spec *spec, uint8_t out[static WIRE_ST
 		.kind = WIRE_START,
 		.backend = (uint8_t)spec->backend,
 		.delete_conntrack = spec->delete_conntrack,
-		.no_persist = spec->no_persist,
 		.metadata_port = spec->metadata_port,
 		.agent_port = spec->agent_port,
 		.sweep_msec = spec->sweep_msec,
@@ -75,12 +73,11 @@ int wire_get_start(const void *p, size_t n, struct redirect_spec *out, struct er
 	memcpy(&w, p, sizeof(w));
 	if (w.kind != WIRE_START || w.zero)
 		return err_set(err, ERR_INPUT, "not a start message");
-	if (w.backend >= REDIRECT_BACKENDS || w.delete_conntrack > 1 || w.no_persist > 1)
+	if (w.backend >= REDIRECT_BACKENDS || w.delete_conntrack > 1)
 		return err_set(err, ERR_INPUT, "a start message with a value out of range");
 	*out = (struct redirect_spec){
 		.backend = (enum redirect_backend)w.backend,
 		.delete_conntrack = w.delete_conntrack,
-		.no_persist = w.no_persist,
 		.metadata_port = w.metadata_port,
 		.agent_port = w.agent_port,
 		.sweep_msec = w.sweep_msec,
@@ -95,7 +92,7 @@ void wire_put_status(const struct redirect_status *s, uint8_t out[static WIRE_ST
 	struct wire_status w = {
 		.kind = WIRE_STATUS,
 		.state = (uint8_t)s->state,
-		.owned = s->owned,
+		.protection = (uint8_t)s->protection,
 		.repairs = s->repairs,
 		.last_repair_usec = s->last_repair_usec,
 		.spoofed = s->spoofed,
@@ -115,12 +112,12 @@ int wire_get_status(const void *p, size_t n, struct redirect_status *out, struct
 	memcpy(&w, p, sizeof(w));
 	if (w.kind != WIRE_STATUS || w.zero || w.zero2)
 		return err_set(err, ERR_INPUT, "not a status message");
-	if (w.state > REDIRECT_GONE || w.owned > 1 || w.ports > REDIRECT_PORTS_MAX ||
-	    !memchr(w.why, '\0', sizeof(w.why)))
+	if (w.state > REDIRECT_GONE || w.protection >= REDIRECT_PROTECTIONS ||
+	    w.ports > REDIRECT_PORTS_MAX || !memchr(w.why, '\0', sizeof(w.why)))
 		return err_set(err, ERR_INPUT, "a status message with a value out of range");
 	*out = (struct redirect_status){
 		.state = (enum redirect_state)w.state,
-		.owned = w.owned,
+		.protection = (enum redirect_protection)w.protection,
 		.repairs = w.repairs,
 		.last_repair_usec = w.last_repair_usec,
 		.spoofed = w.spoofed,

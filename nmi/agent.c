@@ -192,7 +192,7 @@ static void on_redirect_status(void *ctx, const struct redirect_status *s)
 	switch (s->state) {
 	case REDIRECT_ACTIVE:
 		a->health.active = true;
-		log_info("packet rules in place%s", s->owned ? ", owned by the redirector" : "");
+		log_info("packet rules in place: %s", redirect_protection_name(s->protection));
 		break;
 	case REDIRECT_FAILING:
 		log_err("packet rules cannot be written, trying again: %s", s->why);

@@ -76,7 +76,7 @@ spawn() { # spawn OUTPUT-FILE COMMAND...
 	local out=$1
 	shift
 	: >"$out" # here, not in the background: wait_for must not find what an earlier one said
-	"$@" >"$out" 2>"$out.err" &
+	"$@" >"$out" 2>"$out.err" 9>&- & # 9 is a pipe that the test closes to end a program
 	last=$!
 	pids+=("$last")
 }

@@ -3,9 +3,7 @@
 /*
  * Uses redirect.h the way nmi does, for redirector.sh:
  *
- *	redirector-driver run AGENT_IP PORT [BACKEND [no-persist]]
- *							one line for each status, until SIGTERM;
- *							no-persist: as on a kernel before 6.9
+ *	redirector-driver run AGENT_IP PORT [BACKEND]	one line for each status, until SIGTERM
  *	redirector-driver uninstall
  *	redirector-driver probe-ports
  *
@@ -26,9 +24,10 @@
 static void on_status(void *ctx, const struct redirect_status *s)
 {
 	static const char *const names[] = { "starting", "active", "failing", "gone" };
+	static const char *const protections[] = { "repaired", "doubled", "held" };
 
-	(void)printf("%s owned=%d repairs=%u usec=%u ports=%u spoofed=%llu why=%s\n",
-		     names[s->state], s->owned, s->repairs, s->last_repair_usec, s->ports,
+	(void)printf("%s %s repairs=%u usec=%u ports=%u spoofed=%llu why=%s\n", names[s->state],
+		     protections[s->protection], s->repairs, s->last_repair_usec, s->ports,
 		     (unsigned long long)s->spoofed, s->why);
 	(void)fflush(stdout);
 }
@@ -127,7 +126,6 @@ int main(int argc, char **argv)
 	    inet_ip_parse(argv[2], &spec.agent_ip, &err) < 0 ||
 	    (argc > 4 && redirect_backend_parse(argv[4], &spec.backend, &err) < 0))
 		return fail(&err);
-	spec.no_persist = argc > 5 && strcmp(argv[5], "no-persist") == 0;
 	r = redirect_spawn(&err);
 	l = r ? loop_new(&err) : NULL;
 	if (!l || run(r, l, &spec, &err) < 0)

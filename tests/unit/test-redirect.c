@@ -70,7 +70,7 @@ START_TEST(without_rules_it_is_active_and_says_what_that_means)
 	ck_assert_int_eq(redirect_start(r, l, &spec, on_status, &seen, NULL), 0);
 	ck_assert_uint_eq(seen.n, 0);
 	wait_for(&seen, REDIRECT_ACTIVE);
-	ck_assert(!seen.last.owned);
+	ck_assert_int_eq(seen.last.protection, REDIRECT_REPAIRED);
 	ck_assert_ptr_nonnull(strstr(seen.last.why, "network plugin"));
 	ck_assert_int_eq(redirect_status(r)->state, REDIRECT_ACTIVE);
 }
@@ -218,10 +218,21 @@ START_TEST(a_backend_is_known_by_its_name)
 }
 END_TEST
 
+START_TEST(each_protection_is_told_in_other_words)
+{
+	for (unsigned p = 0; p < REDIRECT_PROTECTIONS; p++)
+		for (unsigned q = 0; q <= p; q++)
+			ck_assert_int_eq(p == q, strcmp(redirect_protection_name(p),
+							redirect_protection_name(q)) == 0);
+	ck_assert_str_eq(redirect_protection_name(REDIRECT_PROTECTIONS), "?");
+}
+END_TEST
+
 UNIT_MAIN("redirect", UNIT(without_rules_it_is_active_and_says_what_that_means),
 	  UNIT(ports_that_cannot_be_tied_are_refused_before_they_are_sent),
 	  UNIT(ports_never_wait_and_may_come_before_the_start), UNIT(its_end_is_reported_once),
 	  UNIT(freed_before_it_was_started_it_ends),
 	  UNIT(a_signal_to_the_process_group_does_not_end_it), UNIT(it_keeps_no_file_of_ours),
 	  UNIT(a_spec_that_cannot_work_is_refused_at_once),
-	  UNIT_LOOP(a_backend_is_known_by_its_name, backends))
+	  UNIT_LOOP(a_backend_is_known_by_its_name, backends),
+	  UNIT(each_protection_is_told_in_other_words))

@@ -21,7 +21,7 @@ static struct redirect_spec mk_spec(void)
 static struct redirect_status mk_status(void)
 {
 	return (struct redirect_status){ .state = REDIRECT_FAILING,
-					 .owned = true,
+					 .protection = REDIRECT_HELD,
 					 .repairs = 7,
 					 .last_repair_usec = 812,
 					 .spoofed = 0x123456789,
@@ -43,13 +43,6 @@ START_TEST(a_spec_arrives_as_it_was_sent)
 	ck_assert_uint_eq(b.agent_port, a.agent_port);
 	ck_assert_uint_eq(b.sweep_msec, a.sweep_msec);
 	ck_assert(b.delete_conntrack);
-	ck_assert(!b.no_persist);
-	a.delete_conntrack = false;
-	a.no_persist = true;
-	wire_put_start(&a, msg);
-	ck_assert_int_eq(wire_get_start(msg, sizeof(msg), &b, NULL), 0);
-	ck_assert(!b.delete_conntrack);
-	ck_assert(b.no_persist);
 }
 END_TEST
 
@@ -61,7 +54,7 @@ START_TEST(a_status_arrives_as_it_was_sent)
 	wire_put_status(&a, msg);
 	ck_assert_int_eq(wire_get_status(msg, sizeof(msg), &b, NULL), 0);
 	ck_assert_int_eq(b.state, a.state);
-	ck_assert(b.owned);
+	ck_assert_int_eq(b.protection, REDIRECT_HELD);
 	ck_assert_uint_eq(b.repairs, a.repairs);
 	ck_assert_uint_eq(b.last_repair_usec, a.last_repair_usec);
 	ck_assert_uint_eq(b.spoofed, a.spoofed);
@@ -104,8 +97,7 @@ static const struct {
 	{ 4, REDIRECT_BACKENDS },
 	{ 4, 255 },
 	{ 5, 2 },  /* a bool that is neither */
-	{ 10, 2 }, /* another */
-	{ 11, 1 }, /* reserved */
+	{ 10, 1 }, /* reserved */
 };
 
 START_TEST(a_start_message_out_of_range_is_refused_and_leaves_the_spec_alone)
@@ -127,7 +119,9 @@ static const struct {
 	size_t at;
 	uint8_t to;
 } bad_statuses[] = {
-	{ 0, 1 },    { 4, REDIRECT_GONE + 1 }, { 4, 255 }, { 5, 2 }, { 6, 1 },
+	{ 0, 1 },    { 4, REDIRECT_GONE + 1 },
+	{ 4, 255 },  { 5, REDIRECT_PROTECTIONS },
+	{ 5, 255 },  { 6, 1 },
 	{ 25, 255 }, /* more ports than there can be */
 	{ 28, 1 },
 };
