@@ -1,108 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
-/* On a fake clock, with an API server by hand. */
-
-#include "lib/loop/loop.h"
-#include "nmi/limits.h"
-#include "nmi/pods/resolver.h"
-#include "nmi/pods/store.h"
-#include "tests/unit/fake-kube.h"
-#include "tests/unit/mk-place.h"
-#include "tests/unit/mk-pod.h"
+#include "tests/unit/resolver-bench.h"
 #include "tests/unit/unit.h"
-
-#define WAIT_MSEC UINT64_C(10000)
-
-struct bench {
-	struct loop *loop;
-	struct pod_store *store;
-	struct resolver *resolver;
-};
-
-/* What a caller was told, and what it then does. */
-struct caller {
-	struct bench *bench;
-	unsigned calls;
-	enum resolve_result result;
-	char uid[16];
-	struct resolver_wait *cancel; /* another's wait, cancelled from the callback */
-	struct caller *wait_again;    /* a wait for the same IP, added from the callback */
-	struct resolver_wait *again;
-	bool free_all;
-};
-
-static const struct inet_ip *the_ip(void)
-{
-	static const struct inet_ip ip = {
-		{ [10] = 0xff, 0xff, 10, 0, 0, 1 },
-	};
-
-	return &ip;
-}
-
-static void done(void *ctx, enum resolve_result result, const struct pod *p)
-{
-	struct caller *c = ctx;
-
-	c->calls++;
-	c->result = result;
-	if ((p != NULL) != (result == RESOLVE_FOUND))
-		ck_abort_msg("a pod with result %u, or none without", result);
-	(void)snprintf(c->uid, sizeof(c->uid), "%s", p ? p->uid : "");
-	if (c->cancel)
-		resolver_cancel(c->cancel);
-	if (c->wait_again)
-		c->again = resolver_wait(c->bench->resolver, the_ip(), done, c->wait_again);
-	if (c->free_all)
-		c->bench->resolver = resolver_free(c->bench->resolver);
-	if (strcmp(c->uid, p ? p->uid : "") != 0)
-		ck_abort_msg("what was lent is ours for the whole call");
-}
-
-static struct bench bench_new(bool with_client)
-{
-	/* never looked into: the fake stands for every client */
-	struct kube_client *client = with_client ? (void *)&fake_kube : NULL;
-	struct bench b = { .loop = loop_new_fake(NULL), .store = pod_store_new() };
-
-	fake_kube_reset();
-	b.resolver = resolver_new(b.loop, b.store, client, "node-1", WAIT_MSEC);
-	return b;
-}
-
-static void bench_end(struct bench *b)
-{
-	b->resolver = resolver_free(b->resolver);
-	b->store = pod_store_free(b->store);
-	b->loop = loop_free(b->loop);
-	fake_kube_reset();
-}
-
-static struct resolver_wait *wait_for(struct bench *b, struct caller *c)
-{
-	struct resolver_wait *w = resolver_wait(b->resolver, the_ip(), done, c);
-
-	ck_assert_ptr_nonnull(w);
-	ck_assert_uint_eq(c->calls, 0); /* never from inside the call that asked */
-	return w;
-}
-
-/* The answer of the API server: a list of these pods. */
-static void answer_with(unsigned call, char *one, char *two)
-{
-	_cleanup_free_ char *a = one, *b = two;
-	_cleanup_free_ char *text = xasprintf("{\"kind\":\"PodList\",\"items\":[%s%s%s]}",
-					      a ? a : "", b ? "," : "", b ? b : "");
-
-	fake_answer(call, 200, text);
-}
-
-#define ck_answer(c, n, want, want_uid)                                                            \
-	do {                                                                                       \
-		ck_assert_uint_eq((c).calls, n);                                                   \
-		ck_assert_int_eq((c).result, want);                                                \
-		ck_assert_str_eq((c).uid, want_uid);                                               \
-	} while (0)
 
 START_TEST(a_known_ip_is_answered_at_once)
 {
@@ -380,169 +279,6 @@ START_TEST(an_answer_is_not_believed_against_what_the_watch_told)
 }
 END_TEST
 
-static const struct {
-	struct place now;
-	uint32_t newest; /* when the server was asked */
-	bool deleting;
-	enum resolve_result result;
-} vouched[] = {
-	{ { PLACE_LINK, 2, 0 }, 2, false, RESOLVE_FOUND },
-	{ { PLACE_LINK, 3, 0 }, 2, false, RESOLVE_UNKNOWN }, /* another pod's: it came later */
-	{ { PLACE_LINK, 1, 3 }, 2, false, RESOLVE_UNKNOWN },
-	{ { PLACE_LINK, 2, 0 }, 2, true, RESOLVE_UNKNOWN },
-	{ { PLACE_NOWHERE }, 2, false, RESOLVE_UNKNOWN },
-	{ { PLACE_SHARED, 1, 0 }, 2, false, RESOLVE_UNKNOWN },
-	{ { PLACE_UNASKED }, 2, false, RESOLVE_UNKNOWN },
-};
-
-START_TEST(a_pod_of_an_answer_must_have_had_its_link_before_the_question)
-{
-	struct bench b = bench_new(true);
-	struct caller c = { &b };
-	struct mk_links links;
-
-	mk_links_init(&links, b.store);
-	wait_for(&b, &c);
-	links.newest = vouched[_i].newest;
-	loop_fake_advance(b.loop, WAIT_MSEC);
-	mk_route(&links, "10.0.0.1", vouched[_i].now);
-	answer_with(0, pod_json(.uid = "a", .ip = "10.0.0.1", .deleting = vouched[_i].deleting),
-		    NULL);
-	loop_fake_advance(b.loop, 0);
-	ck_assert_uint_eq(c.calls, 1);
-	ck_assert_int_eq(c.result, vouched[_i].result);
-	bench_end(&b);
-}
-END_TEST
-
-START_TEST(an_answer_is_not_believed_of_a_pod_that_was_seen_to_go)
-{
-	struct bench b = bench_new(true);
-	struct caller c = { &b };
-	struct mk_links links;
-
-	mk_links_init(&links, b.store);
-	mk_route(&links, "10.0.0.1", MK_LINK(1));
-	pod_store_put_take(b.store, pod(.uid = "a", .ip = "10.0.0.1"));
-	pod_store_remove(b.store, "a");
-	wait_for(&b, &c);
-	loop_fake_advance(b.loop, WAIT_MSEC);
-	answer_with(0, pod_json(.uid = "a", .ip = "10.0.0.1"), NULL);
-	loop_fake_advance(b.loop, 0);
-	ck_answer(c, 1, RESOLVE_UNKNOWN, "");
-	bench_end(&b);
-}
-END_TEST
-
-static void vouch_nothing(struct bench *b, struct mk_links *links)
-{
-}
-
-static void vouch_moved(struct bench *b, struct mk_links *links)
-{
-	mk_route(links, "10.0.0.1", MK_LINK(2));
-}
-
-static void vouch_cut(struct bench *b, struct mk_links *links)
-{
-	mk_route(links, "10.0.0.1", MK_NOWHERE);
-}
-
-static void vouch_ended(struct bench *b, struct mk_links *links)
-{
-	pod_store_put_take(b->store, pod(.uid = "a", .ip = "10.0.0.1", .phase = "Succeeded"));
-}
-
-static void vouch_removed(struct bench *b, struct mk_links *links)
-{
-	vouch_ended(b, links);
-	pod_store_remove(b->store, "a");
-}
-
-static void vouch_without_ip(struct bench *b, struct mk_links *links)
-{
-	pod_store_put_take(b->store, pod(.uid = "a", .phase = "Pending"));
-}
-
-static const struct {
-	void (*fn)(struct bench *b, struct mk_links *links);
-	bool still;
-} after_vouching[] = {
-	{ vouch_nothing, true }, { vouch_moved, false },   { vouch_cut, false },
-	{ vouch_ended, false },	 { vouch_removed, false }, { vouch_without_ip, true },
-};
-
-START_TEST(the_servers_word_counts_while_the_ip_leads_to_the_same_link_and_the_watch_agrees)
-{
-	struct bench b = bench_new(true);
-	struct pod *p = pod(.uid = "a", .ip = "10.0.0.1");
-	struct mk_links links;
-	struct place at;
-
-	mk_links_init(&links, b.store);
-	mk_route(&links, "10.0.0.1", MK_LINK(1));
-	ck_assert(resolver_vouch(b.resolver, the_ip(), &at));
-	after_vouching[_i].fn(&b, &links);
-	ck_assert(resolver_vouches(b.resolver, the_ip(), p, &at) == after_vouching[_i].still);
-	pod_unref(p);
-	bench_end(&b);
-}
-END_TEST
-
-START_TEST(what_the_watch_knows_needs_nobodys_word)
-{
-	struct bench b = bench_new(true);
-	struct mk_links links;
-	struct place at;
-
-	mk_links_init(&links, b.store);
-	ck_assert(!resolver_vouch(b.resolver, the_ip(), &at)); /* leads nowhere */
-	mk_route(&links, "10.0.0.1", MK_LINK(1));
-	ck_assert(resolver_vouch(b.resolver, the_ip(), &at));
-	pod_store_put_take(b.store, pod(.uid = "a", .ip = "10.0.0.1"));
-	ck_assert(!resolver_vouch(b.resolver, the_ip(), &at));
-	bench_end(&b);
-}
-END_TEST
-
-START_TEST(a_pod_without_its_link_is_told_as_such)
-{
-	struct bench b = bench_new(true);
-	const struct pod *p = NULL;
-	struct mk_links links;
-	char text[PLACE_NAME_MAX];
-
-	mk_links_init(&links, b.store);
-	mk_route(&links, "10.0.0.1", MK_SHARED(7));
-	pod_store_put_take(b.store, pod(.uid = "a", .ip = "10.0.0.1"));
-	ck_assert_int_eq(resolver_peek(b.resolver, the_ip(), &p), RESOLVE_UNPLACED);
-	ck_assert_str_eq(p->uid, "a");
-	resolver_print_place(b.resolver, the_ip(), text);
-	ck_assert_str_eq(text, "veth7");
-	bench_end(&b);
-}
-END_TEST
-
-START_TEST(admitting_asks_where_the_ip_leads_to_and_peeking_reads_the_news)
-{
-	struct bench b = bench_new(true);
-	const struct pod *p = NULL;
-	struct mk_links links;
-	unsigned before;
-
-	mk_links_init(&links, b.store);
-	mk_route(&links, "10.0.0.1", MK_LINK(1));
-	pod_store_put_take(b.store, pod(.uid = "a", .ip = "10.0.0.1"));
-	mk_route(&links, "10.0.0.1", MK_LINK(2));
-	before = links.caught_up;
-	ck_assert_int_eq(resolver_peek(b.resolver, the_ip(), &p), RESOLVE_FOUND);
-	ck_assert_uint_gt(links.caught_up, before);
-	resolver_admit(b.resolver, the_ip());
-	ck_assert_int_eq(resolver_peek(b.resolver, the_ip(), &p), RESOLVE_UNKNOWN);
-	bench_end(&b);
-}
-END_TEST
-
 struct ends {
 	char text[64];
 	struct resolver_wait *cancel;
@@ -775,34 +511,27 @@ START_TEST(there_is_a_limit_to_those_who_wait)
 }
 END_TEST
 
-UNIT_MAIN(
-	"resolver", UNIT(a_known_ip_is_answered_at_once),
-	UNIT(a_wait_ends_with_the_event_of_the_pod), UNIT(the_event_of_another_ip_answers_nobody),
-	UNIT(a_wait_for_a_known_ip_is_answered_from_the_loop),
-	UNIT(a_pod_that_came_and_went_before_the_answer_is_not_told),
-	UNIT(after_the_wait_the_api_server_is_asked_once_for_all_waiters),
-	UNIT(a_found_pod_answers_also_those_who_could_wait_longer),
-	UNIT(an_answer_without_a_pod_leaves_the_others_their_time),
-	UNIT(an_event_wins_over_a_get_under_way),
-	UNIT(what_the_store_says_meanwhile_wins_over_the_answer),
-	UNIT(the_server_may_not_be_reachable),
-	UNIT_LOOP(of_an_answer_only_the_one_active_pod_of_this_node_and_ip_is_taken, answers),
-	UNIT(an_answer_that_is_no_list_finds_nobody),
-	UNIT_LOOP(an_answer_is_not_believed_against_what_the_watch_told, contradictions),
-	UNIT_LOOP(a_pod_of_an_answer_must_have_had_its_link_before_the_question, vouched),
-	UNIT(an_answer_is_not_believed_of_a_pod_that_was_seen_to_go),
-	UNIT_LOOP(the_servers_word_counts_while_the_ip_leads_to_the_same_link_and_the_watch_agrees,
-		  after_vouching),
-	UNIT(what_the_watch_knows_needs_nobodys_word), UNIT(a_pod_without_its_link_is_told_as_such),
-	UNIT(admitting_asks_where_the_ip_leads_to_and_peeking_reads_the_news),
-	UNIT(the_end_of_a_claim_is_told_from_the_loop_only),
-	UNIT(a_duplicate_that_clears_in_time_is_served),
-	UNIT(a_duplicate_that_stays_is_ambiguous_and_nobody_is_asked),
-	UNIT(a_duplicate_that_appears_during_the_get_is_ambiguous),
-	UNIT(without_a_client_the_wait_ends_as_unknown), UNIT(a_cancelled_wait_is_never_answered),
-	UNIT(a_wait_can_be_cancelled_between_the_event_and_its_answer),
-	UNIT(with_the_last_wait_the_get_is_cancelled),
-	UNIT(a_callback_may_cancel_another_wait_of_the_same_ip), UNIT(a_callback_may_wait_again),
-	UNIT(a_callback_may_free_the_resolver),
-	UNIT(freeing_the_resolver_cancels_all_and_forgets_the_store),
-	UNIT(there_is_a_limit_to_those_who_wait))
+UNIT_MAIN("resolver", UNIT(a_known_ip_is_answered_at_once),
+	  UNIT(a_wait_ends_with_the_event_of_the_pod), UNIT(the_event_of_another_ip_answers_nobody),
+	  UNIT(a_wait_for_a_known_ip_is_answered_from_the_loop),
+	  UNIT(a_pod_that_came_and_went_before_the_answer_is_not_told),
+	  UNIT(after_the_wait_the_api_server_is_asked_once_for_all_waiters),
+	  UNIT(a_found_pod_answers_also_those_who_could_wait_longer),
+	  UNIT(an_answer_without_a_pod_leaves_the_others_their_time),
+	  UNIT(an_event_wins_over_a_get_under_way),
+	  UNIT(what_the_store_says_meanwhile_wins_over_the_answer),
+	  UNIT(the_server_may_not_be_reachable),
+	  UNIT_LOOP(of_an_answer_only_the_one_active_pod_of_this_node_and_ip_is_taken, answers),
+	  UNIT(an_answer_that_is_no_list_finds_nobody),
+	  UNIT_LOOP(an_answer_is_not_believed_against_what_the_watch_told, contradictions),
+	  UNIT(the_end_of_a_claim_is_told_from_the_loop_only),
+	  UNIT(a_duplicate_that_clears_in_time_is_served),
+	  UNIT(a_duplicate_that_stays_is_ambiguous_and_nobody_is_asked),
+	  UNIT(a_duplicate_that_appears_during_the_get_is_ambiguous),
+	  UNIT(without_a_client_the_wait_ends_as_unknown), UNIT(a_cancelled_wait_is_never_answered),
+	  UNIT(a_wait_can_be_cancelled_between_the_event_and_its_answer),
+	  UNIT(with_the_last_wait_the_get_is_cancelled),
+	  UNIT(a_callback_may_cancel_another_wait_of_the_same_ip), UNIT(a_callback_may_wait_again),
+	  UNIT(a_callback_may_free_the_resolver),
+	  UNIT(freeing_the_resolver_cancels_all_and_forgets_the_store),
+	  UNIT(there_is_a_limit_to_those_who_wait))
