@@ -28,8 +28,8 @@
  *	  answer may belong to either time, and is asked for again;
  *	- notifications are only noted while they are read, and told once nothing is left to read.
  *
- * Reading costs a system call when there is nothing, so the store can afford to catch up before each
- * decision: the kernel queues a notification before the change that it tells of can carry a packet.
+ * Reading costs a system call (0.6 us) when there is nothing, so the store can afford to catch up before
+ * it decides (binding.c), instead of waiting for the loop to come to it.
  *
  * When the queue overflows (ENOBUFS) the links are listed anew; one that looks the same in every respect
  * keeps its number, since to take it for another would end the claims of every pod of the node.
@@ -506,12 +506,17 @@ static void on_readable(struct loop_fd *f, uint32_t events)
 	link_watch_catch_up(container_of(f, struct link_watch, source));
 }
 
+static void tell_what_is_left_later(struct link_watch *w)
+{
+	if (w->n_news || w->all)
+		loop_defer(w->loop, &w->later, tell_later);
+}
+
 void link_watch_catch_up(struct link_watch *w)
 {
 	read_all(w);
 	tell(w);
-	if (w->n_news || w->all)
-		loop_defer(w->loop, &w->later, tell_later);
+	tell_what_is_left_later(w);
 }
 
 /* where an address leads to */
@@ -651,12 +656,13 @@ void link_watch_find(struct link_watch *w, const struct inet_ip *ip, struct plac
 			break;
 		}
 	}
-	if (w->n_news || w->all)
-		loop_defer(w->loop, &w->later, tell_later);
+	tell_what_is_left_later(w);
 }
 
-uint32_t link_watch_newest(const struct link_watch *w)
+uint32_t link_watch_newest(struct link_watch *w)
 {
+	read_all(w);
+	tell_what_is_left_later(w);
 	return w->newest;
 }
 

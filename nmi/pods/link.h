@@ -32,7 +32,7 @@ DEFINE_CLEANUP(struct link_watch, link_watch_free);
 /* Tell now what has happened until now, instead of when the loop comes to it. */
 void link_watch_catch_up(struct link_watch *w);
 void link_watch_find(struct link_watch *w, const struct inet_ip *ip, struct place *out);
-uint32_t link_watch_newest(const struct link_watch *w);
+uint32_t link_watch_newest(struct link_watch *w);
 /* For a person; also of a link that is just gone, inside gone(). */
 void link_watch_print(const struct link_watch *w, const struct place *p, char buf[PLACE_NAME_MAX]);
 /* Times that news were lost and everything had to be looked at again. */

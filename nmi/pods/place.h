@@ -37,8 +37,8 @@ static inline uint32_t place_own_link(const struct place *p)
 }
 
 /*
- * Who knows places: link.c, or a test. catch_up() tells the store (store.h, "places") whatever has
- * happened until now; find() may, later.
+ * Who knows places: binding.c, or a test. catch_up() tells the store (store.h, "places") whatever has
+ * happened until this turn of the loop; the others are true at the moment, and tell the store later.
  */
 struct place_source {
 	void (*catch_up)(void *ctx);

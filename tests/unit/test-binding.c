@@ -19,20 +19,22 @@ struct rig {
 	char ended[64];
 };
 
-static void run(const char *commands)
+/* What happens between two turns of the loop. */
+static void run(struct rig *r, const char *commands)
 {
+	ck_assert_int_eq(loop_turn(r->loop, 0, NULL), 0);
 	ck_assert_msg(system(commands) == 0, "%s", commands);
 }
 
 /* A pod's network, as a plugin makes it. */
-static void link_up(const char *link, const char *ip)
+static void link_up(struct rig *r, const char *link, const char *ip)
 {
 	_cleanup_free_ char *text = xasprintf("ip link add %s type veth peer name p%s && ip link "
 					      "set p%s up && ip link set %s up && "
 					      "ip route replace %s dev %s",
 					      link, link, link, link, ip, link);
 
-	run(text);
+	run(r, text);
 }
 
 static void on_end(void *ctx, const struct inet_ip *ip, const char *uid)
@@ -76,10 +78,10 @@ START_TEST(a_pod_is_found_at_its_link_and_not_once_that_has_gone)
 	struct rig r;
 
 	begin(&r);
-	link_up("va", ips[_i]);
+	link_up(&r, "va", ips[_i]);
 	pod_store_put_take(r.store, pod(.uid = "a", .ip = ips[_i]));
 	ck_assert_str_eq(who(&r, ips[_i]), "a");
-	run("ip link del va");
+	run(&r, "ip link del va");
 	ck_assert_str_eq(who(&r, ips[_i]), "-");
 	ck_assert_str_eq(r.ended, "a");
 	end(&r);
@@ -91,9 +93,9 @@ START_TEST(the_next_pod_at_an_ip_is_found_once_its_object_comes_and_the_last_one
 	struct rig r;
 
 	begin(&r);
-	link_up("va", ips[_i]);
+	link_up(&r, "va", ips[_i]);
 	pod_store_put_take(r.store, pod(.uid = "a", .ip = ips[_i]));
-	link_up("vb", ips[_i]);
+	link_up(&r, "vb", ips[_i]);
 	ck_assert_str_eq(who(&r, ips[_i]), "-");
 	ck_assert_str_eq(r.ended, "a");
 	pod_store_put_take(r.store, pod(.uid = "a", .ip = ips[_i]));
@@ -110,7 +112,7 @@ START_TEST(a_link_that_comes_after_the_pod_was_told_is_not_its_own)
 
 	begin(&r);
 	pod_store_put_take(r.store, pod(.uid = "a", .ip = ips[_i]));
-	link_up("vb", ips[_i]);
+	link_up(&r, "vb", ips[_i]);
 	ck_assert_str_eq(who(&r, ips[_i]), "-");
 	pod_store_put_take(r.store, pod(.uid = "b", .ip = ips[_i]));
 	ck_assert_str_eq(who(&r, ips[_i]), "b");
@@ -125,13 +127,30 @@ START_TEST(a_link_that_is_down_for_a_while_is_still_the_pods)
 					    ips[_i]);
 
 	begin(&r);
-	link_up("va", ips[_i]);
+	link_up(&r, "va", ips[_i]);
 	pod_store_put_take(r.store, pod(.uid = "a", .ip = ips[_i]));
-	run("ip link set va down");
+	run(&r, "ip link set va down");
 	ck_assert_str_eq(who(&r, ips[_i]), "-");
 	ck_assert_str_eq(r.ended, "");
-	run(up);
+	run(&r, up);
 	ck_assert_str_eq(who(&r, ips[_i]), "a");
+	end(&r);
+}
+END_TEST
+
+START_TEST(news_are_read_once_in_a_turn_and_a_question_is_asked_whenever_it_is_put)
+{
+	const struct inet_ip ip = ip_from(ips[_i]);
+	struct rig r;
+
+	begin(&r);
+	link_up(&r, "va", ips[_i]);
+	pod_store_put_take(r.store, pod(.uid = "a", .ip = ips[_i]));
+	ck_assert_str_eq(who(&r, ips[_i]), "a");
+	ck_assert_int_eq(system("ip link del va"), 0); /* in the middle of the turn */
+	ck_assert_str_eq(who(&r, ips[_i]), "a");
+	pod_store_look(r.store, &ip); /* a connection is accepted */
+	ck_assert_str_eq(who(&r, ips[_i]), "-");
 	end(&r);
 }
 END_TEST
@@ -141,9 +160,9 @@ START_TEST(the_store_is_told_by_the_loop_as_well)
 	struct rig r;
 
 	begin(&r);
-	link_up("va", ips[_i]);
+	link_up(&r, "va", ips[_i]);
 	pod_store_put_take(r.store, pod(.uid = "a", .ip = ips[_i]));
-	run("ip link del va");
+	run(&r, "ip link del va");
 	for (int i = 0; i < 10 && !r.ended[0]; i++)
 		ck_assert_int_eq(loop_turn(r.loop, 100, NULL), 0);
 	ck_assert_str_eq(r.ended, "a");
@@ -157,4 +176,5 @@ UNIT_MAIN(
 		  ips),
 	UNIT_LOOP(a_link_that_comes_after_the_pod_was_told_is_not_its_own, ips),
 	UNIT_LOOP(a_link_that_is_down_for_a_while_is_still_the_pods, ips),
+	UNIT_LOOP(news_are_read_once_in_a_turn_and_a_question_is_asked_whenever_it_is_put, ips),
 	UNIT_LOOP(the_store_is_told_by_the_loop_as_well, ips))
