@@ -16,7 +16,7 @@ struct issuer {
 	struct issue_answer answer;
 	unsigned started, cancelled, bodies, bodies_freed, admitted;
 	struct inet_ip admitted_peer; /* the last one */
-	struct issue *waiting; /* a list */
+	struct issue *waiting;	      /* a list */
 	size_t n_waiting;
 	/* of the last request */
 	struct inet_ip peer;
