@@ -373,6 +373,13 @@ static bool is_dispensable(enum listener i, const struct err *err)
 	       (err->os_errno == EAFNOSUPPORT || err->os_errno == EADDRNOTAVAIL);
 }
 
+static void on_accepted(void *ctx, const struct inet_ip *peer)
+{
+	const struct front *f = ctx;
+
+	issuer_admit(f->spec.issuer, peer);
+}
+
 static int start_listeners(struct front *f, struct err *err)
 {
 	const struct front_spec *spec = &f->spec;
@@ -393,6 +400,7 @@ static int start_listeners(struct front *f, struct err *err)
 			.connections_per_peer = LIMIT_CONNECTIONS_PER_PEER,
 			.body_max = LIMIT_FORWARD_REQUEST_BYTES,
 			.handle = on_pod,
+			.accepted = on_accepted,
 			.ctx = f,
 		},
 		[LISTENER_HOST] = host,

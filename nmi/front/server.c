@@ -466,6 +466,8 @@ static void conn_start(struct server *s, struct MHD_Connection *mhd, void **cont
 	enter(c, PHASE_FRESH, loop_mono(s->loop));
 	s->n_conns++;
 	*context = c;
+	if (s->spec.accepted)
+		s->spec.accepted(s->spec.ctx, &c->x.peer);
 }
 
 static void conn_end(struct server *s, struct conn *c)

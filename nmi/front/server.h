@@ -58,6 +58,7 @@ struct server_spec {
 	unsigned connections, connections_per_peer;
 	size_t body_max;
 	server_handle_fn *handle;
+	void (*accepted)(void *ctx, const struct inet_ip *peer); /* before its requests; or NULL */
 	void *ctx;
 };
 

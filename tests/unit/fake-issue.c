@@ -16,6 +16,12 @@ struct issue {
 	struct issue *prev, *next;
 };
 
+void issuer_admit(struct issuer *i, const struct inet_ip *peer)
+{
+	i->admitted++;
+	i->admitted_peer = *peer;
+}
+
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 			  struct issue_answer *out, issue_done_fn *done, void *ctx)
 {

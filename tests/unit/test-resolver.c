@@ -1,107 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
-/* On a fake clock, with an API server by hand. */
-
-#include "lib/loop/loop.h"
-#include "nmi/limits.h"
-#include "nmi/pods/resolver.h"
-#include "nmi/pods/store.h"
-#include "tests/unit/fake-kube.h"
-#include "tests/unit/mk-pod.h"
+#include "tests/unit/resolver-bench.h"
 #include "tests/unit/unit.h"
-
-#define WAIT_MSEC UINT64_C(10000)
-
-struct bench {
-	struct loop *loop;
-	struct pod_store *store;
-	struct resolver *resolver;
-};
-
-/* What a caller was told, and what it then does. */
-struct caller {
-	struct bench *bench;
-	unsigned calls;
-	enum resolve_result result;
-	char uid[16];
-	struct resolver_wait *cancel; /* another's wait, cancelled from the callback */
-	struct caller *wait_again;    /* a wait for the same IP, added from the callback */
-	struct resolver_wait *again;
-	bool free_all;
-};
-
-static const struct inet_ip *the_ip(void)
-{
-	static const struct inet_ip ip = {
-		{ [10] = 0xff, 0xff, 10, 0, 0, 1 },
-	};
-
-	return &ip;
-}
-
-static void done(void *ctx, enum resolve_result result, const struct pod *p)
-{
-	struct caller *c = ctx;
-
-	c->calls++;
-	c->result = result;
-	if ((p != NULL) != (result == RESOLVE_FOUND))
-		ck_abort_msg("a pod with result %u, or none without", result);
-	(void)snprintf(c->uid, sizeof(c->uid), "%s", p ? p->uid : "");
-	if (c->cancel)
-		resolver_cancel(c->cancel);
-	if (c->wait_again)
-		c->again = resolver_wait(c->bench->resolver, the_ip(), done, c->wait_again);
-	if (c->free_all)
-		c->bench->resolver = resolver_free(c->bench->resolver);
-	if (strcmp(c->uid, p ? p->uid : "") != 0)
-		ck_abort_msg("what was lent is ours for the whole call");
-}
-
-static struct bench bench_new(bool with_client)
-{
-	/* never looked into: the fake stands for every client */
-	struct kube_client *client = with_client ? (void *)&fake_kube : NULL;
-	struct bench b = { .loop = loop_new_fake(NULL), .store = pod_store_new() };
-
-	fake_kube_reset();
-	b.resolver = resolver_new(b.loop, b.store, client, "node-1", WAIT_MSEC);
-	return b;
-}
-
-static void bench_end(struct bench *b)
-{
-	b->resolver = resolver_free(b->resolver);
-	b->store = pod_store_free(b->store);
-	b->loop = loop_free(b->loop);
-	fake_kube_reset();
-}
-
-static struct resolver_wait *wait_for(struct bench *b, struct caller *c)
-{
-	struct resolver_wait *w = resolver_wait(b->resolver, the_ip(), done, c);
-
-	ck_assert_ptr_nonnull(w);
-	ck_assert_uint_eq(c->calls, 0); /* never from inside the call that asked */
-	return w;
-}
-
-/* The answer of the API server: a list of these pods. */
-static void answer_with(unsigned call, char *one, char *two)
-{
-	_cleanup_free_ char *a = one, *b = two;
-	_cleanup_free_ char *text = xasprintf("{\"kind\":\"PodList\",\"items\":[%s%s%s]}",
-					      a ? a : "", b ? "," : "", b ? b : "");
-
-	fake_answer(call, 200, text);
-}
-
-#define ck_answer(c, n, want, want_uid)                                                            \
-	do {                                                                                       \
-		ck_assert_uint_eq((c).calls, n);                                                   \
-		ck_assert_int_eq((c).result, want);                                                \
-		ck_assert_str_eq((c).uid, want_uid);                                               \
-	} while (0)
 
 START_TEST(a_known_ip_is_answered_at_once)
 {
@@ -379,6 +279,47 @@ START_TEST(an_answer_is_not_believed_against_what_the_watch_told)
 }
 END_TEST
 
+struct ends {
+	char text[64];
+	struct resolver_wait *cancel;
+};
+
+static void on_end(void *ctx, const struct inet_ip *ip, const char *uid)
+{
+	struct ends *e = ctx;
+	size_t n = strlen(e->text);
+
+	ck_assert(inet_ip_eq(ip, the_ip()));
+	(void)snprintf(e->text + n, sizeof(e->text) - n, "%s ", uid);
+	if (e->cancel)
+		resolver_cancel(e->cancel);
+	e->cancel = NULL;
+}
+
+START_TEST(the_end_of_a_claim_is_told_from_the_loop_only)
+{
+	struct bench b = bench_new(true);
+	struct caller c = { &b };
+	const struct pod *p = NULL;
+	struct ends e = { 0 };
+
+	resolver_on_claim_end(b.resolver, on_end, &e);
+	pod_store_put_take(b.store, pod(.uid = "a", .ip = "10.0.0.1"));
+	pod_store_remove(b.store, "a");
+	pod_store_put_take(b.store, pod(.uid = "b", .ip = "10.0.0.1"));
+	pod_store_remove(b.store, "b");
+	e.cancel = wait_for(&b, &c);
+	ck_assert_int_eq(resolver_peek(b.resolver, the_ip(), &p), RESOLVE_UNKNOWN);
+	ck_assert_str_eq(e.text, "");
+	loop_fake_advance(b.loop, 0);
+	ck_assert_str_eq(e.text, "a b ");
+	ck_assert_uint_eq(resolver_waiting(b.resolver), 0);
+	pod_store_put_take(b.store, pod(.uid = "c", .ip = "10.0.0.1"));
+	pod_store_remove(b.store, "c"); /* and is freed untold */
+	bench_end(&b);
+}
+END_TEST
+
 START_TEST(a_duplicate_that_clears_in_time_is_served)
 {
 	struct bench b = bench_new(true);
@@ -583,6 +524,7 @@ UNIT_MAIN("resolver", UNIT(a_known_ip_is_answered_at_once),
 	  UNIT_LOOP(of_an_answer_only_the_one_active_pod_of_this_node_and_ip_is_taken, answers),
 	  UNIT(an_answer_that_is_no_list_finds_nobody),
 	  UNIT_LOOP(an_answer_is_not_believed_against_what_the_watch_told, contradictions),
+	  UNIT(the_end_of_a_claim_is_told_from_the_loop_only),
 	  UNIT(a_duplicate_that_clears_in_time_is_served),
 	  UNIT(a_duplicate_that_stays_is_ambiguous_and_nobody_is_asked),
 	  UNIT(a_duplicate_that_appears_during_the_get_is_ambiguous),
