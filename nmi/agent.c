@@ -220,6 +220,14 @@ static void on_objects_changed(void *ctx)
 	issuer_identities_changed(a->issuer);
 }
 
+/* Whoever talks from there is somebody else now. */
+static void on_claim_end(void *ctx, const struct inet_ip *ip, const char *uid)
+{
+	const struct agent *a = ctx;
+
+	front_close_peer(a->front, ip, uid);
+}
+
 static bool on_refused(void *ctx, const struct pod *pod, enum reason reason, const char *text,
 		       const char *request_id)
 {
@@ -417,7 +425,10 @@ static int make_front(struct agent *a, struct err *err)
 				  .before_metrics_ctx = a,
 			  },
 			  err);
-	return a->front ? 0 : -(int)err->kind;
+	if (!a->front)
+		return -(int)err->kind;
+	pod_store_on_claim_end(a->pods, on_claim_end, a);
+	return 0;
 }
 
 static int make_redirect(struct agent *a, struct err *err)
@@ -492,6 +503,8 @@ struct agent *agent_free(struct agent *a)
 		return NULL;
 	loop_timer_del(&a->stop_timer);
 	a->redirect = redirect_free(a->redirect);
+	if (a->pods)
+		pod_store_on_claim_end(a->pods, NULL, NULL);
 	a->front = front_free(a->front);
 	a->proxy = proxy_free(a->proxy);
 	a->issuer = issuer_free(a->issuer);

@@ -700,6 +700,11 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 	return NULL;
 }
 
+const char *issue_pod_uid(const struct issue *q)
+{
+	return q->pod ? q->pod->uid : NULL;
+}
+
 void issue_cancel(struct issue *q)
 {
 	issue_free(q);

@@ -504,9 +504,19 @@ void front_drain(struct front *f)
 	}
 }
 
-void front_close_peer(struct front *f, const struct inet_ip *ip)
+/* By its earlier requests, or by the one under way. */
+static bool is_of_pod(const struct exchange *x, const char *pod_uid)
 {
-	server_close_peer(f->servers[LISTENER_PODS], ip);
+	const char *uid = x->pod_uid;
+
+	if (!uid && x->gone == on_gone)
+		uid = issue_pod_uid(x->op);
+	return uid && strcmp(uid, pod_uid) == 0;
+}
+
+void front_close_peer(struct front *f, const struct inet_ip *ip, const char *pod_uid)
+{
+	server_close_peer(f->servers[LISTENER_PODS], ip, is_of_pod, pod_uid);
 }
 
 size_t front_connections(const struct front *f)

@@ -274,7 +274,8 @@ void exchange_drop(struct exchange *x)
 	end(c, loop_mono(c->server->loop));
 }
 
-void server_close_peer(struct server *s, const struct inet_ip *ip)
+void server_close_peer(struct server *s, const struct inet_ip *ip, server_meant_fn *meant,
+		       const char *pod_uid)
 {
 	struct mono now = loop_mono(s->loop);
 
@@ -284,7 +285,7 @@ void server_close_peer(struct server *s, const struct inet_ip *ip)
 		if (p == PHASE_CUT)
 			continue;
 		DL_FOREACH_SAFE (s->phases[p], c, next) {
-			if (inet_ip_eq(&c->x.peer, ip))
+			if (inet_ip_eq(&c->x.peer, ip) && meant(&c->x, pod_uid))
 				end(c, now);
 		}
 	}

@@ -48,12 +48,6 @@ struct target {
 	uint32_t newest;	/* the link that came last before it */
 };
 
-struct ended {
-	struct ended *next;
-	struct inet_ip ip;
-	char uid[];
-};
-
 struct resolver {
 	struct loop *loop;
 	struct pod_store *store;
@@ -62,10 +56,6 @@ struct resolver {
 	unsigned wait_msec;
 	struct hmap targets;
 	size_t waiting;
-	struct ended *ended; /* to be told by tell_ends() */
-	struct loop_defer tell;
-	resolver_end_fn *on_end;
-	void *on_end_ctx;
 };
 
 enum wait_state {
@@ -190,45 +180,6 @@ static void on_ip_changed(void *ctx, const struct inet_ip *ip)
 		return;
 	DL_FOREACH (t->waits, w)
 		answer_soon(w);
-}
-
-/* the ends of claims */
-
-static void drop_ends(struct resolver *r)
-{
-	struct ended *e, *next;
-
-	LL_FOREACH_SAFE (r->ended, e, next)
-		free(e);
-	r->ended = NULL;
-}
-
-static void tell_ends(struct loop_defer *d)
-{
-	struct resolver *r = container_of(d, struct resolver, tell);
-	struct ended *e;
-
-	while ((e = r->ended)) {
-		LL_DELETE(r->ended, e);
-		if (r->on_end)
-			r->on_end(r->on_end_ctx, &e->ip, e->uid);
-		free(e);
-	}
-}
-
-static void on_claim_end(void *ctx, const struct inet_ip *ip, const char *uid)
-{
-	struct resolver *r = ctx;
-	size_t n = strlen(uid) + 1;
-	struct ended *e;
-
-	if (!r->on_end)
-		return;
-	e = xcalloc(1, sizeof(*e) + n);
-	e->ip = *ip;
-	memcpy(e->uid, uid, n);
-	LL_APPEND(r->ended, e);
-	loop_defer(r->loop, &r->tell, tell_ends);
 }
 
 /* the GET */
@@ -363,7 +314,6 @@ struct resolver *resolver_new(struct loop *l, struct pod_store *store, struct ku
 	r->node = xstrdup(node);
 	r->wait_msec = wait_msec;
 	pod_store_on_change(store, on_ip_changed, r);
-	pod_store_on_claim_end(store, on_claim_end, r);
 	return r;
 }
 
@@ -374,9 +324,6 @@ struct resolver *resolver_free(struct resolver *r)
 	if (!r)
 		return NULL;
 	pod_store_on_change(r->store, NULL, NULL);
-	pod_store_on_claim_end(r->store, NULL, NULL);
-	loop_defer_del(&r->tell);
-	drop_ends(r);
 	while ((n = hmap_first(&r->targets)))
 		wait_free(container_of(n, struct target, node)->waits);
 	free(r->node);
@@ -458,10 +405,4 @@ void resolver_cancel(struct resolver_wait *w)
 size_t resolver_waiting(const struct resolver *r)
 {
 	return r->waiting;
-}
-
-void resolver_on_claim_end(struct resolver *r, resolver_end_fn *fn, void *ctx)
-{
-	r->on_end = fn;
-	r->on_end_ctx = ctx;
 }

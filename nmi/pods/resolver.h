@@ -64,10 +64,4 @@ void resolver_print_place(const struct resolver *r, const struct inet_ip *ip,
 struct resolver_wait *resolver_wait(struct resolver *r, const struct inet_ip *ip,
 				    resolve_done_fn *done, void *ctx);
 void resolver_cancel(struct resolver_wait *w);
-/*
- * A pod has lost its claim on an IP (store.h): whoever talks from there is somebody else now. Called from
- * the loop and never from inside a call, so that the listener may cancel requests. One listener.
- */
-typedef void resolver_end_fn(void *ctx, const struct inet_ip *ip, const char *uid);
-void resolver_on_claim_end(struct resolver *r, resolver_end_fn *fn, void *ctx);
 size_t resolver_waiting(const struct resolver *r);

@@ -7,7 +7,8 @@ set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
 DELAY_SEC=${NMI_IDENTITY_DELAY_SEC:-30}
 IP=10.244.0.11
-heir_py=$(dirname "${BASH_SOURCE[0]}")/heir.py
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+heir_py=$here/heir.py
 
 delay() { sb_api POST "_sandbox/delay?msec=$1" >/dev/null || bail 'the API server does not delay'; }
 log_says() { grep -qF "$1" "$SB_DIR/nmi.log"; }
@@ -28,6 +29,10 @@ sb_add_pod web shop $IP app=web,aadpodidbinding=shop
 sb_start_nmi --v=4 --pod-wait=60s || bail 'nmi does not start'
 gives 'the pod has its token again' "$SB_SHOP" web "$SB_ASK"
 link=$(<"$SB_DIR/pods/web.link")
+coproc HELD { exec nsenter --net="/run/netns/$(sb_pod_ns web)" python3 "$here/connection.py"; }
+echo ask >&"${HELD[1]}"
+read -r -t 20 answer <&"${HELD[0]}"
+is 'it keeps a connection' "$answer $(metric nmi_connections)" "200 $SB_SHOP 1"
 
 sb_in "$SB_NODE" python3 "$heir_py" watch "$SB_API_URL" "$SB_DIR/pki/ca.crt" "$(<"$SB_DIR/token")" heir \
 	>"$SB_DIR/event" 2>&1 &
@@ -35,9 +40,11 @@ watcher=$!
 passes 'somebody else watches too' eventually 5 grep -q watching "$SB_DIR/event"
 delay $((DELAY_SEC * 1000))
 
-sb_del_pod_net web
+ip -n "$SB_NODE" link del "$link" # so that nobody closes the connection
 passes 'its claim ends when its link does' eventually 1 \
 	log_says "pod shop/web has no claim on $IP any more: its link $link is gone"
+is 'and with it the connection that it kept' "$(metric nmi_connections)" 0
+sb_del_pod_net web # and what ran in it, which bash takes notice of itself
 sb_add_pod heir shop $IP aadpodidbinding=billing
 began=$EPOCHREALTIME
 sb_spawn heir python3 "$heir_py" ask "$SB_ASK" $((DELAY_SEC + 5)) >"$SB_DIR/answers" 2>&1

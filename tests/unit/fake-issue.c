@@ -58,6 +58,11 @@ static void drop(struct issue *q)
 	free(q);
 }
 
+const char *issue_pod_uid(const struct issue *q)
+{
+	return q->issuer->under_way;
+}
+
 void issue_cancel(struct issue *q)
 {
 	q->issuer->cancelled++;

@@ -279,47 +279,6 @@ START_TEST(an_answer_is_not_believed_against_what_the_watch_told)
 }
 END_TEST
 
-struct ends {
-	char text[64];
-	struct resolver_wait *cancel;
-};
-
-static void on_end(void *ctx, const struct inet_ip *ip, const char *uid)
-{
-	struct ends *e = ctx;
-	size_t n = strlen(e->text);
-
-	ck_assert(inet_ip_eq(ip, the_ip()));
-	(void)snprintf(e->text + n, sizeof(e->text) - n, "%s ", uid);
-	if (e->cancel)
-		resolver_cancel(e->cancel);
-	e->cancel = NULL;
-}
-
-START_TEST(the_end_of_a_claim_is_told_from_the_loop_only)
-{
-	struct bench b = bench_new(true);
-	struct caller c = { &b };
-	const struct pod *p = NULL;
-	struct ends e = { 0 };
-
-	resolver_on_claim_end(b.resolver, on_end, &e);
-	pod_store_put_take(b.store, pod(.uid = "a", .ip = "10.0.0.1"));
-	pod_store_remove(b.store, "a");
-	pod_store_put_take(b.store, pod(.uid = "b", .ip = "10.0.0.1"));
-	pod_store_remove(b.store, "b");
-	e.cancel = wait_for(&b, &c);
-	ck_assert_int_eq(resolver_peek(b.resolver, the_ip(), &p), RESOLVE_UNKNOWN);
-	ck_assert_str_eq(e.text, "");
-	loop_fake_advance(b.loop, 0);
-	ck_assert_str_eq(e.text, "a b ");
-	ck_assert_uint_eq(resolver_waiting(b.resolver), 0);
-	pod_store_put_take(b.store, pod(.uid = "c", .ip = "10.0.0.1"));
-	pod_store_remove(b.store, "c"); /* and is freed untold */
-	bench_end(&b);
-}
-END_TEST
-
 START_TEST(a_duplicate_that_clears_in_time_is_served)
 {
 	struct bench b = bench_new(true);
@@ -524,7 +483,6 @@ UNIT_MAIN("resolver", UNIT(a_known_ip_is_answered_at_once),
 	  UNIT_LOOP(of_an_answer_only_the_one_active_pod_of_this_node_and_ip_is_taken, answers),
 	  UNIT(an_answer_that_is_no_list_finds_nobody),
 	  UNIT_LOOP(an_answer_is_not_believed_against_what_the_watch_told, contradictions),
-	  UNIT(the_end_of_a_claim_is_told_from_the_loop_only),
 	  UNIT(a_duplicate_that_clears_in_time_is_served),
 	  UNIT(a_duplicate_that_stays_is_ambiguous_and_nobody_is_asked),
 	  UNIT(a_duplicate_that_appears_during_the_get_is_ambiguous),
