@@ -71,9 +71,13 @@ struct ask {
 	unsigned calls;
 };
 
+enum kind { POD, LINK, BINDING, IDENTITY, REQUEST, KINDS };
+
 struct model {
 	struct world *w;
-	unsigned state; /* of the random numbers */
+	bool is_random;		  /* what happens now is by chance */
+	unsigned happened[KINDS]; /* by chance */
+	unsigned state;		  /* of the random numbers */
 	struct mpod pods[PODS];
 	int n_pods;
 	uint32_t route[IPS]; /* the link, or 0 */
@@ -99,6 +103,11 @@ static struct model m;
 static unsigned rnd(unsigned n)
 {
 	return (unsigned)rand_r(&m.state) % n;
+}
+
+static void happens(enum kind kind)
+{
+	m.happened[kind] += m.is_random;
 }
 
 static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -177,6 +186,7 @@ static void push_news(struct news n)
 static void set_route(int ip, uint32_t link)
 {
 	note("route %d -> %u\n", ip, link);
+	happens(LINK);
 	m.route[ip] = link;
 	push_news((struct news){ .what = NEWS_MOVED, .ip = ip });
 }
@@ -282,6 +292,7 @@ static void show(struct mpod *p, const struct version *v)
 
 	note("seen %s:%s%s%s%s %s\n", p->uid, v->exists ? "" : " removed", v->has_ip ? " ip" : "",
 	     v->ended ? " ended" : "", v->deleting ? " deleting" : "", label);
+	happens(POD);
 	p->was_removed = p->seen.exists && !v->exists;
 	p->seen = *v;
 	if (v->exists)
@@ -456,6 +467,7 @@ static void do_ask(void)
 		return;
 	a->ip = (int)rnd(IPS);
 	note("ask from %d\n", a->ip);
+	happens(REQUEST);
 	if (rnd(2)) /* else on a connection that is there */
 		admit(a->ip);
 	a->calls = 0;
@@ -498,6 +510,7 @@ static void bind(int label, int identity)
 	(void)snprintf(selector, sizeof(selector), "l%d", label);
 	(void)snprintf(name, sizeof(name), "i%d", identity);
 	note("bind l%d to i%d\n", label, identity);
+	happens(BINDING);
 	m.binding[label] = identity;
 	if (identity >= 0)
 		world_put_binding(m.w, binding, name, selector);
@@ -513,6 +526,7 @@ static void edit(int identity)
 	(void)snprintf(name, sizeof(name), "i%d", identity);
 	(void)snprintf(client, sizeof(client), "c%dv%u", identity, m.version[identity]);
 	note("edit %s to %s\n", name, client);
+	happens(IDENTITY);
 	world_put_identity(m.w, name, client);
 }
 
@@ -635,6 +649,10 @@ static void (*const steps[])(void) = {
 
 /* one run */
 
+struct sums {
+	unsigned granted, happened[KINDS];
+};
+
 static void begin_run(struct world *w, unsigned seed)
 {
 	m = (struct model){ .w = w, .state = seed };
@@ -709,16 +727,18 @@ static bool check_served(unsigned seed)
 	return true;
 }
 
-static bool run(unsigned seed, unsigned *granted)
+static bool run(unsigned seed, struct sums *sums)
 {
 	struct world w;
 	bool good = true;
 
 	begin_run(&w, seed);
+	m.is_random = true;
 	for (int i = 0; good && i < STEPS; i++) {
 		steps[rnd(ARRAY_SIZE(steps))]();
 		good = check_asks(seed);
 	}
+	m.is_random = false;
 	if (good) {
 		settle();
 		good = check_served(seed);
@@ -728,7 +748,9 @@ static bool run(unsigned seed, unsigned *granted)
 		good = check_served(seed);
 	}
 	leave_all();
-	*granted += m.granted;
+	sums->granted += m.granted;
+	for (enum kind k = 0; k < KINDS; k++)
+		sums->happened[k] += m.happened[k];
 	world_deinit(&w);
 	return good;
 }
@@ -745,15 +767,21 @@ START_TEST(no_interleaving_hands_out_a_token_that_the_model_forbids)
 	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10)
 			      : (unsigned)time(NULL) * RUNS + parts[_i] * EACH;
 	unsigned runs = given ? 1 : EACH;
-	unsigned granted = 0;
+	struct sums sums = { 0 };
 
 	log_set_level(LOG_LEVEL_ERR);
 	for (unsigned i = 0; i < runs; i++) {
-		if (!run(seed + i, &granted))
+		if (!run(seed + i, &sums))
 			ck_abort_msg("NMI_TEST_SEED=%u plays it again", seed + i);
 	}
-	/* and it is not for want of tokens */
-	ck_assert_msg(given || granted > runs, "%u tokens in %u runs", granted, runs);
+	/* and it is not for want of tokens, nor of anything that may happen */
+	ck_assert_msg(given || sums.granted > runs, "%u tokens in %u runs", sums.granted, runs);
+	for (enum kind k = 0; k < KINDS; k++)
+		ck_assert_msg(given || sums.happened[k] > runs, "%u of kind %u in %u runs",
+			      sums.happened[k], k, runs);
+	printf("# %u runs: pods %u, links %u, bindings %u, identities %u, requests %u; tokens %u\n",
+	       runs, sums.happened[POD], sums.happened[LINK], sums.happened[BINDING],
+	       sums.happened[IDENTITY], sums.happened[REQUEST], sums.granted);
 }
 END_TEST
 
