@@ -4,6 +4,7 @@
 
   heir.py ask TARGET SECONDS     inside the pod: one request that waits, and many short ones beside it;
                                  a line an answer: "<seconds since the epoch> <status> <client id>"
+  heir.py wait TARGET SECONDS    the one request only
   heir.py watch URL CA TOKEN POD where the API server is reached: prints when the watch told of POD's IP
 """
 import json
@@ -15,7 +16,7 @@ import time
 import urllib.request
 
 
-def ask(target, timeout, end):
+def ask(target, timeout):
     """Prints the answer, if there is one; True for a token."""
     try:
         with socket.create_connection(("169.254.169.254", 80), timeout=timeout) as s:
@@ -40,7 +41,7 @@ def poll(target, end):
     n = 0
     while time.time() < end:
         n += 1
-        ask(f"{target}&n={n}", 0.2, end)
+        ask(f"{target}&n={n}", 0.2)
         time.sleep(0.05)
     print(f"asked {n}", flush=True)
 
@@ -49,9 +50,13 @@ def do_ask(target, seconds):
     end = time.time() + float(seconds)
     t = threading.Thread(target=poll, args=(target, end))
     t.start()
-    while time.time() < end and not ask(target, end - time.time(), end):
+    while time.time() < end and not ask(target, end - time.time()):
         time.sleep(0.1)
     t.join()
+
+
+def do_wait(target, seconds):
+    ask(target, float(seconds))
 
 
 def do_watch(url, ca, token, pod):
@@ -67,4 +72,4 @@ def do_watch(url, ca, token, pod):
                 return
 
 
-{"ask": do_ask, "watch": do_watch}[sys.argv[1]](*sys.argv[2:])
+{"ask": do_ask, "wait": do_wait, "watch": do_watch}[sys.argv[1]](*sys.argv[2:])
