@@ -262,7 +262,7 @@ static struct kube_call *ask(struct target *t)
 {
 	struct resolver *r = t->resolver;
 	char ip[INET_IP_TEXT_MAX];
-	bool second = pod_store_is_second_family(r->store, &t->ip);
+	bool second = pod_store_has_second(r->store, &t->ip);
 	_cleanup_free_ char *selector =
 		xasprintf("spec.nodeName=%s%s%s", r->node,
 			  second ? "" : ",status.podIP=", second ? "" : inet_ip_print(&t->ip, ip));

@@ -277,18 +277,17 @@ const struct pod *pod_store_find_name(const struct pod_store *s, const char *nam
 }
 
 /* Pods on the host's network count: they have the addresses of the node, of as many families. */
-bool pod_store_is_second_family(const struct pod_store *s, const struct inet_ip *ip)
+bool pod_store_has_second(const struct pod_store *s, const struct inet_ip *ip)
 {
-	bool v4 = inet_ip_is_v4(ip), is_second = false;
-
 	hmap_for_each_safe (n, next, &s->by_uid) {
 		const struct pod *p = container_of(n, struct entry, node)->pod;
 
-		if (p->n_ips && inet_ip_is_v4(&p->ips[0]) == v4)
-			return false;
-		is_second |= p->n_ips > 1;
+		for (size_t i = 1; i < p->n_ips; i++) {
+			if (inet_ip_is_v4(&p->ips[i]) == inet_ip_is_v4(ip))
+				return true;
+		}
 	}
-	return is_second;
+	return false;
 }
 
 size_t pod_store_count(const struct pod_store *s)

@@ -38,8 +38,8 @@ const struct pod *pod_store_find_uid(const struct pod_store *s, const char *uid)
 /* Of that name and not ended, with or without an IP; of several, none: who is meant is not known. */
 const struct pod *pod_store_find_name(const struct pod_store *s, const char *namespace,
 				      const char *name);
-/* Of the family that pods of this node have as their second, and never as their first? */
-bool pod_store_is_second_family(const struct pod_store *s, const struct inet_ip *ip);
+/* Has a pod of this node an address of this one's family that is not its first? */
+bool pod_store_has_second(const struct pod_store *s, const struct inet_ip *ip);
 size_t pod_store_count(const struct pod_store *s);
 
 /* Called after each change of who holds an IP, with that IP; it may ask, not feed. One listener. */

@@ -225,12 +225,15 @@ sb_pod_ip4() { # NAMESPACE LINK IP
 }
 
 sb_pod_ip6() { # NAMESPACE LINK IP
-	# no detection of duplicates: it takes a second, and there are none
+	local mac
+	mac=$(ip -n "$1" -br link show dev eth0 | awk '{ print $3 }')
+	# no detection of duplicates, no discovery of neighbours: both take seconds at first
 	sb_in "$SB_NODE" sh -c "echo 0 >/proc/sys/net/ipv6/conf/$2/accept_dad" || return
 	sb_in "$1" sh -c 'echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad' || return
 	ip -n "$SB_NODE" -batch - <<-END || return
 		addr replace $SB_NODE_IP6/64 dev eth0 nodad
 		link set $2 up
+		neigh add $3 lladdr $mac dev $2 nud permanent
 		route add $3/128 dev $2
 	END
 	ip -n "$1" -batch - <<-END
