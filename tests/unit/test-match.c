@@ -2,7 +2,7 @@
 
 /*
  * Who gets which identity in managed mode, as one table; of standard mode: test-match-standard.c. The rules
- * in words stand at the top of mic-client/match.c, in the order of the groups here. Every row is tried with
+ * in words stand at the top of mic-client/match.c. Every row is tried with
  * its objects put into the index in every order; the answer must be the same.
  *
  * The pod is always my-app/demo.
