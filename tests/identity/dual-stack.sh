@@ -68,7 +68,7 @@ like 'a link-local one: refused always' "$(refused --nmi-listen-address=fe80::1 
 
 # ---- where the network plugin redirects, and listens in both families ----
 sb_stop_nmi
-sb_in "$SB_NODE" "$(sb_program nmi)" uninstall 2>/dev/null
+sb_in "$SB_NODE" "$(sb_program nmi)" uninstall >/dev/null 2>&1
 sb_in "$SB_NODE" nft -f - <<-END
 	table ip plugin {
 		chain to_nmi {
