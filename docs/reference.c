@@ -140,6 +140,9 @@ static const struct {
 		"``/host/token`` was asked by a pod, or by a process of the node that is not root's, or whose "
 		"it is could not be proven; the text says which",
 		"Ask as root on a loopback address, or set ``--host-token=any``" },
+	[REASON_LINK_MISMATCH] = {
+		"The pod's address does not lead to the link that is the pod's own: it may be another pod that asks",
+		"Ask again; if it stays and the network plugin gives pods no links of their own, set ``--link-binding=off``" },
 	[REASON_NOT_SYNCED] = {
 		"The identity objects have not been read from the API server yet",
 		"Ask again; if it stays, look at the agent's readiness" },

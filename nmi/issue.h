@@ -89,10 +89,14 @@ DEFINE_CLEANUP(struct issuer, issuer_free);
 /* Identities or pods became known or changed: requests that no one could decide are looked at again. */
 void issuer_identities_changed(struct issuer *i);
 size_t issuer_waiting(const struct issuer *i); /* how many such requests there are */
+/* A connection from that address was accepted. To be called before its first request. */
+void issuer_admit(struct issuer *i, const struct inet_ip *peer);
 
 /* NULL: `out` was filled, `done` will not be called. Strings of `req` are copied if needed. */
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 			  struct issue_answer *out, issue_done_fn *done, void *ctx);
+/* Whose it is; NULL as long as that is not known. Borrowed. */
+const char *issue_pod_uid(const struct issue *q);
 void issue_cancel(struct issue *q);
 
 /* The body of a granted answer, on the heap; free with issue_body_free(), which wipes it. */
