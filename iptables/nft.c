@@ -40,11 +40,11 @@
 
 #include "iptables/backend.h"
 #include "iptables/generation.h"
+#include "iptables/nftctx.h"
 #include "iptables/ruleset.h"
 #include "iptables/snapshot.h"
 #include "lib/base/mem.h"
 
-#include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,14 +56,6 @@
 
 /* Where aad-pod-identity keeps its rules, when its iptables is the nftables one. */
 #define OLD_CHAIN "list chain ip nat aad-metadata"
-
-static struct nft_ctx *ctx_free(struct nft_ctx *ctx)
-{
-	if (ctx)
-		nft_ctx_free(ctx);
-	return NULL;
-}
-DEFINE_CLEANUP(struct nft_ctx, ctx_free);
 
 struct nft {
 	struct redirect_spec spec;
@@ -81,44 +73,6 @@ struct nft {
 	char no_live_why[80]; /* while !live */
 };
 
-static struct nft_ctx *ctx_new(struct err *err)
-{
-	_cleanup_(ctx_freep) struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
-
-	if (!ctx || nft_ctx_buffer_output(ctx) || nft_ctx_buffer_error(ctx)) {
-		(void)err_set(err, ERR_OS, "libnftables: no context");
-		return NULL;
-	}
-	nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_PROTO |
-					      NFT_CTX_OUTPUT_NUMERIC_PRIO);
-	return steal_ptr(ctx);
-}
-
-/* libnftables reports as text only: "Error: Could not process rule: Operation not permitted\n…" */
-static bool failed_with(const struct err *err, int os_errno)
-{
-	return strstr(err->msg, strerror(os_errno)) != NULL;
-}
-
-/* Runs commands; `out`, if given, borrows what was printed until the next run. */
-static int run(struct nft_ctx *ctx, const char *commands, const char **out, struct err *err)
-{
-	static const char before[] = "Error: ";
-	const char *said, *cause;
-	int r = nft_run_cmd_from_buffer(ctx, commands);
-
-	/* Reading a buffer is also what empties it. */
-	said = nft_ctx_get_output_buffer(ctx);
-	if (out)
-		*out = said ? said : "";
-	said = nft_ctx_get_error_buffer(ctx);
-	if (r == 0)
-		return 0;
-	cause = said ? strstr(said, before) : NULL;
-	cause = cause ? cause + strlen(before) : said && *said ? said : "no reason given";
-	return err_set(err, ERR_REFUSED, "%.*s", (int)strcspn(cause, "\n"), cause);
-}
-
 /* The table's listing on the heap, or NULL in `out` if there is no such table. */
 static int list(struct nft *n, enum ruleset_table t, char **out, struct err *err)
 {
@@ -127,12 +81,12 @@ static int list(struct nft *n, enum ruleset_table t, char **out, struct err *err
 	struct err why;
 
 	(void)snprintf(command, sizeof(command), "list table ip %s", ruleset_table_name(t));
-	if (run(n->reader, command, &text, &why) == 0) {
+	if (nftctx_run(n->reader, command, &text, &why) == 0) {
 		*out = xstrdup(text);
 		ruleset_normalise(*out);
 		return 0;
 	}
-	if (failed_with(&why, ENOENT)) {
+	if (nftctx_failed_with(&why, ENOENT)) {
 		*out = NULL;
 		return 0;
 	}
@@ -204,13 +158,13 @@ static int commit(struct nft *n, const char *commands, struct err *err)
 {
 	struct err why = { 0 }, over_orphan = { 0 };
 
-	if (run(n->writer, commands, NULL, &why) == 0)
+	if (nftctx_run(n->writer, commands, NULL, &why) == 0)
 		return 0;
-	if (failed_with(&why, EOPNOTSUPP)) {
-		if (run(n->writer, strchr(commands, '\n') + 1, NULL, &over_orphan) == 0)
+	if (nftctx_failed_with(&why, EOPNOTSUPP)) {
+		if (nftctx_run(n->writer, strchr(commands, '\n') + 1, NULL, &over_orphan) == 0)
 			return 0;
 		/* No such table: it meant something else. */
-		if (!failed_with(&over_orphan, ENOENT))
+		if (!nftctx_failed_with(&over_orphan, ENOENT))
 			why = over_orphan;
 	}
 	if (err)
@@ -254,7 +208,7 @@ static int write_kept(struct nft *n, struct err *err)
 	struct err why = { 0 };
 	int r = write_tables(n, KEPT, &why);
 
-	n->foreign = r == -(int)ERR_REFUSED && failed_with(&why, EPERM);
+	n->foreign = r == -(int)ERR_REFUSED && nftctx_failed_with(&why, EPERM);
 	if (r < 0 && err)
 		*err = why;
 	return r;
@@ -283,7 +237,7 @@ static void forget_kept(struct nft *n)
 static void drop_live(struct nft *n)
 {
 	if (n->live)
-		(void)run(n->writer, "delete table ip nmi-live", NULL, NULL);
+		(void)nftctx_run(n->writer, "delete table ip nmi-live", NULL, NULL);
 	n->live = false;
 }
 
@@ -294,15 +248,16 @@ static void try_live(struct nft *n)
 
 	if (n->no_ownership)
 		return;
-	(void)run(n->writer, "delete table ip nmi-live", NULL, NULL); /* mostly there is none */
+	(void)nftctx_run(n->writer, "delete table ip nmi-live", NULL,
+			 NULL); /* mostly there is none */
 	n->live = write_tables(n, LIVE, &err) != -(int)ERR_REFUSED;
 	if (n->live)
 		return;
-	n->no_ownership = failed_with(&err, EOPNOTSUPP);
+	n->no_ownership = nftctx_failed_with(&err, EOPNOTSUPP);
 	if (n->no_ownership)
 		(void)snprintf(n->no_live_why, sizeof(n->no_live_why),
 			       "this kernel has no owned tables (Linux 5.12 has)");
-	else if (failed_with(&err, EPERM))
+	else if (nftctx_failed_with(&err, EPERM))
 		(void)snprintf(n->no_live_why, sizeof(n->no_live_why),
 			       "another running nmi owns table nmi-live");
 	else
@@ -353,8 +308,8 @@ static void report_on(const struct nft *n, struct backend_report *report)
 /* A module, or a part of one, that is not there. Anything else may pass, so what stands is left. */
 static bool kernel_lacks_something(const struct err *err)
 {
-	return failed_with(err, ENOENT) || failed_with(err, EOPNOTSUPP) ||
-	       failed_with(err, EAFNOSUPPORT) || failed_with(err, EPROTONOSUPPORT);
+	return nftctx_failed_with(err, ENOENT) || nftctx_failed_with(err, EOPNOTSUPP) ||
+	       nftctx_failed_with(err, EAFNOSUPPORT) || nftctx_failed_with(err, EPROTONOSUPPORT);
 }
 
 /* `err`: why the rules were refused. */
@@ -417,7 +372,7 @@ static int nft_apply(void *state, struct backend_report *report, struct err *err
 	}
 	if (n->held)
 		forget_kept(n);
-	n->old_chain = run(n->reader, OLD_CHAIN, NULL, NULL) == 0;
+	n->old_chain = nftctx_run(n->reader, OLD_CHAIN, NULL, NULL) == 0;
 	r = install(n, err);
 	if (r == -(int)ERR_REFUSED)
 		return fall_back_to_guard(n, err);
@@ -502,8 +457,8 @@ static void nft_close(void *state)
 	for (unsigned t = 0; t < RULESET_TABLES; t++)
 		free(n->standard[t]);
 	forget_kept(n);
-	(void)ctx_free(n->reader);
-	(void)ctx_free(n->writer); /* nmi-live ends here, if there is one */
+	(void)nftctx_free(n->reader);
+	(void)nftctx_free(n->writer); /* nmi-live ends here, if there is one */
 	free(n);
 }
 
@@ -512,8 +467,8 @@ static void *nft_open(const struct redirect_spec *spec, struct err *err)
 	struct nft *n = xnew(struct nft);
 
 	n->spec = *spec;
-	n->writer = ctx_new(err);
-	n->reader = n->writer ? ctx_new(err) : NULL;
+	n->writer = nftctx_new(err);
+	n->reader = n->writer ? nftctx_new(err) : NULL;
 	if (n->reader)
 		return n;
 	nft_close(n);
@@ -526,13 +481,13 @@ static void *nft_open(const struct redirect_spec *spec, struct err *err)
  */
 static int nft_remove(struct err *err)
 {
-	_cleanup_(ctx_freep) struct nft_ctx *ctx = NULL;
+	_cleanup_(nftctx_freep) struct nft_ctx *ctx = NULL;
 	static const enum ruleset_table order[] = { RULESET_LIVE, RULESET_KEPT };
 	struct err why;
 
 	if (nft_probe(err) < 0)
 		return err_wrap(err, "removing the packet rules");
-	ctx = ctx_new(err);
+	ctx = nftctx_new(err);
 	if (!ctx)
 		return -(int)ERR_OS;
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
@@ -540,9 +495,9 @@ static int nft_remove(struct err *err)
 		char command[64];
 
 		(void)snprintf(command, sizeof(command), "delete table ip %s", name);
-		if (run(ctx, command, NULL, &why) == 0 || failed_with(&why, ENOENT))
+		if (nftctx_run(ctx, command, NULL, &why) == 0 || nftctx_failed_with(&why, ENOENT))
 			continue;
-		if (failed_with(&why, EPERM))
+		if (nftctx_failed_with(&why, EPERM))
 			return err_set(err, ERR_REFUSED,
 				       "table %s belongs to an nmi that runs: stop it first", name);
 		return err_set(err, ERR_REFUSED, "removing table %s: %.150s", name, why.msg);

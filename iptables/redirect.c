@@ -10,6 +10,8 @@
 #include "iptables/backend.h"
 #include "iptables/redirector.h"
 #include "iptables/ruleset.h"
+#include "iptables/spoof.h"
+#include "iptables/spoof_rules.h"
 #include "iptables/wire.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -35,6 +37,8 @@ struct redirect {
 	struct redirect_status status;
 	redirect_status_fn *fn;
 	void *ctx;
+	uint8_t *ports; /* a message that could not be sent yet; NULL: none */
+	size_t ports_bytes;
 };
 
 static const char *const backend_names[] = {
@@ -109,13 +113,35 @@ static void set_gone(struct redirect *r)
 	r->fn(r->ctx, &r->status);
 }
 
+/* Not before redirect_start(): the spec goes first. */
+static void send_ports(struct redirect *r)
+{
+	bool full;
+
+	if (!r->ports || !r->channel.loop)
+		return;
+	full = send(r->fd, r->ports, r->ports_bytes, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	       (errno == EAGAIN || errno == EINTR);
+	/* Another failure means that the redirector is gone, which the channel tells by itself. */
+	(void)loop_fd_mod(&r->channel, full ? EPOLLIN | EPOLLOUT : EPOLLIN, NULL);
+	if (full)
+		return;
+	free(r->ports);
+	r->ports = NULL;
+}
+
 static void on_channel(struct loop_fd *f, uint32_t events)
 {
 	struct redirect *r = container_of(f, struct redirect, channel);
 	uint8_t msg[WIRE_STATUS_BYTES + 1];
 	struct err err;
-	ssize_t n = recv(r->fd, msg, sizeof(msg), MSG_DONTWAIT);
+	ssize_t n;
 
+	if (events & EPOLLOUT)
+		send_ports(r);
+	if (!(events & ~(uint32_t)EPOLLOUT))
+		return;
+	n = recv(r->fd, msg, sizeof(msg), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0)
@@ -139,7 +165,30 @@ int redirect_start(struct redirect *r, struct loop *l, const struct redirect_spe
 	wire_put_start(spec, msg);
 	if (send(r->fd, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return err_set_errno(err, errno, "telling the redirector what to do");
-	return loop_fd_add(l, &r->channel, r->fd, EPOLLIN, on_channel, err);
+	e = loop_fd_add(l, &r->channel, r->fd, EPOLLIN, on_channel, err);
+	if (e == 0)
+		send_ports(r);
+	return e;
+}
+
+int redirect_set_ports(struct redirect *r, const struct redirect_port *ports, size_t n,
+		       struct err *err)
+{
+	int e = spoof_rules_check(ports, n, err);
+
+	if (e < 0)
+		return e;
+	free(r->ports);
+	r->ports_bytes = WIRE_PORTS_BYTES(n);
+	r->ports = xcalloc(1, r->ports_bytes);
+	wire_put_ports(ports, n, r->ports);
+	send_ports(r);
+	return 0;
+}
+
+int redirect_probe_ports(struct err *err)
+{
+	return spoof_probe(err);
 }
 
 const struct redirect_status *redirect_status(const struct redirect *r)
@@ -171,6 +220,7 @@ struct redirect *redirect_free(struct redirect *r)
 	close(r->fd);
 	if (r->pid)
 		end_process(r->pid);
+	free(r->ports);
 	free(r);
 	return NULL;
 }

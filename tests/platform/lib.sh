@@ -105,6 +105,24 @@ add_pod() { # add_pod NAMESPACE ADDRESS LINK
 	ip -n "$1" neigh add 169.254.1.1 dev eth0 lladdr "$(on "$node" cat "/sys/class/net/$3/address")"
 }
 
+# As kubenet lays it: all pods on the ports of one bridge, which has an address of theirs.
+BRIDGE_IP=10.244.1.1
+add_bridge() {
+	ip -n "$node" link add cbr0 type bridge
+	ip -n "$node" link set cbr0 up
+	ip -n "$node" addr add $BRIDGE_IP/24 dev cbr0
+}
+
+add_bridged_pod() { # add_bridged_pod NAMESPACE ADDRESS LINK
+	ip netns add "$1"
+	ip -n "$node" link add "$3" type veth peer name eth0 netns "$1"
+	ip -n "$node" link set "$3" master cbr0 up
+	ip -n "$1" link set lo up
+	ip -n "$1" link set eth0 up
+	ip -n "$1" addr add "$2/24" dev eth0
+	ip -n "$1" route add default via $BRIDGE_IP dev eth0
+}
+
 make_node() {
 	ip netns add "$node"
 	ip netns add "$imds"
