@@ -385,9 +385,9 @@ static int install(struct nft *n, struct err *err)
 			try_live(n);
 		if (n->foreign)
 			r = n->live ? 0
-				    : err_set(err, ERR_REFUSED, "%s",
-					      "another program owns table nmi, and nmi-live "
-					      "cannot be had either");
+				    : err_set(err, ERR_REFUSED,
+					      "another running nmi owns table nmi, and %s",
+					      n->no_live_why);
 	}
 	if (r == 0)
 		try_hold(n);
