@@ -58,7 +58,7 @@ START_TEST(a_thousand_waiters_cost_less_than_two_mebibytes)
 	for (unsigned i = 0; i < WAITERS; i++) {
 		char ip[32];
 
-		(void)snprintf(ip, sizeof(ip), "10.1.%u.%u", i / 250, i % 250);
+		(void)snprintf(ip, sizeof(ip), "10.1.%u.%u", i / 250u, i % 250u);
 		world_ask(&w, &told[i], .ip = at_one[_i] ? "10.1.0.1" : ip);
 	}
 	cost = heap_bytes() - before;
