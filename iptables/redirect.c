@@ -186,6 +186,11 @@ int redirect_set_ports(struct redirect *r, const struct redirect_port *ports, si
 	return 0;
 }
 
+int redirect_check_port(const struct redirect_port *port, struct err *err)
+{
+	return spoof_rules_check(port, 1, err);
+}
+
 int redirect_probe_ports(struct err *err)
 {
 	return spoof_probe(err);

@@ -83,6 +83,8 @@ struct redirect_port {
  */
 int redirect_set_ports(struct redirect *r, const struct redirect_port *ports, size_t n,
 		       struct err *err);
+/* Would this one be taken? */
+int redirect_check_port(const struct redirect_port *port, struct err *err);
 /* Can this kernel do that? Asked in this process, which needs CAP_NET_ADMIN for it; changes nothing. */
 int redirect_probe_ports(struct err *err);
 

@@ -39,6 +39,7 @@
 #include "nmi/pods/resolver.h"
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
+#include "nmi/ports.h"
 #include "nmi/proxy.h"
 #include "nmi/token/cache.h"
 #include "nmi/token/imds.h"
@@ -69,6 +70,7 @@ struct agent {
 	struct kube_client *kube;
 	struct pod_store *pods;
 	struct binding *binding; /* NULL: --link-binding=off */
+	struct ports *ports;	 /* likewise */
 	struct pod_watch *pod_watch;
 	struct resolver *resolver;
 	struct by_name *names;
@@ -171,6 +173,8 @@ static void before_metrics(void *ctx)
 	set_gauge(a, NMI_METRIC_LINK_MISMATCH, pod_store_stats(a->pods)->mismatches);
 	set_gauge(a, NMI_METRIC_REDIRECT_ACTIVE, s->state == REDIRECT_ACTIVE);
 	set_gauge(a, NMI_METRIC_REDIRECT_REPAIRS, s->repairs);
+	set_gauge(a, NMI_METRIC_SPOOFED, (double)s->spoofed);
+	set_gauge(a, NMI_METRIC_BRIDGE_PORTS, s->ports);
 	set_gauge(a, NMI_METRIC_LOG_DROPPED, (double)log_dropped());
 	measure_reflector(a, pod_watch_reflector(a->pod_watch));
 	for (size_t i = 0; (r = identity_store_reflector(a->identities, i)); i++)
@@ -335,6 +339,20 @@ static void make_decider(struct agent *a)
 	identity_store_on_change(a->identities, on_objects_changed, a);
 }
 
+static const char *link_name(void *ctx, uint32_t link)
+{
+	const struct agent *a = ctx;
+
+	return binding_link_name(a->binding, link);
+}
+
+static int set_ports(void *ctx, const struct redirect_port *ports, size_t n, struct err *err)
+{
+	struct agent *a = ctx;
+
+	return redirect_set_ports(a->redirect, ports, n, err);
+}
+
 static int make_who(struct agent *a, struct err *err)
 {
 	a->pods = pod_store_new();
@@ -342,6 +360,10 @@ static int make_who(struct agent *a, struct err *err)
 		a->binding = binding_new(a->loop, a->pods, err);
 		if (!a->binding)
 			return err_wrap(err, "--link-binding=auto");
+		a->ports = ports_new(a->loop, &(struct ports_spec){ .store = a->pods,
+								    .name = link_name,
+								    .set = set_ports,
+								    .ctx = a });
 	}
 	a->pod_watch = pod_watch_new(a->loop, a->kube, a->config->node, a->pods);
 	pod_watch_on_synced(a->pod_watch, on_pods_synced, a);
@@ -516,6 +538,7 @@ struct agent *agent_free(struct agent *a)
 	a->resolver = resolver_free(a->resolver);
 	a->identities = identity_store_free(a->identities);
 	a->pod_watch = pod_watch_free(a->pod_watch);
+	a->ports = ports_free(a->ports);
 	a->binding = binding_free(a->binding);
 	a->pods = pod_store_free(a->pods);
 	a->kube = kube_client_free(a->kube);

@@ -26,6 +26,17 @@ static void tell_ignored(const struct opt *o, const char *value)
 		 o->help);
 }
 
+static int check_network(const struct nmi_config *config, struct err *err)
+{
+	bool is_on = strcasecmp(config->link_binding, "off") != 0 &&
+		     strcasecmp(config->redirect_backend, redirect_backend_name(REDIRECT_NONE)) !=
+			     0;
+
+	if (config->allow_kubenet)
+		return 0;
+	return kubenet_check(config->kubelet_config, is_on ? redirect_probe_ports : NULL, err);
+}
+
 static int run(const struct nmi_config *config, struct err *err)
 {
 	_cleanup_(redirect_freep) struct redirect *redirect = NULL;
@@ -38,7 +49,7 @@ static int run(const struct nmi_config *config, struct err *err)
 	if (!config->metadata_header_required)
 		log_warn("--metadata-header-required=false: a pod that can be made to fetch a URL "
 			 "can be made to fetch a token");
-	if (!config->allow_kubenet && kubenet_check(config->kubelet_config, err) < 0)
+	if (check_network(config, err) < 0)
 		return -(int)err->kind;
 	if (isolate_early(err) < 0)
 		return -(int)err->kind;

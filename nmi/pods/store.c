@@ -116,6 +116,7 @@ struct pod_store *pod_store_free(struct pod_store *s)
 		return NULL;
 	s->claims.changed = NULL;
 	s->claims.ended = NULL;
+	s->claims.ports_changed = NULL;
 	s->seen = NULL;
 	s->claims.places = NULL;
 	for (struct hmap *m = &s->by_uid; m; m = m == &s->by_uid ? &s->removed : NULL) {
@@ -325,4 +326,15 @@ void pod_store_on_pod(struct pod_store *s, pod_seen_fn *fn, void *ctx)
 {
 	s->seen = fn;
 	s->seen_ctx = ctx;
+}
+
+void pod_store_on_ports_changed(struct pod_store *s, pod_ports_changed_fn *fn, void *ctx)
+{
+	s->claims.ports_changed = fn;
+	s->claims.ports_changed_ctx = ctx;
+}
+
+void pod_store_each_port(const struct pod_store *s, pod_port_fn *fn, void *ctx)
+{
+	claims_each_port(&s->claims, fn, ctx);
 }

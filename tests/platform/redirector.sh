@@ -13,8 +13,13 @@ IFS=.- read -r major minor _ <<<"$(uname -r)"
 if [ "$PROTECTION" = held ]; then ours=1; else ours=2; fi # tables, while it runs
 is_held() { [ "$PROTECTION" = held ]; }
 
+# nmi-spoof, which only counts here, is the affair of spoof-bridge.sh
+list_tables() {
+	on "$node" nft list tables 2>&1 | grep -v nmi-spoof
+}
+
 tables() {
-	on "$node" nft list tables 2>&1 | grep -c nmi
+	list_tables | grep -c nmi
 }
 
 start_driver() { # start_driver [PORT [BACKEND]]
@@ -155,7 +160,7 @@ others_cannot() {
 		on "$node" nft flush ruleset
 	done
 	end_asking
-	is "$(on "$node" nft list tables)" "table ip nmi" "100 flushes take another table, 100 times, and not ours"
+	is "$(list_tables)" "table ip nmi" "100 flushes take another table, 100 times, and not ours"
 	is "$counts" "agent=[1-9]* imds=0 none=0" "meanwhile every request reached the agent: $counts"
 	end_watching
 	is "$transactions" 0 "nothing of our table changed at any moment"
@@ -215,7 +220,7 @@ if is_held; then others_cannot; else others_are_undone; fi
 # death and return
 stop_driver KILL
 ok $? "killed -9, nmi takes its redirector with it"
-is "$(on "$node" nft list tables | tr -d '\n')" "table ip nmi" "table nmi stays, alone"
+is "$(list_tables | tr -d '\n')" "table ip nmi" "table nmi stays, alone"
 is "$(on "$node" nft list table ip nmi | grep -c owner)" 0 "and belongs to nobody"
 is "$(get "$a")" "agent *" "an agent that lives on is still found"
 kill -9 "$agent"
@@ -238,7 +243,7 @@ is "$(get "$a")" "agent $POD_A" "it replaces what it finds"
 is "$(on "$node" nft list ruleset | grep -c 2579)" 0 "nothing of the old port is left"
 stop_driver TERM
 ok $? "an orderly end takes less than a second"
-is "$(on "$node" nft list tables | tr -d '\n')" "table ip nmi" "it leaves table nmi too"
+is "$(list_tables | tr -d '\n')" "table ip nmi" "it leaves table nmi too"
 
 # two at once, as in a rolling update
 start_driver 2580
@@ -248,7 +253,7 @@ second=$last
 if is_held; then
 	wait_for "$tmp/second" "^active doubled .*another running nmi owns table nmi"
 	ok $? "a second nmi is active by a table of its own, and says why"
-	is "$(on "$node" nft list tables | sort | tr -d '\n')" "table ip nmitable ip nmi-live" "the first's and the second's"
+	is "$(list_tables | sort | tr -d '\n')" "table ip nmitable ip nmi-live" "the first's and the second's"
 	spawn "$tmp/third" ip netns exec "$node" "$DRIVER" run $NODE_IP 2580
 	third=$last
 	wait_for "$tmp/third" "^failing .*owns table nmi, and another running nmi owns table nmi-live"
@@ -261,7 +266,8 @@ else
 fi
 is "$(get "$a")" "agent *" "pods are served"
 sleep 1.2
-is "$(grep -c "another running nmi" "$tmp/second.err")" 1 "it says so once, however often it looks"
+is "$(grep "another running nmi" "$tmp/second.err" | grep -vc nmi-spoof)" 1 "it says so once, however often it looks"
+is "$(grep -c "another running nmi owns table nmi-spoof" "$tmp/second.err")" 1 "and of the table that counts, once"
 start_watching
 start_asking
 stop_driver TERM

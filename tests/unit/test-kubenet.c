@@ -26,7 +26,7 @@ START_TEST(kubenet_is_refused_and_nothing_else)
 	ck_assert_int_eq(write(fd, files[_i].text, strlen(files[_i].text)),
 			 (ssize_t)strlen(files[_i].text));
 	close(fd);
-	ck_assert_int_eq(kubenet_check(path, &err), files[_i].r);
+	ck_assert_int_eq(kubenet_check(path, NULL, &err), files[_i].r);
 	unlink(path);
 	if (files[_i].r < 0)
 		ck_assert_ptr_nonnull(strstr(err.msg, "--allow-network-plugin-kubenet"));
@@ -35,8 +35,8 @@ END_TEST
 
 START_TEST(a_missing_file_or_a_directory_is_no_kubenet)
 {
-	ck_assert_int_eq(kubenet_check("/nonexistent/kubelet", NULL), 0);
-	ck_assert_int_eq(kubenet_check("/tmp", NULL), 0);
+	ck_assert_int_eq(kubenet_check("/nonexistent/kubelet", NULL, NULL), 0);
+	ck_assert_int_eq(kubenet_check("/tmp", NULL, NULL), 0);
 }
 END_TEST
 
