@@ -26,14 +26,41 @@ const struct opt_table nmi_options = {
 		 "instance metadata service. `nmi uninstall` removes every packet rule of ours.",
 };
 
-static int check_ip(const char *setting, const char *text, struct err *err)
+static int check_metadata_ip(const char *text, struct err *err)
 {
 	struct inet_ip ip;
 
 	if (inet_ip_parse(text, &ip, err) < 0)
-		return err_wrap(err, "--%s", setting);
+		return err_wrap(err, "--metadata-ip");
 	if (!inet_ip_is_v4(&ip))
-		return err_set(err, ERR_INPUT, "--%s: '%s' is not an IPv4 address", setting, text);
+		return err_set(err, ERR_INPUT, "--metadata-ip: '%s' is not an IPv4 address", text);
+	return 0;
+}
+
+/*
+ * The packet rules are IPv4's, as the metadata address is: nothing would keep anybody from the agent's
+ * port over IPv6 (docs/decisions/008-ipv6-sources.md).
+ */
+static int check_listen(const struct nmi_config *c, struct err *err)
+{
+	const char *text = c->listen_address;
+	struct inet_ip ip;
+
+	if (strcasecmp(text, "auto") == 0)
+		return 0;
+	if (inet_ip_parse(text, &ip, err) < 0)
+		return err_wrap(err, "--nmi-listen-address");
+	if (inet_ip_is_link_local6(&ip))
+		return err_set(err, ERR_INPUT,
+			       "--nmi-listen-address: '%s' is link-local: give an address that "
+			       "pods can reach, or ::",
+			       text);
+	if (!inet_ip_is_v4(&ip) && strcasecmp(c->redirect_backend, "none") != 0)
+		return err_set(err, ERR_INPUT,
+			       "--nmi-listen-address: '%s' is an IPv6 address, and the packet "
+			       "rules guard the port over IPv4 only: give an IPv4 address, "
+			       "0.0.0.0 or auto, or --redirect-backend=none",
+			       text);
 	return 0;
 }
 
@@ -96,10 +123,7 @@ int nmi_config_check(const struct nmi_config *c, struct err *err)
 		return err_set(err, ERR_INPUT,
 			       "--node is required: the name of this node, "
 			       "spec.nodeName of the agent's own pod");
-	if (check_ip("metadata-ip", c->metadata_ip, err) < 0)
-		return -ERR_INPUT;
-	if (strcasecmp(c->listen_address, "auto") != 0 &&
-	    check_ip("nmi-listen-address", c->listen_address, err) < 0)
+	if (check_metadata_ip(c->metadata_ip, err) < 0 || check_listen(c, err) < 0)
 		return -ERR_INPUT;
 	if (c->sweep_sec == 0)
 		return err_set(err, ERR_INPUT, "--ipt-update-interval-sec must not be 0");

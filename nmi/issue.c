@@ -217,6 +217,8 @@ static enum look look_for_pod(const struct issuer *i, const struct issue_request
 		out->pod = by_name_peek(i->spec.names, req->pod_namespace, req->pod_name);
 		return out->pod ? LOOK_GRANTED : LOOK_UNKNOWN;
 	}
+	if (issue_refuse_source(a, &req->peer))
+		return LOOK_REFUSED;
 	switch (resolver_peek(i->spec.resolver, &req->peer, &out->pod)) {
 	case RESOLVE_UNKNOWN:
 		out->pod = vouched;

@@ -82,7 +82,7 @@ void rig_start(struct rig *r)
 	snprintf(r->issuer.answer.pod_namespace, sizeof(r->issuer.answer.pod_namespace), "shop");
 	r->proxy = proxy_new(r->loop, &r->http, "http://imds");
 	r->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, LIMIT_METRIC_SERIES);
-	if (inet_ip_is_unspecified(&r->spec.address))
+	if (inet_ip_is_unspecified(&r->spec.address) && !r->any_address)
 		(void)inet_ip_parse("127.0.0.1", &r->spec.address, NULL);
 	if (!r->spec.port)
 		r->spec.port = rig_free_port();

@@ -20,6 +20,7 @@ struct rig {
 	struct loop *loop;
 	struct front *front;
 	struct front_spec spec;
+	bool any_address; /* listen on "::", rather than on 127.0.0.1 where none is set */
 	struct issuer issuer;
 	struct token token;
 	struct http_client http;
