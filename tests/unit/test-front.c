@@ -275,6 +275,8 @@ static const struct {
 	{ "POST", "/metadata/identity/issuecredential?cred-api-version=2.0", 404, "not_found",
 	  NULL },
 	{ "GET", "/metadata/identity/info?api-version=2018-02-01", 404, "not_found", NULL },
+	{ "DELETE", "/metadata/identity/info?api-version=2018-02-01", 404, "not_found", NULL },
+	{ "PURGE", "/metadata/identity/x", 404, "not_found", NULL },
 	{ "GET", "/metadata/identity", 404, "not_found", NULL },
 	{ "GET", "/metadata/identity/", 404, "not_found", NULL },
 	{ "GET", "/metadata/Identity/oauth2/token?" QUERY, 404, "not_found", NULL },
