@@ -65,8 +65,11 @@ done <<-'END'
 	AzureIdentity azureidentities bad-spec "text"
 	AzureIdentityBinding azureidentitybindings bad-selector {"azureIdentity":"shop","selector":["shop"]}
 	AzureIdentityBinding azureidentitybindings bad-identity {"azureIdentity":{},"selector":"shop"}
+	AzureIdentityBinding azureidentitybindings no-selector {"azureIdentity":"shop"}
+	AzureIdentityBinding azureidentitybindings no-identity {"selector":"shop"}
 	AzureIdentityBinding azureidentitybindings bad-weight {"azureIdentity":"shop","selector":"x","weight":"heavy"}
 	AzurePodIdentityException azurepodidentityexceptions bad-labels {"podLabels":["app"]}
+	AzurePodIdentityException azurepodidentityexceptions no-labels {}
 	AzurePodIdentityException azurepodidentityexceptions bad-value {"podLabels":{"app":{}}}
 END
 well 'bad objects'
