@@ -167,6 +167,7 @@ static void finish(struct front *f, struct exchange *x, const struct issue_answe
 			     &(struct refusal){ .reason = a->reason,
 						.text = a->text,
 						.error = a->error,
+						.trace = &a->trace,
 						.retry_after_sec = a->retry_after_sec,
 						.namespace = a->pod_namespace });
 }

@@ -57,6 +57,7 @@ static void finish(struct front *f, struct exchange *x, const struct issue_answe
 	const struct refusal why = { .reason = a->reason,
 				     .text = a->text,
 				     .error = a->error,
+				     .trace = &a->trace,
 				     .retry_after_sec = a->retry_after_sec,
 				     .namespace = a->pod_namespace,
 				     .is_reported = a->is_reported };

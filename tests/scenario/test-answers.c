@@ -366,10 +366,14 @@ struct upstream {
 #define LATE  (-2)
 #define IDENTITY_NOT_FOUND                                                                         \
 	"{\"error\":\"invalid_request\",\"error_description\":\"Identity not found\"}"
+/* as IMDS hands on what Entra says: long, with the ids at its end */
+#define TRACE	    "11111111-2222-4333-8444-555555555555"
+#define CORRELATION "66666666-7777-4888-9999-aaaaaaaaaaaa"
 #define AADSTS                                                                                     \
 	"{\"error\":\"invalid_resource\",\"error_description\":\"AADSTS500011: The resource "      \
-	"principal named https://x was not found in the tenant named t. Trace ID: "                \
-	"1 Correlation ID: 2\"}"
+	"principal named https://x was not found in the tenant named t. This can happen if the "   \
+	"application has not been installed by the administrator of the tenant. Trace ID: " TRACE  \
+	" Correlation ID: " CORRELATION " Timestamp: 2026-01-02 03:04:05Z\"}"
 
 enum kind { MANAGED, STANDARD, UNSYNCED };
 
@@ -468,7 +472,11 @@ static const struct row rows[] = {
 	{ "200 for another identity", .imds = { 200, "{\"access_token\":\"eyJ.x.y\",\"expires_in\":\"60\",\"client_id\":\"c-node\"}" }, .status = 503, .error = "service_unavailable", .reason = "upstream_unavailable", .says = "another client_id", .retry_after = "2" },
 	{ "a redirect", .imds = { 302, "" }, .status = 503, .error = "service_unavailable", .reason = "upstream_unavailable", .retry_after = "2" },
 
-	/* 4xx → 400 with the upstream's own error and words; Retry-After never */
+	/*
+	 * 4xx → 400 with the upstream's own error and words; Retry-After never. Its trace_id and timestamp are
+	 * copied; correlation_id stays ours, which log and Event have, and its own is
+	 * upstream_correlation_id. No error_codes: the number is in the sentence.
+	 */
 	{ "the VM has not this identity", .imds = { 400, IDENTITY_NOT_FOUND }, .status = 400, .error = "invalid_request", .reason = "upstream_refused", .says = "Identity not found; the managed identity is not assigned to this node's VM" },
 	{ "a bad resource", .imds = { 400, AADSTS }, .status = 400, .error = "invalid_resource", .reason = "upstream_refused", .says = "AADSTS500011: The resource principal named https://x was not found" },
 	{ "401", .imds = { 401, "{\"error\":\"unauthorized_client\",\"error_description\":\"no\"}" }, .status = 400, .error = "unauthorized_client", .reason = "upstream_refused" },
@@ -608,6 +616,38 @@ START_TEST(each_situation_is_answered_as_the_contract_says)
 }
 END_TEST
 
+START_TEST(what_support_asks_for_is_passed_on)
+{
+	_cleanup_(jval_freep) struct jval *doc = NULL;
+	struct agent_under_test a;
+	struct answer got;
+	struct client *c;
+
+	begin(&a, world_init);
+	world_furnish(&a.w);
+	c = pod_at(&a, "10.0.0.1");
+	client_send(c, TOKEN_REQUEST);
+	client_settle(a.w.loop);
+	imds_says(&a, 400, AADSTS, NULL);
+	ck_assert(client_next(c, &got));
+	doc = jval_parse(got.body, got.body_len, 65536, NULL);
+	ck_assert_str_eq(string(doc, "trace_id"), TRACE);
+	ck_assert_str_eq(string(doc, "upstream_correlation_id"), CORRELATION);
+	ck_assert_str_eq(string(doc, "timestamp"), "2026-01-02 03:04:05Z");
+	ck_assert_str_ne(string(doc, "correlation_id"), CORRELATION);
+	/* and of a refusal of our own there are none */
+	world_remove_binding(&a.w, "web-binding");
+	client_send(c, TOKEN_REQUEST);
+	ck_assert(client_next(c, &got));
+	ck_assert_ptr_nonnull(strstr(got.body, "no_binding"));
+	ck_assert_ptr_null(strstr(got.body, "trace_id"));
+	ck_assert_ptr_null(strstr(got.body, "timestamp"));
+	ck_assert_ptr_null(strstr(got.body, "upstream_correlation_id"));
+	client_free(c);
+	end(&a);
+}
+END_TEST
+
 START_TEST(head_of_the_token_path_is_a_405_without_a_body)
 {
 	struct agent_under_test a;
@@ -687,6 +727,7 @@ UNIT_MAIN("answers",
 	  UNIT_LOOP(a_token_is_nine_string_fields_in_this_order_whatever_imds_sends, granted),
 	  UNIT_LOOP(what_clients_send_in_their_own_way_is_served, tolerated),
 	  UNIT_LOOP(each_situation_is_answered_as_the_contract_says, rows),
+	  UNIT(what_support_asks_for_is_passed_on),
 	  UNIT(head_of_the_token_path_is_a_405_without_a_body),
 	  UNIT(a_connection_that_says_nothing_is_nobodys_business),
 	  UNIT(while_a_token_is_good_it_is_given_whatever_imds_says))
