@@ -14,6 +14,10 @@
  * another redirector owns nmi-live), the un-owned one goes in alone, and nmi-live is tried on its own
  * then and at each verify(), since an owner can end.
  *
+ * Where that one is refused too because the kernel lacks something (nat, fib and reject are modules of
+ * their own), table nmi is made of a guard alone: no pod is served, but none reaches the metadata
+ * service either. That is still a failure, so the whole is tried again and again.
+ *
  * What "as it should be" means: rules are listed differently by different versions, so the standard
  * is the listing that follows our own commit. That it holds nothing but our commit is proved by the
  * kernel's generation number, which went up by exactly one from before the commit to after the
@@ -234,6 +238,27 @@ static void report_on(const struct nft *n, struct backend_report *report)
 			       : "");
 }
 
+/* A module, or a part of one, that is not there. Anything else may pass, so what stands is left. */
+static bool kernel_lacks_something(const struct err *err)
+{
+	return failed_with(err, ENOENT) || failed_with(err, EOPNOTSUPP) ||
+	       failed_with(err, EAFNOSUPPORT) || failed_with(err, EPROTONOSUPPORT);
+}
+
+/* `err`: why the rules were refused. */
+static int fall_back_to_guard(struct nft *n, struct err *err)
+{
+	_cleanup_free_ char *guard = ruleset_print_guard(&n->spec);
+	struct err why = *err;
+
+	if (!kernel_lacks_something(err) || run(n->writer, guard, NULL, NULL) < 0)
+		return err_wrap(err, "writing the packet rules");
+	return err_set(err, ERR_REFUSED,
+		       "the kernel refuses the packet rules (%.60s): no pod gets a token, a guard "
+		       "keeps all from IMDS; load nft_chain_nat, nft_fib_ipv4, nft_reject_ipv4",
+		       why.msg);
+}
+
 static int nft_apply(void *state, struct backend_report *report, struct err *err)
 {
 	struct nft *n = state;
@@ -255,6 +280,8 @@ static int nft_apply(void *state, struct backend_report *report, struct err *err
 		if (r == 0)
 			try_live(n);
 	}
+	if (r == -(int)ERR_REFUSED)
+		return fall_back_to_guard(n, err);
 	if (r < 0)
 		return err_wrap(err, "writing the packet rules");
 	n->altered = 0;

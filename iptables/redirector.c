@@ -49,10 +49,11 @@
 #define RETRY_MAX_MSEC	 5000
 #define RETRY_RESET_MSEC 120000
 /* Once the commit is through: the listing of connections must not hold up a repair. */
-#define SETTLED_MSEC	     200 /* after the last look at the rules */
 #define CONNTRACK_DELAY_MSEC 20
-#define FIGHT_LOG_MSEC	     60000
-#define REPAIR_LOG_MSEC	     10000
+/* After the last look at the rules, and the listing of connections. */
+#define SETTLED_MSEC	200
+#define FIGHT_LOG_MSEC	60000
+#define REPAIR_LOG_MSEC 10000
 
 struct redirector {
 	struct loop *loop;

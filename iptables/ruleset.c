@@ -135,6 +135,28 @@ char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 		(unsigned)spec->agent_port, metadata, (unsigned)spec->metadata_port);
 }
 
+/*
+ * Matching and dropping are part of nf_tables itself; nat, fib and reject are modules of their own, and
+ * one that is missing has the kernel refuse all rules.
+ */
+char *ruleset_print_guard(const struct redirect_spec *spec)
+{
+	char metadata[INET_IP_TEXT_MAX];
+
+	return xasprintf("table ip %1$s { }\n"
+			 "delete table ip %1$s\n"
+			 "table ip %1$s {\n"
+			 "	comment \"nmi: the kernel refuses the other rules, so pods get no "
+			 "token; ends with: nmi uninstall\"\n"
+			 "	chain guard {\n"
+			 "		type filter hook forward priority -300; policy accept;\n"
+			 "		ip daddr %2$s tcp dport %3$u drop\n"
+			 "	}\n"
+			 "}\n",
+			 tables[RULESET_KEPT].name, inet_ip_print(&spec->metadata_ip, metadata),
+			 (unsigned)spec->metadata_port);
+}
+
 /* An owned table is listed with the name of its owner's process, as far as nft can find it out. */
 void ruleset_normalise(char *listing)
 {

@@ -18,6 +18,8 @@ bool ruleset_is_ours(const char *table_name);
 int ruleset_check(const struct redirect_spec *spec, struct err *err);
 /* Text that puts the table in place of whatever has its name; on the heap. */
 char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t);
+/* The same for table nmi with nothing in it but a guard that any kernel with nftables takes. */
+char *ruleset_print_guard(const struct redirect_spec *spec);
 
 /* Take out of a listing what differs between two listings of the same rules. In place. */
 void ruleset_normalise(char *listing);

@@ -13,7 +13,6 @@
 #include "lib/loop/loop.h"
 #include "nmi/front/internal.h"
 #include "nmi/health.h"
-#include "nmi/issue.h"
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
 
@@ -235,6 +234,52 @@ bool front_check_metadata(struct front *f, struct exchange *x)
 		return false;
 	}
 	return front_check_direct(f, x);
+}
+
+/* asking the issuer */
+
+static void on_issued(void *ctx, const struct issue_answer *a)
+{
+	struct exchange *x = ctx;
+
+	x->op = NULL;
+	x->issued(x->owner, x, a, x->label);
+}
+
+static void on_gone(struct exchange *x)
+{
+	issue_cancel(x->op);
+	x->op = NULL;
+}
+
+void front_issue(struct front *f, struct exchange *x, const struct issue_request *req,
+		 issued_fn *issued)
+{
+	struct issue_answer now;
+
+	x->issued = issued;
+	x->op = issue_start(f->spec.issuer, req, &now, on_issued, x);
+	if (!x->op) {
+		issued(f, x, &now, req->resource);
+		return;
+	}
+	x->gone = on_gone;
+	x->label = xstrdup(req->resource);
+}
+
+/*
+ * Without the resource: it is any text that the caller likes, and would fill the metrics label's limit
+ * of values for those that are granted.
+ */
+struct refusal front_refusal(const struct issue_answer *a)
+{
+	return (struct refusal){ .reason = a->reason,
+				 .text = a->text,
+				 .error = a->error,
+				 .trace = &a->trace,
+				 .retry_after_sec = a->retry_after_sec,
+				 .namespace = a->pod_namespace,
+				 .is_reported = a->is_reported };
 }
 
 /* requests of pods, and of processes of this host */

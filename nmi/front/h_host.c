@@ -13,7 +13,6 @@
 #include "lib/base/jval.h"
 #include "lib/base/mem.h"
 #include "nmi/front/internal.h"
-#include "nmi/issue.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -160,35 +159,16 @@ static void grant(struct front *f, struct exchange *x, const struct issue_answer
 static void finish(struct front *f, struct exchange *x, const struct issue_answer *a,
 		   const char *resource)
 {
+	const struct refusal why = front_refusal(a);
+
 	if (a->reason == REASON_NONE)
 		grant(f, x, a, resource);
 	else
-		front_refuse(f, x,
-			     &(struct refusal){ .reason = a->reason,
-						.text = a->text,
-						.error = a->error,
-						.trace = &a->trace,
-						.retry_after_sec = a->retry_after_sec,
-						.namespace = a->pod_namespace });
-}
-
-static void on_issued(void *ctx, const struct issue_answer *a)
-{
-	struct exchange *x = ctx;
-
-	x->op = NULL;
-	finish(x->owner, x, a, x->label);
-}
-
-static void on_gone(struct exchange *x)
-{
-	issue_cancel(x->op);
-	x->op = NULL;
+		front_refuse(f, x, &why);
 }
 
 void h_host_token(struct front *f, struct exchange *x, const struct target *t)
 {
-	struct issue_answer now;
 	struct issue_request req;
 	struct err err = { 0 };
 	struct subject who;
@@ -215,13 +195,7 @@ void h_host_token(struct front *f, struct exchange *x, const struct target *t)
 		.bypass_cache = f->query.bypass_cache,
 		.id = x->id,
 	};
-	x->op = issue_start(f->spec.issuer, &req, &now, on_issued, x);
-	if (!x->op) {
-		finish(f, x, &now, f->query.resource);
-		return;
-	}
-	x->gone = on_gone;
-	x->label = xstrdup(f->query.resource);
+	front_issue(f, x, &req, finish);
 }
 
 void h_host_other(struct front *f, struct exchange *x, const struct target *t)

@@ -5,7 +5,6 @@
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 #include "nmi/front/internal.h"
-#include "nmi/issue.h"
 
 static struct response *make_response(struct front *f, const struct token *token, bool close)
 {
@@ -50,17 +49,7 @@ static void grant(struct front *f, struct exchange *x, const struct issue_answer
 static void finish(struct front *f, struct exchange *x, const struct issue_answer *a,
 		   const char *resource)
 {
-	/*
-	 * Without the resource: it is any text that the pod likes, and would fill the label's limit of
-	 * values for those that are granted.
-	 */
-	const struct refusal why = { .reason = a->reason,
-				     .text = a->text,
-				     .error = a->error,
-				     .trace = &a->trace,
-				     .retry_after_sec = a->retry_after_sec,
-				     .namespace = a->pod_namespace,
-				     .is_reported = a->is_reported };
+	const struct refusal why = front_refusal(a);
 
 	/* from its first decision on, the connection is that pod's */
 	if (!x->pod_uid && a->pod_uid)
@@ -73,23 +62,8 @@ static void finish(struct front *f, struct exchange *x, const struct issue_answe
 		front_refuse(f, x, &why);
 }
 
-static void on_issued(void *ctx, const struct issue_answer *a)
-{
-	struct exchange *x = ctx;
-
-	x->op = NULL;
-	finish(x->owner, x, a, x->label);
-}
-
-static void on_gone(struct exchange *x)
-{
-	issue_cancel(x->op);
-	x->op = NULL;
-}
-
 void h_token(struct front *f, struct exchange *x, const struct target *t)
 {
-	struct issue_answer now;
 	struct issue_request req;
 	struct err err = { 0 };
 
@@ -108,13 +82,7 @@ void h_token(struct front *f, struct exchange *x, const struct target *t)
 		.bypass_cache = f->query.bypass_cache,
 		.id = x->id,
 	};
-	x->op = issue_start(f->spec.issuer, &req, &now, on_issued, x);
-	if (!x->op) {
-		finish(f, x, &now, f->query.resource);
-		return;
-	}
-	x->gone = on_gone;
-	x->label = xstrdup(f->query.resource);
+	front_issue(f, x, &req, finish);
 }
 
 void h_identity(struct front *f, struct exchange *x, const struct target *t)

@@ -10,6 +10,7 @@
 #include "nmi/front/reply.h"
 #include "nmi/front/server.h"
 #include "nmi/front/target.h"
+#include "nmi/issue.h"
 
 /* HOST6 has the routes of HOST. */
 enum listener {
@@ -85,6 +86,14 @@ void front_page(struct front *f, struct exchange *x, unsigned status, const char
 bool front_check_metadata(struct front *f, struct exchange *x);
 /* No proxy between; false: it was refused. */
 bool front_check_direct(struct front *f, struct exchange *x);
+
+/* Asks the issuer, and has `issued` answer, now or later. What `req` points to may go. */
+typedef void issued_fn(struct front *f, struct exchange *x, const struct issue_answer *a,
+		       const char *resource);
+void front_issue(struct front *f, struct exchange *x, const struct issue_request *req,
+		 issued_fn *issued);
+/* Of an answer that is none. */
+struct refusal front_refusal(const struct issue_answer *a);
 
 /* handlers */
 route_fn h_token, h_identity, h_host_token, h_host_other, h_instance, h_forward;

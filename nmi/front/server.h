@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct front;
+struct issue_answer;
 struct loop;
 struct response;
 struct route;
@@ -41,6 +43,8 @@ struct exchange {
 	void *op;
 	const struct route *route;
 	char *label; /* heap; freed with the exchange */
+	void (*issued)(struct front *f, struct exchange *x, const struct issue_answer *a,
+		       const char *resource); /* see front_issue() */
 	char id[GUID_LEN + 1];
 	/*
 	 * Whose connection it is, by the handler; NULL: not decided. On the heap; unlike the rest it stays

@@ -60,30 +60,35 @@ no_leak() { # SENTENCE
 	is "$1" "$(sb_leaks)" 0
 }
 
-# One request and what must come of it: the status, and what the body must match.
-answers() { # SENTENCE STATUS REGEX POD TARGET [CURL-ARGUMENT...]
-	local sentence=$1 status=$2 regex=$3
-	shift 3
-	sb_ask "$@"
+# What must have come of the last request: the status, and what the body must match.
+was_answered() { # SENTENCE STATUS REGEX
 	# shellcheck disable=SC2053 # the status is a pattern
-	if [[ $SB_STATUS == $status && $SB_BODY =~ $regex ]]; then
-		ok "$sentence"
+	if [[ $SB_STATUS == $2 && $SB_BODY =~ $3 ]]; then
+		ok "$1"
 	else
-		not_ok "$sentence" "got:  $SB_STATUS $SB_BODY"$'\n'"want: $status /$regex/"
+		not_ok "$1" "got:  $SB_STATUS $SB_BODY"$'\n'"want: $2 /$3/"
 	fi
 }
 
 # A token of this client id, its signature and audience checked.
-gives() { # SENTENCE CLIENT-ID POD TARGET [CURL-ARGUMENT...]
-	local sentence=$1 client=$2 appid
-	shift 2
-	sb_ask "$@"
+was_given() { # SENTENCE CLIENT-ID
+	local appid
 	appid=$(sb_claim appid)
-	if [[ $SB_STATUS == 200 && $appid == "$client" ]]; then
-		ok "$sentence"
+	if [[ $SB_STATUS == 200 && $appid == "$2" ]]; then
+		ok "$1"
 	else
-		not_ok "$sentence" "got:  $SB_STATUS, token of ${appid:-nobody}, $SB_BODY"$'\n'"want: 200, $client"
+		not_ok "$1" "got:  $SB_STATUS, token of ${appid:-nobody}, $SB_BODY"$'\n'"want: 200, $2"
 	fi
+}
+
+answers() { # SENTENCE STATUS REGEX POD TARGET [CURL-ARGUMENT...]
+	sb_ask "${@:4}"
+	was_answered "$1" "$2" "$3"
+}
+
+gives() { # SENTENCE CLIENT-ID POD TARGET [CURL-ARGUMENT...]
+	sb_ask "${@:3}"
+	was_given "$1" "$2"
 }
 
 asks_ok() { # POD: one quiet token request

@@ -6,28 +6,19 @@ import json
 import socket
 import sys
 
+from http1 import exchange
+
 REQUEST = ("GET /metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://management.azure.com/"
            " HTTP/1.1\r\nHost: 169.254.169.254\r\nMetadata: true\r\n\r\n").encode()
 
 
 def ask(s):
-    data = b""
-    try:
-        s.sendall(REQUEST)
-        while True:
-            head, end, body = data.partition(b"\r\n\r\n")
-            lengths = [int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length:")]
-            if end and len(body) >= lengths[0]:
-                break
-            if not (chunk := s.recv(65536)):
-                break
-            data += chunk
-    except ConnectionError:
-        pass
+    data = exchange(s, REQUEST)
     if not data:
         return "closed"
     status = data.split(b" ")[1].decode()
-    return f"{status} {json.loads(body).get('client_id', '')}"
+    body = json.loads(data.partition(b"\r\n\r\n")[2])
+    return f"{status} {body.get('client_id', '')}"
 
 
 with socket.create_connection(("169.254.169.254", 80), timeout=20) as s:

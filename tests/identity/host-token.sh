@@ -27,26 +27,13 @@ HOST_AS=()
 L4=http://127.0.0.1:2579 L6='http://[::1]:2579'
 
 host_answers() { # SENTENCE STATUS REGEX BASE TARGET POD [CURL-ARGUMENT...]
-	local sentence=$1 status=$2 regex=$3
-	shift 3
-	host_ask "$@"
-	if [[ $SB_STATUS == "$status" && $SB_BODY =~ $regex ]]; then
-		ok "$sentence"
-	else
-		not_ok "$sentence" "got:  $SB_STATUS $SB_BODY"$'\n'"want: $status /$regex/"
-	fi
+	host_ask "${@:4}"
+	was_answered "$1" "$2" "$3"
 }
 
 host_gives() { # SENTENCE CLIENT-ID BASE TARGET POD [CURL-ARGUMENT...]
-	local sentence=$1 client=$2 appid
-	shift 2
-	host_ask "$@"
-	appid=$(sb_claim appid)
-	if [[ $SB_STATUS == 200 && $appid == "$client" ]]; then
-		ok "$sentence"
-	else
-		not_ok "$sentence" "got:  $SB_STATUS, token of ${appid:-nobody}, $SB_BODY"$'\n'"want: 200, $client"
-	fi
+	host_ask "${@:3}"
+	was_given "$1" "$2"
 }
 
 # ---- root ----

@@ -20,6 +20,8 @@ import socket
 import sys
 import urllib.parse
 
+from http1 import exchange
+
 PLAIN = {
     "token": ("/metadata/identity/oauth2/token", "?api-version=2018-02-01&resource=https://vault.azure.net"),
     "instance": ("/metadata/instance", "?api-version=2021-02-01"),
@@ -130,20 +132,7 @@ def requests(kind):
 def answer(raw):
     """the first answer's status, head and body"""
     with socket.create_connection(("169.254.169.254", 80), timeout=15) as s:
-        data = b""
-        try:
-            s.sendall(raw.encode("utf-8"))
-            while True:
-                head, end, body = data.partition(b"\r\n\r\n")
-                length = re.search(rb"content-length: *(\d+)", head, re.I)
-                if end and len(body) >= int(length[1] if length else 0):
-                    break
-                if not (chunk := s.recv(65536)):
-                    break
-                data += chunk
-        except ConnectionError:
-            pass
-    return data
+        return exchange(s, raw.encode("utf-8"))
 
 
 def meaning(data):

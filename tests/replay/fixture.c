@@ -77,6 +77,8 @@ static void on_request(void *ctx, struct server_conn *conn, const char *text)
 	if (f->steps[f->at].wants && !strstr(text, f->steps[f->at].wants) && !f->mismatch[0])
 		snprintf(f->mismatch, sizeof(f->mismatch), "step %zu wanted %s, was asked %.300s",
 			 f->at, f->steps[f->at].wants, text);
+	if (f->on_asked)
+		f->on_asked(f->at);
 	say_step(conn, &f->steps[f->at++]);
 }
 

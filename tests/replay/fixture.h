@@ -51,9 +51,10 @@ struct fixture {
 	struct model model;
 	const struct step *steps;
 	size_t n_steps, at;
-	struct server_conn *last; /* who asked last */
-	char mismatch[512];	  /* the first request that was not the one wanted */
-	char request[4096];	  /* the last one */
+	void (*on_asked)(size_t step); /* called before its answer; NULL: nobody is */
+	struct server_conn *last;      /* who asked last */
+	char mismatch[512];	       /* the first request that was not the one wanted */
+	char request[4096];	       /* the last one */
 	unsigned requests;
 	char text[4096]; /* fixture_objects() */
 };

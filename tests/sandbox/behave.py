@@ -5,7 +5,9 @@
 Lists and watches with all that can go wrong with them, deletion, refusals in the words of the real
 server, faults on order, malformed requests, and enough speed for the benchmarks.
 """
-import http.client, json, pathlib, re, signal, socket, ssl, subprocess, sys, tempfile, threading, time
+import http.client, json, pathlib, re, socket, ssl, sys, tempfile, threading, time
+
+from server import Server
 
 SERVER, CRDS, CERTS = (pathlib.Path(a).resolve() for a in sys.argv[1:4])
 MERGE = "application/merge-patch+json"
@@ -19,29 +21,10 @@ def test(fn):
     return fn
 
 
-class Cluster:
+class Cluster(Server):
     def __init__(self, dir, *more):
-        self.dir = pathlib.Path(dir)
-        subprocess.run([CERTS, dir, "sandbox", "127.0.0.1"], check=True)
-        (self.dir / "port").unlink(missing_ok=True)
-        self.proc = subprocess.Popen(
-            [SERVER, "--listen=127.0.0.1:0", f"--cert={dir}/server.crt", f"--key={dir}/server.key",
-             f"--token-file={dir}/tokens", f"--crds={CRDS}", f"--port-file={dir}/port",
-             "--stop-msec=100", *more])
-        end = time.monotonic() + 30
-        while not (self.dir / "port").exists():
-            if self.proc.poll() is not None or time.monotonic() > end:
-                raise SystemExit("Bail out! the server does not start")
-            time.sleep(0.02)
-        self.port = int((self.dir / "port").read_text())
-        lines = (self.dir / "tokens").read_text().splitlines()
-        self.admin, self.agent = (l.split()[0] for l in lines)
-        self.tls = ssl.create_default_context(cafile=f"{dir}/ca.crt")
+        super().__init__(SERVER, CRDS, CERTS, dir, *more)
         self.keep = threading.local()
-
-    def end(self):
-        self.proc.send_signal(signal.SIGTERM)
-        return self.proc.wait(30)
 
     def connect(self, timeout=20):
         return http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls, timeout=timeout)

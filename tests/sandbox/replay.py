@@ -9,8 +9,9 @@ its values and the order of its members. Left out: managedFields, which the stan
 what is different in every run (UIDs, versions, times, tokens) only the form is compared. Results are
 TAP, one for each recording.
 """
-import base64, collections, http.client, json, os, pathlib, re, signal, socket, ssl, subprocess, sys
-import tempfile, time
+import base64, collections, http.client, json, pathlib, re, socket, sys, tempfile, time
+
+from server import Server
 
 SERVER, RECORDINGS, CRDS, CERTS = (pathlib.Path(a).resolve() for a in sys.argv[1:5])
 
@@ -54,33 +55,16 @@ def load(text):
     return json.loads(text, object_pairs_hook=collections.OrderedDict)
 
 
-class Cluster:
+class Cluster(Server):
     def __init__(self, dir):
-        self.dir = pathlib.Path(dir)
-        subprocess.run([CERTS, dir, "sandbox", "127.0.0.1"], check=True)
-        self.proc = subprocess.Popen(
-            [SERVER, "--listen=127.0.0.1:0", f"--cert={dir}/server.crt", f"--key={dir}/server.key",
-             f"--token-file={dir}/tokens", f"--crds={CRDS}", f"--port-file={dir}/port",
-             "--node=aks-nodepool1-12345678-vmss000000", "--stop-msec=100"])
-        end = time.monotonic() + 30
-        while not (self.dir / "port").exists():
-            if self.proc.poll() is not None or time.monotonic() > end:
-                raise SystemExit("Bail out! the server does not start")
-            time.sleep(0.02)
-        self.port = int((self.dir / "port").read_text())
-        self.token = (self.dir / "tokens").read_text().split()[0]
-        self.tls = ssl.create_default_context(cafile=f"{dir}/ca.crt")
-
-    def end(self):
-        self.proc.send_signal(signal.SIGTERM)
-        return self.proc.wait(20)
+        super().__init__(SERVER, CRDS, CERTS, dir, "--node=aks-nodepool1-12345678-vmss000000")
 
     def open(self):
         return self.tls.wrap_socket(socket.create_connection(("127.0.0.1", self.port), timeout=30),
                                     server_hostname="127.0.0.1")
 
     def send(self, s, request):
-        s.sendall(request.replace(b"<token>", self.token.encode()))
+        s.sendall(request.replace(b"<token>", self.admin.encode()))
 
     def receive(self, s):
         raw = b""
@@ -99,7 +83,7 @@ class Cluster:
     def call(self, method, path, body=None, type="application/json"):
         c = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls, timeout=30)
         c.request(method, path, json.dumps(body) if body is not None else None,
-                  {"Authorization": f"Bearer {self.token}", "Content-Type": type})
+                  {"Authorization": f"Bearer {self.admin}", "Content-Type": type})
         r = c.getresponse()
         text = r.read().decode()
         c.close()

@@ -21,7 +21,7 @@ struct http_call *http_send(struct http_client *c, const struct http_request *re
 		return NULL;
 	}
 	c->sent++;
-	snprintf(c->method, sizeof(c->method), "%s", req->method);
+	snprintf(c->method, sizeof(c->method), "%s", req->method ? req->method : "GET");
 	snprintf(c->url, sizeof(c->url), "%s", req->url);
 	c->headers[0] = '\0';
 	for (const char *const *h = req->headers; h && *h && n < sizeof(c->headers); h++)

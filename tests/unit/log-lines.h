@@ -5,28 +5,34 @@
 
 #include <check.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-/* What was logged since log_lines_start(), through a pipe of our own. */
-static int log_lines_fd[2] = { -1, -1 };
+/* What was logged since log_lines_start(), which is kept until log_lines_end(). */
+static int log_lines_fd = -1;
 
 static inline void log_lines_start(void)
 {
-	ck_assert_int_eq(pipe(log_lines_fd), 0);
-	log_set_fd(log_lines_fd[1]);
+	log_lines_fd = memfd_create("log", MFD_CLOEXEC);
+	ck_assert_int_ge(log_lines_fd, 0);
+	log_set_fd(log_lines_fd);
 }
 
-/* Ends it. */
+static inline const char *log_lines(void)
+{
+	static char text[65536];
+	ssize_t n = pread(log_lines_fd, text, sizeof(text) - 1, 0);
+
+	text[n < 0 ? 0 : n] = '\0';
+	return text;
+}
+
 static inline const char *log_lines_end(void)
 {
-	static char text[16384];
-	ssize_t n;
+	const char *text = log_lines();
 
 	log_set_fd(STDERR_FILENO);
-	close(log_lines_fd[1]);
-	n = read(log_lines_fd[0], text, sizeof(text) - 1);
-	close(log_lines_fd[0]);
-	text[n < 0 ? 0 : n] = '\0';
+	close(log_lines_fd);
 	return text;
 }
 

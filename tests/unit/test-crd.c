@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "lib/base/jval.h"
 #include "lib/base/mem.h"
 #include "mic-client/crd.h"
+#include "tests/unit/mk-json.h"
 #include "tests/unit/recorded.h"
 #include "tests/unit/unit.h"
 
@@ -10,39 +10,30 @@
 
 #define META "\"metadata\":{\"namespace\":\"my-app\",\"name\":\"x\"}"
 
-static struct jval *json(const char *text)
-{
-	struct err err = { 0 };
-	struct jval *doc = jval_parse(text, strlen(text), 1 << 20, &err);
-
-	ck_assert_msg(doc != NULL, "%s: %s", err.msg, text);
-	return doc;
-}
-
 static struct azure_identity *identity(const char *text, struct err *err)
 {
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	return azure_identity_parse(doc, err);
 }
 
 static struct azure_binding *binding(const char *text, struct err *err)
 {
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	return azure_binding_parse(doc, err);
 }
 
 static struct azure_exception *exception(const char *text, struct err *err)
 {
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	return azure_exception_parse(doc, err);
 }
 
 static struct azure_assigned_identity *assigned(const char *text, struct err *err)
 {
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	return azure_assigned_identity_parse(doc, err);
 }
@@ -448,7 +439,7 @@ static const struct {
 
 START_TEST(any_object_has_a_name_for_a_log_line)
 {
-	_cleanup_(jval_freep) struct jval *doc = json(names[_i].text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(names[_i].text);
 	char buf[OBJECT_NAME_MAX], small[4];
 
 	object_name_print(doc, buf, sizeof(buf));
@@ -460,7 +451,7 @@ END_TEST
 
 START_TEST(refused_labels_leave_the_output_alone)
 {
-	_cleanup_(jval_freep) struct jval *doc = json("{\"a\":\"b\",\"c\":[]}");
+	_cleanup_(jval_freep) struct jval *doc = mk_json("{\"a\":\"b\",\"c\":[]}");
 	struct label one = { 0 }, *labels = &one;
 	struct err err = { 0 };
 	size_t n = 7;

@@ -6,6 +6,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/metric.h"
 #include "nmi/metrics.h"
+#include "tests/unit/log-lines.h"
 #include "tests/unit/rig-front.h"
 #include "tests/unit/unit.h"
 
@@ -412,10 +413,28 @@ START_TEST(its_connections_drain_with_the_others)
 }
 END_TEST
 
+START_TEST(a_refusal_whose_id_was_told_elsewhere_is_logged_whatever_was_logged_lately)
+{
+	start();
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_lines_start();
+	rig.issuer.answer.reason = REASON_NO_LABEL;
+	rig.issuer.answer.is_reported = true;
+	for (unsigned n = 1; n <= 3; n++) {
+		ck_assert_int_eq(ask_at("127.0.0.1", HOST_REQUEST).status, 400);
+		ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), n);
+		ck_assert_ptr_nonnull(strstr(log_lines(), rig.issuer.id));
+	}
+	(void)log_lines_end();
+	stop();
+}
+END_TEST
+
 UNIT_MAIN("front-host", UNIT_LOOP(root_is_given_a_token_in_a_pods_name, loopbacks),
 	  UNIT(one_connection_may_ask_for_many_pods), UNIT(a_token_that_has_to_be_waited_for),
-	  UNIT(a_refusal_of_the_issuer_is_passed_on), UNIT(another_uid_is_refused_by_name),
-	  UNIT(what_cannot_be_proven_is_refused),
+	  UNIT(a_refusal_of_the_issuer_is_passed_on),
+	  UNIT(a_refusal_whose_id_was_told_elsewhere_is_logged_whatever_was_logged_lately),
+	  UNIT(another_uid_is_refused_by_name), UNIT(what_cannot_be_proven_is_refused),
 	  UNIT(who_may_not_ask_learns_nothing_of_what_is_wrong_with_the_question),
 	  UNIT(any_process_may_ask_where_the_operator_says_so),
 	  UNIT(switched_off_nothing_listens_and_the_path_is_not_there),

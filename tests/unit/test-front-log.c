@@ -2,14 +2,13 @@
 
 /* What the HTTP surface logs, and how often. */
 
-#include "lib/base/log.h"
 #include "nmi/limits.h"
+#include "tests/unit/log-lines.h"
 #include "tests/unit/rig-front.h"
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define PROBE "GET " TOKEN_PATH " HTTP/1.1\r\nHost: x\r\n\r\n" /* without the header */
 
@@ -26,62 +25,29 @@ static void stop(void)
 	rig_stop(&rig);
 }
 
-static int log_fd = -1;
-
-static void log_to_memory(enum log_level level)
-{
-	log_fd = memfd_create("log", MFD_CLOEXEC);
-	log_setup(LOG_FORMAT_TEXT, level);
-	log_set_fd(log_fd);
-}
-
-static const char *log_text(void)
-{
-	static char text[65536];
-	ssize_t n = pread(log_fd, text, sizeof(text) - 1, 0);
-
-	text[n > 0 ? n : 0] = '\0';
-	return text;
-}
-
-static void log_to_stderr(void)
-{
-	log_set_fd(STDERR_FILENO);
-	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
-	close(log_fd);
-}
-
-static unsigned lines(const char *text)
-{
-	unsigned n = 0;
-
-	for (; *text; text++)
-		n += *text == '\n';
-	return n;
-}
-
 START_TEST(a_refusal_is_one_line_a_while_for_each_reason)
 {
 	start();
-	log_to_memory(LOG_LEVEL_INFO);
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_lines_start();
 	rig.issuer.answer.reason = REASON_NO_BINDING;
 	snprintf(rig.issuer.answer.text, sizeof(rig.issuer.answer.text), "no binding\nforged=line");
 	for (int i = 0; i < 5; i++)
 		(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_uint_eq(lines(log_text()), 1);
-	ck_assert_ptr_nonnull(strstr(log_text(), "warn"));
-	ck_assert_ptr_nonnull(strstr(log_text(), "reason=no_binding"));
-	ck_assert_ptr_nonnull(strstr(log_text(), "peer=127.0.0.1"));
-	ck_assert_ptr_nonnull(strstr(log_text(), "no binding\\nforged=line"));
+	ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), 1);
+	ck_assert_ptr_nonnull(strstr(log_lines(), "warn"));
+	ck_assert_ptr_nonnull(strstr(log_lines(), "reason=no_binding"));
+	ck_assert_ptr_nonnull(strstr(log_lines(), "peer=127.0.0.1"));
+	ck_assert_ptr_nonnull(strstr(log_lines(), "no binding\\nforged=line"));
 	rig.issuer.answer.reason = REASON_NO_LABEL;
 	(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_uint_eq(lines(log_text()), 2);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), 2);
 	rig.issuer.answer.reason = REASON_NO_BINDING;
 	loop_fake_advance(rig.loop, LIMIT_REFUSAL_LOG_MSEC);
 	(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_uint_eq(lines(log_text()), 3);
-	ck_assert_ptr_nonnull(strstr(log_text(), "more=4"));
-	log_to_stderr();
+	ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), 3);
+	ck_assert_ptr_nonnull(strstr(log_lines(), "more=4"));
+	(void)log_lines_end();
 	stop();
 }
 END_TEST
@@ -92,25 +58,26 @@ START_TEST(a_refusal_whose_id_was_told_elsewhere_is_logged_whatever_was_logged_l
 	struct answer a;
 
 	start();
-	log_to_memory(LOG_LEVEL_INFO);
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_lines_start();
 	rig.issuer.answer.reason = REASON_NO_LABEL;
 	snprintf(rig.issuer.answer.text, sizeof(rig.issuer.answer.text), "no label");
 	for (int i = 0; i < 3; i++)
 		(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_uint_eq(lines(log_text()), 1);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), 1);
 	rig.issuer.answer.is_reported = true;
 	a = ask(&rig, TOKEN_REQUEST);
-	ck_assert_uint_eq(lines(log_text()), 2);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), 2);
 	(void)snprintf(line, sizeof(line), "request=%s", rig.issuer.id);
-	ck_assert_ptr_nonnull(strstr(log_text(), line));
+	ck_assert_ptr_nonnull(strstr(log_lines(), line));
 	ck_assert_ptr_nonnull(strstr(a.body, rig.issuer.id));
 	rig.issuer.answer.is_reported = false;
 	(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_uint_eq(lines(log_text()), 2);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), 2);
 	loop_fake_advance(rig.loop, LIMIT_REFUSAL_LOG_MSEC);
 	(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_ptr_nonnull(strstr(log_text(), "more=3")); /* one of five was logged */
-	log_to_stderr();
+	ck_assert_ptr_nonnull(strstr(log_lines(), "more=3")); /* one of five was logged */
+	(void)log_lines_end();
 	stop();
 }
 END_TEST
@@ -120,14 +87,15 @@ START_TEST(the_log_has_the_whole_sentence_also_what_to_do_at_its_end)
 	char *text = rig.issuer.answer.text;
 
 	start();
-	log_to_memory(LOG_LEVEL_INFO);
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_lines_start();
 	rig.issuer.answer.reason = REASON_NO_LABEL;
 	memset(text, 'x', ISSUE_TEXT_MAX - 1);
 	(void)snprintf(text + ISSUE_TEXT_MAX - 12, 12, ": label it!");
 	(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_ptr_nonnull(strstr(log_text(), "xxx: label it!\""));
-	ck_assert_uint_eq(lines(log_text()), 1);
-	log_to_stderr();
+	ck_assert_ptr_nonnull(strstr(log_lines(), "xxx: label it!\""));
+	ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), 1);
+	(void)log_lines_end();
 	stop();
 }
 END_TEST
@@ -135,14 +103,15 @@ END_TEST
 START_TEST(what_sdks_do_by_design_is_not_logged)
 {
 	start();
-	log_to_memory(LOG_LEVEL_INFO);
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_lines_start();
 	(void)ask(&rig, PROBE);
 	(void)ask(&rig, TOKEN_REQUEST);
 	(void)ask_target(&rig, "/metadata/identity/getplatformmetadata");
 	client_free(client_open(&rig, rig.spec.port)); /* Java's probe: not a byte */
 	rig_settle(&rig);
-	ck_assert_str_eq(log_text(), "");
-	log_to_stderr();
+	ck_assert_str_eq(log_lines(), "");
+	(void)log_lines_end();
 	stop();
 }
 END_TEST
@@ -150,11 +119,12 @@ END_TEST
 START_TEST(no_token_reaches_the_log)
 {
 	start();
-	log_to_memory(LOG_LEVEL_DEBUG);
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_DEBUG);
+	log_lines_start();
 	(void)ask(&rig, TOKEN_REQUEST);
-	ck_assert_ptr_nonnull(strstr(log_text(), "token granted"));
-	ck_assert_ptr_null(strstr(log_text(), "not-a-token"));
-	log_to_stderr();
+	ck_assert_ptr_nonnull(strstr(log_lines(), "token granted"));
+	ck_assert_ptr_null(strstr(log_lines(), "not-a-token"));
+	(void)log_lines_end();
 	stop();
 }
 END_TEST

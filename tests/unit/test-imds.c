@@ -6,7 +6,7 @@
 #include "nmi/metrics.h"
 #include "nmi/token/imds.h"
 #include "nmi/token/token.h"
-#include "tests/unit/fake-imds-http.h"
+#include "tests/unit/fake-http.h"
 #include "tests/unit/mk-identity.h"
 #include "tests/unit/unit.h"
 
@@ -353,6 +353,7 @@ static void on_done(void *ctx, struct token *tok, const struct token_failure *fa
 }
 
 struct rig {
+	struct http_client http;
 	struct loop *loop;
 	struct metrics *metrics;
 	struct imds_source *source;
@@ -363,10 +364,9 @@ struct rig {
 
 static void rig_init(struct rig *r)
 {
-	fake_http = (struct fake_http){ 0 };
 	*r = (struct rig){ .loop = loop_new_fake(NULL), .identity = mk_identity() };
 	r->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, 16);
-	r->source = imds_source_new(r->loop, NULL, "http://169.254.169.254", 10000, r->metrics);
+	r->source = imds_source_new(r->loop, &r->http, "http://169.254.169.254", 10000, r->metrics);
 	r->vtable = imds_source_vtable(r->source);
 }
 
@@ -400,15 +400,15 @@ START_TEST(the_source_sends_one_get_with_the_metadata_header_and_no_other)
 
 	rig_init(&r);
 	ck_assert_ptr_nonnull(fetch(&r, r.identity, &fail));
-	ck_assert_str_eq(fake_http.url, "http://169.254.169.254/metadata/identity/oauth2/"
-					"token?api-version=2018-02-01&client_id=c1&resource=r");
-	ck_assert_str_eq(fake_http.method, "GET");
-	ck_assert_str_eq(fake_http.headers, "Metadata: true\n");
-	ck_assert_uint_eq(fake_http.timeout_msec, 10000);
-	ck_assert_uint_eq(fake_http.body_max, (size_t)LIMIT_TOKEN_ANSWER_BYTES);
+	ck_assert_str_eq(r.http.url, "http://169.254.169.254/metadata/identity/oauth2/"
+				     "token?api-version=2018-02-01&client_id=c1&resource=r");
+	ck_assert_str_eq(r.http.method, "GET");
+	ck_assert_str_eq(r.http.headers, "Metadata: true\n");
+	ck_assert_uint_eq(r.http.timeout_msec, 10000);
+	ck_assert_uint_eq(r.http.body_max, (size_t)LIMIT_TOKEN_ANSWER_BYTES);
 	ck_assert_uint_eq(r.told.calls, 0);
 	loop_fake_advance(r.loop, 250);
-	fake_http_reply(200, ANSWER(",\"expires_in\":60"), NULL);
+	fake_http_reply(&r.http, 200, ANSWER(",\"expires_in\":60"));
 	ck_assert_uint_eq(r.told.calls, 1);
 	ck_assert(r.told.has_token);
 	ck_assert(count(&r, NMI_METRIC_IMDS_DURATION, "adal_token_msi_userassignedid") > 0.2);
@@ -424,7 +424,8 @@ START_TEST(a_refusal_is_passed_on_with_its_retry_after_and_counted)
 
 	rig_init(&r);
 	ck_assert_ptr_nonnull(fetch(&r, NULL, &fail));
-	fake_http_reply(429, "{}", "9");
+	r.http.reply_headers[0] = "Retry-After: 9";
+	fake_http_reply(&r.http, 429, "{}");
 	ck_assert(!r.told.has_token);
 	ck_assert_int_eq(r.told.fail.fault, TOKEN_FAULT_THROTTLED);
 	ck_assert_uint_eq(r.told.fail.retry_after_sec, 9);
@@ -446,11 +447,13 @@ static const struct {
 START_TEST(a_transport_error_is_down_and_an_oversized_answer_is_garbled)
 {
 	struct token_failure fail = { 0 };
+	struct err err = { 0 };
 	struct rig r;
 
 	rig_init(&r);
 	ck_assert_ptr_nonnull(fetch(&r, r.identity, &fail));
-	fake_http_error(transport[_i].kind, "what curl said");
+	(void)err_set(&err, transport[_i].kind, "what curl said");
+	fake_http_fail(&r.http, &err);
 	ck_assert_int_eq(r.told.fail.fault, transport[_i].fault);
 	ck_assert_str_eq(r.told.fail.err.msg, "IMDS did not answer: what curl said");
 	ck_assert(count(&r, NMI_METRIC_IMDS_ERRORS, "adal_token_msi_userassignedid") > 0.5);
@@ -478,7 +481,7 @@ START_TEST(an_identity_that_imds_cannot_tell_apart_is_never_asked_for)
 
 	rig_init(&r);
 	ck_assert_ptr_null(fetch(&r, i, &fail));
-	ck_assert_uint_eq(fake_http.sent, 0);
+	ck_assert_uint_eq(r.http.sent, 0);
 	ck_assert_int_eq(fail.fault, unaskable[_i].fault);
 	ck_assert_ptr_nonnull(strstr(fail.err.msg, "AzureIdentity shop/web"));
 	ck_assert_ptr_nonnull(strstr(fail.err.msg, unaskable[_i].why));
@@ -492,7 +495,7 @@ START_TEST(a_request_that_cannot_be_sent_fails_at_once)
 	struct rig r;
 
 	rig_init(&r);
-	fake_http.refuses = true;
+	r.http.refuse = true;
 	ck_assert_ptr_null(fetch(&r, r.identity, &fail));
 	ck_assert_int_eq(fail.fault, TOKEN_FAULT_DOWN);
 	ck_assert_uint_eq(r.told.calls, 0);
@@ -509,10 +512,10 @@ START_TEST(a_cancelled_fetch_and_a_freed_source_say_nothing)
 	rig_init(&r);
 	handle = fetch(&r, r.identity, &fail);
 	r.vtable.cancel(r.vtable.ctx, handle);
-	ck_assert_uint_eq(fake_http.cancelled, 1);
+	ck_assert_uint_eq(r.http.cancelled, 1);
 	ck_assert_ptr_nonnull(fetch(&r, r.identity, &fail));
 	rig_deinit(&r);
-	ck_assert_uint_eq(fake_http.cancelled, 2);
+	ck_assert_uint_eq(r.http.cancelled, 2);
 	ck_assert_uint_eq(r.told.calls, 0);
 }
 END_TEST

@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "lib/base/jval.h"
 #include "lib/base/mem.h"
 #include "mic-client/index.h"
+#include "tests/unit/mk-json.h"
 #include "tests/unit/unit.h"
 
 #include <string.h>
 #include <time.h>
-
-static struct jval *json(const char *text)
-{
-	struct jval *doc = jval_parse(text, strlen(text), 1 << 20, NULL);
-
-	ck_assert_msg(doc != NULL, "%s", text);
-	return doc;
-}
 
 static void put_identity(struct identity_index *x, const char *ns, const char *name,
 			 const char *client_id)
@@ -23,7 +15,7 @@ static void put_identity(struct identity_index *x, const char *ns, const char *n
 		xasprintf("{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\"},"
 			  "\"spec\":{\"clientID\":\"%s\"}}",
 			  ns, name, client_id);
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	identity_index_put_identity_take(x, azure_identity_parse(doc, NULL));
 }
@@ -35,7 +27,7 @@ static void put_binding(struct identity_index *x, const char *ns, const char *na
 		xasprintf("{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\"},"
 			  "\"spec\":{\"selector\":\"%s\",\"azureIdentity\":\"%s\"}}",
 			  ns, name, selector, identity);
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	identity_index_put_binding_take(x, azure_binding_parse(doc, NULL));
 }
@@ -46,7 +38,7 @@ static void put_exception(struct identity_index *x, const char *ns, const char *
 		xasprintf("{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\"},"
 			  "\"spec\":{\"podLabels\":{\"a\":\"b\"}}}",
 			  ns, name);
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	identity_index_put_exception_take(x, azure_exception_parse(doc, NULL));
 }
@@ -60,7 +52,7 @@ static void put_assigned(struct identity_index *x, const char *name, const char 
 		"\"podNamespace\":\"%s\",\"azureIdentityRef\":{\"metadata\":{\"namespace\":\"ids\","
 		"\"name\":\"%s\"}}}}",
 		name, pod, pod_ns, identity);
-	_cleanup_(jval_freep) struct jval *doc = json(text);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
 
 	identity_index_put_assigned_take(x, azure_assigned_identity_parse(doc, NULL));
 }

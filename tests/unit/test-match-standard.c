@@ -7,10 +7,11 @@
  * The pod is always my-app/demo.
  */
 
-#include "lib/base/jval.h"
 #include "lib/base/mem.h"
 #include "mic-client/index.h"
 #include "mic-client/match.h"
+#include "tests/unit/match-rows.h"
+#include "tests/unit/mk-json.h"
 #include "tests/unit/orders.h"
 #include "tests/unit/unit.h"
 
@@ -44,26 +45,6 @@ struct object {
 	{                                                                                          \
 		"", .excepts = l                                                                   \
 	}
-
-#define NO_ID                                                                                      \
-	{                                                                                          \
-		SELECTOR_NONE, ""                                                                  \
-	}
-#define CLIENT_ID(s)                                                                               \
-	{                                                                                          \
-		SELECTOR_CLIENT_ID, s                                                              \
-	}
-#define RESOURCE(s)                                                                                \
-	{                                                                                          \
-		SELECTOR_RESOURCE_ID, s                                                            \
-	}
-#define OBJECT_ID(s)                                                                               \
-	{                                                                                          \
-		SELECTOR_OBJECT_ID, s                                                              \
-	}
-
-#define LABELLED "{\"aadpodidbinding\":\"web\",\"app\":\"demo\"}"
-#define BARE	 "{\"app\":\"demo\"}"
 
 static const struct match_standard_rules
 	usual = { false, "default", "aad-pod-id-mic-service-account,aad-pod-identity-mic" },
@@ -282,15 +263,6 @@ static const struct row {
 };
 /* clang-format on */
 
-static struct jval *json(const char *text)
-{
-	struct err err = { 0 };
-	struct jval *doc = jval_parse(text, strlen(text), 1 << 20, &err);
-
-	ck_assert_msg(doc != NULL, "%s: %s", err.msg, text);
-	return doc;
-}
-
 static char *meta(const char *name, const char *annotation)
 {
 	const char *slash = strchr(name, '/');
@@ -330,7 +302,7 @@ static void put(struct identity_index *x, const struct object *o, size_t nth)
 	mine = meta(name, NULL);
 	text = o->excepts ? xasprintf("{%s,\"spec\":{\"podLabels\":%s}}", mine, o->excepts)
 			  : assigned_text(o, name);
-	doc = json(text);
+	doc = mk_json(text);
 	if (o->excepts)
 		identity_index_put_exception_take(x, azure_exception_parse(doc, &err));
 	else
@@ -342,7 +314,7 @@ static void check_row(const void *ctx, const size_t *order, size_t n)
 {
 	const struct row *row = ctx;
 	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
-	_cleanup_(jval_freep) struct jval *doc = json(row->pod_labels);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(row->pod_labels);
 	struct match_pod pod = { .namespace = "my-app",
 				 .name = "demo",
 				 .service_account = row->account };

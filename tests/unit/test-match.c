@@ -7,10 +7,11 @@
  * The pod is always my-app/demo.
  */
 
-#include "lib/base/jval.h"
 #include "lib/base/mem.h"
 #include "mic-client/index.h"
 #include "mic-client/match.h"
+#include "tests/unit/match-rows.h"
+#include "tests/unit/mk-json.h"
 #include "tests/unit/orders.h"
 #include "tests/unit/unit.h"
 
@@ -40,26 +41,6 @@ struct object {
 	{                                                                                          \
 		EXCEPTION, name, labels, NULL, 0                                                   \
 	}
-
-#define NO_ID                                                                                      \
-	{                                                                                          \
-		SELECTOR_NONE, ""                                                                  \
-	}
-#define CLIENT_ID(s)                                                                               \
-	{                                                                                          \
-		SELECTOR_CLIENT_ID, s                                                              \
-	}
-#define RESOURCE(s)                                                                                \
-	{                                                                                          \
-		SELECTOR_RESOURCE_ID, s                                                            \
-	}
-#define OBJECT_ID(s)                                                                               \
-	{                                                                                          \
-		SELECTOR_OBJECT_ID, s                                                              \
-	}
-
-#define LABELLED "{\"aadpodidbinding\":\"web\",\"app\":\"demo\"}"
-#define BARE	 "{\"app\":\"demo\"}"
 
 /* clang-format off */
 static const struct row {
@@ -249,15 +230,6 @@ static const struct row {
 };
 /* clang-format on */
 
-static struct jval *json(const char *text)
-{
-	struct err err = { 0 };
-	struct jval *doc = jval_parse(text, strlen(text), 1 << 20, &err);
-
-	ck_assert_msg(doc != NULL, "%s: %s", err.msg, text);
-	return doc;
-}
-
 static struct jval *object_json(const struct object *o)
 {
 	const char *slash = strchr(o->name, '/');
@@ -280,7 +252,7 @@ static struct jval *object_json(const struct object *o)
 	}
 	text = xasprintf("{\"metadata\":{\"namespace\":\"%.*s\",\"name\":\"%s\"},\"spec\":{%s}}",
 			 (int)(slash - o->name), o->name, slash + 1, spec);
-	return json(text);
+	return mk_json(text);
 }
 
 /* The parser lets none through that has no selector; the rules do not rely on that. */
@@ -311,7 +283,7 @@ static void check_row(const void *ctx, const size_t *order, size_t n)
 {
 	const struct row *row = ctx;
 	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
-	_cleanup_(jval_freep) struct jval *labels = json(row->pod_labels);
+	_cleanup_(jval_freep) struct jval *labels = mk_json(row->pod_labels);
 	struct match_pod pod = { .namespace = "my-app", .name = "demo" };
 	struct match_answer a;
 	char text[512];

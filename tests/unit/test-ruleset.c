@@ -50,6 +50,25 @@ START_TEST(the_rules_are_those_of_the_golden_file)
 }
 END_TEST
 
+START_TEST(a_guard_alone_asks_nothing_of_the_kernel_but_matching_and_dropping)
+{
+	struct redirect_spec s = mk_spec("192.0.2.7", "198.51.100.9");
+	static const char *const modules[] = { "nat", "fib", "reject", "ct ", "counter" };
+	/* in place of table nmi, whatever is in it */
+	static const char start[] = "table ip nmi { }\ndelete table ip nmi\ntable ip nmi {\n";
+	_cleanup_free_ char *text = NULL;
+
+	s.metadata_port = 8080;
+	text = ruleset_print_guard(&s);
+	ck_assert_int_eq(strncmp(text, start, strlen(start)), 0);
+	ck_assert_ptr_nonnull(strstr(text, "type filter hook forward priority -300;"));
+	ck_assert_ptr_nonnull(strstr(text, "ip daddr 192.0.2.7 tcp dport 8080 drop\n"));
+	for (size_t i = 0; i < ARRAY_SIZE(modules); i++)
+		ck_assert_ptr_null(strstr(strstr(text, "chain "), modules[i]));
+	ck_assert_ptr_null(strstr(text, "198.51"));
+}
+END_TEST
+
 START_TEST(every_address_and_port_of_the_spec_is_used_and_no_other)
 {
 	struct redirect_spec s = mk_spec("192.0.2.7", "198.51.100.9");
@@ -186,6 +205,7 @@ START_TEST(our_tables_are_known_by_their_whole_name)
 END_TEST
 
 UNIT_MAIN("ruleset", UNIT_LOOP(the_rules_are_those_of_the_golden_file, printed),
+	  UNIT(a_guard_alone_asks_nothing_of_the_kernel_but_matching_and_dropping),
 	  UNIT(every_address_and_port_of_the_spec_is_used_and_no_other),
 	  UNIT(there_is_nothing_in_the_path_of_the_hosts_own_requests),
 	  UNIT_LOOP(a_spec_that_cannot_work_is_refused_and_named, specs),
