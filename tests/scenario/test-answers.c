@@ -707,7 +707,7 @@ START_TEST(while_a_token_is_good_it_is_given_whatever_imds_says)
 	imds_says(&a, 200, imds, NULL);
 	ck_assert(client_next(c, &got));
 	for (unsigned i = 0; i < ARRAY_SIZE(troubles); i++) {
-		world_pass(&a.w, 5 * 3600 * 1000U);
+		world_pass(&a.w, UINT64_C(5) * 3600 * 1000);
 		client_free(c); /* idle for too long */
 		c = pod_at(&a, "10.0.0.1");
 		client_send(c, TOKEN_REQUEST);
