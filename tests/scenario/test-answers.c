@@ -8,6 +8,10 @@
  * Two tables. The first is the success answer: its fields, their order, their types, from each shape in
  * which IMDS may answer. The second is every refusal: status, error, reason, Retry-After, Allow, and what
  * its sentence must say; the rules that hold for all of them are in assert_refusal().
+ *
+ * Two rows of the contract are elsewhere: a fault of ours (500 server_error) cannot be brought about, so
+ * test-reply.c has it; what never becomes a request, since it does not fit the library's buffers, gets
+ * the library's own 413, 414 or 431 in HTML, and a closed connection (test-front-conn.c).
  */
 
 #include "lib/base/jval.h"
