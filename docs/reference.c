@@ -169,6 +169,9 @@ static const struct {
 	[REASON_UPSTREAM_DOWN] = {
 		"IMDS or Entra did not answer, or with something that is no answer",
 		"Ask again; if it stays, see whether the node itself reaches it" },
+	[REASON_UPSTREAM_TOO_LARGE] = {
+		"IMDS answered a forwarded request with more than 1 MiB",
+		"Ask for a part of it" },
 	[REASON_NOT_FOUND] = {
 		"There is no such path here, and identity paths are never forwarded",
 		"Ask ``/metadata/identity/oauth2/token``" },

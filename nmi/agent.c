@@ -316,6 +316,10 @@ static int make_kube(struct agent *a, struct err *err)
 	struct kube_config kc = { 0 };
 	int r = kube_config_load(&kc, a->config->kubeconfig, err);
 
+	if (r < 0 && *a->config->kubeconfig) {
+		err->kind = ERR_INPUT; /* whatever is wrong with the file, the setting names it */
+		r = err_wrap(err, "--kubeconfig");
+	}
 	if (r == 0) {
 		log_info("API server %s", kc.server);
 		a->kube = kube_client_new(a->loop, &kc, a->user_agent, err);
