@@ -253,8 +253,7 @@ static void try_live(struct nft *n)
 	n->live = write_tables(n, LIVE, &err) != -(int)ERR_REFUSED;
 	if (n->live)
 		return;
-	n->no_ownership = nftctx_failed_with(&err, EOPNOTSUPP) ||
-			   nftctx_failed_with(&err, EINVAL);
+	n->no_ownership = nftctx_failed_with(&err, EOPNOTSUPP) || nftctx_failed_with(&err, EINVAL);
 	if (n->no_ownership)
 		(void)snprintf(n->no_live_why, sizeof(n->no_live_why),
 			       "this kernel has no owned tables (Linux 5.12 has)");
