@@ -254,7 +254,7 @@ START_TEST(an_address_that_nobody_has_is_unknown_after_the_wait_and_a_question)
 	ck_assert_int_eq(t.reason, REASON_POD_UNKNOWN);
 	ck_assert_ptr_nonnull(strstr(t.text, "10.0.0.7"));
 	/* one question, however long */
-	world_pass(&w, 10 * WORLD_POD_WAIT_MSEC);
+	world_pass(&w, UINT64_C(10) * WORLD_POD_WAIT_MSEC);
 	ck_assert(!world_answer_get(&w, NULL));
 	ck_assert_uint_eq(t.calls, 1);
 	world_deinit(&w);
@@ -412,7 +412,7 @@ START_TEST(who_hangs_up_while_waiting_costs_no_question_and_no_token)
 	world_put_pod(&w, .uid = "p7", .ip = "10.0.0.7");
 	for (unsigned i = 0; i < hang_ups[_i].asked; i++)
 		world_give(&w, "another-token");
-	world_pass(&w, 2 * WORLD_POD_WAIT_MSEC);
+	world_pass(&w, UINT64_C(2) * WORLD_POD_WAIT_MSEC);
 	ck_assert(!world_answer_get(&w, NULL));
 	ck_assert_uint_eq(w.imds.asked, hang_ups[_i].asked);
 	ck_assert_uint_eq(t.calls, 0);
