@@ -403,6 +403,7 @@ START_TEST(a_listener_for_both_families_tells_the_address_as_pods_have_it)
 	char text[INET_IP_TEXT_MAX];
 
 	rig = (struct rig){ .spec.metadata_header_required = true, .any_address = true };
+	rig.issuer.answer.pod_uid = UID;
 	rig_start(&rig);
 	c = client_open_at(&rig, both[_i].from, both[_i].to);
 	ck_assert_ptr_nonnull(c);

@@ -217,7 +217,7 @@ static const struct row {
 	    EXCEPT("my-app/e", "{\"aadpodidbinding\":\"WEB\"}") },
 	  LABELLED, NO_ID, MATCH_EXCEPTED, "", "", 0, "AzurePodIdentityException e" },
 	{ "of several exceptions one that fits is enough",
-	  { EXCEPT("my-app/d", "{\"app\":\"other\"}"), EXCEPT("my-app/e", "{}"), EXCEPT("my-app/f", "{\"app\":\"demo\"}") },
+	  { EXCEPT("my-app/d", "{\"app\":\"other\"}"), EXCEPT("my-app/e", "{\"zone\":\"y\"}"), EXCEPT("my-app/f", "{\"app\":\"demo\"}") },
 	  BARE, NO_ID, MATCH_EXCEPTED, "", "", 0, "AzurePodIdentityException f" },
 	{ "key and value must be of one pair",
 	  { EXCEPT("my-app/e", "{\"app\":\"web\",\"aadpodidbinding\":\"demo\"}") },
