@@ -9,6 +9,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* As long as a name can be in DNS (RFC 1035). */
+#define NODE_NAME_MAX 253
+
 static const struct opt opts[] = {
 #define X(type, ctype, name, field, letter, metavar, dflt, variable, group, help)                  \
 	{ name,	    letter, type, offsetof(struct nmi_config, field), metavar, dflt,               \
@@ -117,17 +120,55 @@ static int check_waits(const struct nmi_config *c, struct err *err)
 	return 0;
 }
 
-int nmi_config_check(const struct nmi_config *c, struct err *err)
+static int check_wait(const char *setting, unsigned msec, struct err *err)
 {
-	if (!*c->node)
+	if (msec > WAIT_MAX_SEC * 1000)
+		return err_set(err, ERR_INPUT, "--%s: more than an hour", setting);
+	return 0;
+}
+
+/* The API server is asked for the pods of this name, and no node has one of another shape. */
+static int check_node(const char *node, struct err *err)
+{
+	size_t n = strlen(node);
+
+	if (n == 0)
 		return err_set(err, ERR_INPUT,
 			       "--node is required: the name of this node, "
 			       "spec.nodeName of the agent's own pod");
+	if (n > NODE_NAME_MAX || strspn(node, "abcdefghijklmnopqrstuvwxyz0123456789-.") != n)
+		return err_set(err, ERR_INPUT,
+			       "--node: '%.64s' is not the name of a node: lower-case letters, "
+			       "digits, - and . (kubectl get nodes)",
+			       node);
+	return 0;
+}
+
+/* It becomes part of a header. */
+static int check_user_agent(const char *text, struct err *err)
+{
+	for (const char *p = text; *p; p++) {
+		if (*p < ' ' || *p > '~')
+			return err_set(err, ERR_INPUT,
+				       "--custom-user-agent: only printable ASCII can stand in a "
+				       "header");
+	}
+	return 0;
+}
+
+int nmi_config_check(const struct nmi_config *c, struct err *err)
+{
+	if (check_node(c->node, err) < 0 || check_user_agent(c->custom_user_agent, err) < 0)
+		return -ERR_INPUT;
 	if (check_metadata_ip(c->metadata_ip, err) < 0 || check_listen(c, err) < 0)
 		return -ERR_INPUT;
 	if (c->sweep_sec == 0)
 		return err_set(err, ERR_INPUT, "--ipt-update-interval-sec must not be 0");
-	if (check_ports(c, err) < 0)
+	if (c->token_wait_msec == 0)
+		return err_set(err, ERR_INPUT,
+			       "--token-wait must not be 0: no token is there without a wait");
+	if (check_ports(c, err) < 0 || check_wait("pod-wait", c->pod_wait_msec, err) < 0 ||
+	    check_wait("token-wait", c->token_wait_msec, err) < 0)
 		return -ERR_INPUT;
 	return check_waits(c, err);
 }

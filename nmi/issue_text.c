@@ -187,6 +187,8 @@ void issue_refuse_failure(struct issue_answer *a, const struct pod *pod,
 		     pod->name, who, fail->err.msg, todo);
 	a->retry_after_sec = fail->retry_after_sec;
 	/* a code of a transient failure means nothing to the SDKs, whose retries go by ours */
-	if (fail->fault == TOKEN_FAULT_REFUSED)
-		(void)snprintf(a->error, sizeof(a->error), "%s", fail->error);
+	if (fail->fault != TOKEN_FAULT_REFUSED)
+		return;
+	(void)snprintf(a->error, sizeof(a->error), "%s", fail->error);
+	a->trace = fail->trace;
 }

@@ -12,6 +12,9 @@
 # guards and leaks are real: what the node forwards is answered, and counted by source. The node has
 # net.ipv4.conf.*.route_localnet=0.
 #
+# With SB_BRIDGED=yes when the box is raised, as kubenet lays it: every pod is on a port (veth1, ...) of
+# the bridge cbr0, 10.244.0.1/24, which is its gateway.
+#
 # A pod may have two addresses, "10.244.0.15,fd00:10:244::15": the first is its primary one. Then the node
 # has an IPv6 address too, and the pod's gateway is the link-local one of the host's end.
 #
@@ -193,11 +196,41 @@ sb_link_settings() { # NAMESPACE LINK...: what kube-proxy in nftables mode and t
 
 sb_pod_ns() { printf 'nmi-%s-pod-%s\n' "$SB_NAME" "$1"; }
 
+SB_BRIDGE_IP=10.244.0.1
+sb_bridge_up() {
+	ip -n "$SB_NODE" link add cbr0 type bridge || return
+	sb_link_settings "$SB_NODE" cbr0 || return
+	ip -n "$SB_NODE" -batch - <<-END || return
+		addr add $SB_BRIDGE_IP/24 dev cbr0
+		link set cbr0 up
+	END
+	: >"$SB_DIR/bridged"
+}
+
+sb_port_net() { # POD IP LINK: the same on the bridge
+	local ns
+	ns=$(sb_pod_ns "$1")
+	ip netns add "$ns" || return
+	ip link add "$3" netns "$SB_NODE" type veth peer name eth0 netns "$ns" || return
+	ip -n "$SB_NODE" link set "$3" master cbr0 up || return
+	ip -n "$ns" -batch - <<-END || return
+		link set lo up
+		addr add $2/24 dev eth0
+		link set eth0 up
+		route add default via $SB_BRIDGE_IP dev eth0
+	END
+	printf '%s\n' "$3" >"$SB_DIR/pods/$1.link"
+}
+
 sb_pod_net() { # POD IP[,IP]: what the CNI does
 	local ns link n=0 ip
 	ns=$(sb_pod_ns "$1")
 	[[ ! -e $SB_DIR/links ]] || n=$(<"$SB_DIR/links")
 	printf '%d\n' $((n + 1)) >"$SB_DIR/links"
+	if [[ -e $SB_DIR/bridged ]]; then
+		sb_port_net "$1" "$2" veth$((n + 1))
+		return
+	fi
 	link=azv$((n + 1))
 	ip netns add "$ns" || return
 	ip link add "$link" netns "$SB_NODE" type veth peer name eth0 netns "$ns" || return
@@ -271,7 +304,8 @@ sb_imds_start() {
 }
 
 sb_up_parts() {
-	mkdir -p "$SB_DIR/pods" "$SB_DIR/namespaces" && chmod 700 "$SB_DIR" && sb_net_up && sb_credentials && sb_api_start &&
+	mkdir -p "$SB_DIR/pods" "$SB_DIR/namespaces" && chmod 700 "$SB_DIR" && sb_net_up &&
+		{ [[ -z ${SB_BRIDGED:-} ]] || sb_bridge_up; } && sb_credentials && sb_api_start &&
 		sb_imds_start
 }
 

@@ -56,6 +56,7 @@ struct world_pod {
 	const char *name;     /* NULL: "pod-" and its uid */
 	const char *label;    /* value of aadpodidbinding; NULL: "web", "": no label */
 	const char *phase;    /* NULL: Running */
+	bool deleting;
 };
 void world_put_pod_(struct world *w, const struct world_pod *p);
 #define world_put_pod(w, ...) world_put_pod_((w), &(struct world_pod){ __VA_ARGS__ })

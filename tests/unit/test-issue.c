@@ -155,6 +155,54 @@ START_TEST(an_address_of_two_pods_waits_for_one_of_them_to_end)
 }
 END_TEST
 
+START_TEST(an_address_that_does_not_lead_to_its_pods_link_is_refused_with_the_link)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	b.resolver.result = RESOLVE_UNPLACED;
+	b.resolver.link = 7;
+	ck_assert_ptr_null(start(&b, &g));
+	ck_assert_int_eq(g.a.reason, REASON_LINK_MISMATCH);
+	ck_assert_ptr_nonnull(strstr(g.a.text, "veth7"));
+	ck_assert_ptr_nonnull(strstr(g.a.text, "pod shop/"));
+	ck_assert_str_eq(g.a.pod_namespace, "shop");
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(an_accepted_connection_is_admitted)
+{
+	struct inet_ip ip = { { 0 } };
+	struct bench b;
+
+	bench_init(&b);
+	issuer_admit(b.issuer, &ip);
+	ck_assert_uint_eq(b.resolver.admitted, 1);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(whose_a_waiting_request_is_is_known_with_its_pod)
+{
+	struct got g = { 0 };
+	struct issue *q;
+	struct bench b;
+
+	bench_init(&b);
+	b.resolver.result = RESOLVE_UNKNOWN;
+	q = start(&b, &g);
+	ck_assert_ptr_null(issue_pod_uid(q));
+	b.resolver.result = RESOLVE_FOUND;
+	fake_resolver_tell(&b.resolver); /* it waits for the token now */
+	ck_assert_str_eq(issue_pod_uid(q), "u1");
+	issue_cancel(q);
+	ck_assert_uint_eq(g.calls, 0);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(an_unknown_address_waits_for_its_pod)
 {
 	struct got g = { 0 };
@@ -510,6 +558,9 @@ UNIT_MAIN("issue", UNIT(a_cached_token_is_answered_inside_the_call),
 	  UNIT(a_resolver_that_is_overloaded_is_passed_on),
 	  UNIT_LOOP(an_address_that_no_pod_can_have_is_refused_at_once, sources),
 	  UNIT(an_address_of_two_pods_waits_for_one_of_them_to_end),
+	  UNIT(an_address_that_does_not_lead_to_its_pods_link_is_refused_with_the_link),
+	  UNIT(an_accepted_connection_is_admitted),
+	  UNIT(whose_a_waiting_request_is_is_known_with_its_pod),
 	  UNIT(an_unknown_address_waits_for_its_pod),
 	  UNIT(an_address_that_stays_unknown_is_refused_by_number),
 	  UNIT(more_unknown_addresses_than_the_resolver_takes_are_turned_away),

@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-/* "a" for the pod of that UID, "-" for nobody, "?" for several. Asserts are slow: not one a call. */
+/* "a" for the pod of that UID, "-" for nobody, "?" for several, "!" for one without its link. Asserts are slow: not one a call. */
 static const char *who(const struct pod_store *s, const char *ip)
 {
 	const struct inet_ip key = ip_from(ip);
@@ -17,6 +17,8 @@ static const char *who(const struct pod_store *s, const char *ip)
 		return p->uid;
 	case POD_AMBIGUOUS:
 		return p ? "a pod was told" : "?";
+	case POD_UNPLACED:
+		return p ? "!" : "nobody was told";
 	case POD_NONE:
 		break;
 	}
