@@ -114,3 +114,8 @@ struct binding *binding_free(struct binding *b)
 	free(b);
 	return NULL;
 }
+
+const char *binding_link_name(const struct binding *b, uint32_t link)
+{
+	return link_watch_name(b->links, link);
+}

@@ -225,10 +225,18 @@ static void note_end(struct claims *t, const struct claim *c)
 	LL_APPEND(t->ends, e);
 }
 
+/* Before or after a change of a claim that is, or was, of use to claims_each_port(). */
+static void note_port(struct claims *t, const struct claim *c)
+{
+	if (c->state == CLAIM_BOUND && c->place.port)
+		t->have_ports_changed = true;
+}
+
 static void kill_claim(struct claims *t, struct claim *c)
 {
 	if (is_living(t, c))
 		note_end(t, c);
+	note_port(t, c);
 	c->state = CLAIM_DEAD;
 	touch(t, c->address);
 }
@@ -290,6 +298,7 @@ static void settle(struct claims *t, struct address *a)
 		return;
 	c->state = CLAIM_BOUND;
 	c->place = a->place;
+	note_port(t, c);
 }
 
 /* claims */
@@ -337,6 +346,7 @@ static void rest(struct claims *t, struct claim *c)
 {
 	if (is_living(t, c))
 		note_end(t, c);
+	note_port(t, c);
 	c->is_current = false;
 }
 
@@ -355,6 +365,8 @@ static void claim_ip(struct claims *t, struct claimant *who, const struct inet_i
 
 	if (!c)
 		c = claim_new(t, who, ip);
+	if (!c->is_current)
+		note_port(t, c);
 	c->is_current = true;
 	if (is_barred(t, c))
 		say_deleting(c);
@@ -461,8 +473,12 @@ void claims_link_changed(struct claims *t, uint32_t link)
 		struct address *a = container_of(n, struct address, node);
 		bool is_here = is_at(&a->place, link);
 
-		for (const struct claim *c = a->claims; c; c = c->rival)
-			is_here |= c->state == CLAIM_BOUND && is_at(&c->place, link);
+		for (const struct claim *c = a->claims; c; c = c->rival) {
+			if (c->state != CLAIM_BOUND || !is_at(&c->place, link))
+				continue;
+			is_here = true;
+			note_port(t, c); /* it may have another name */
+		}
 		if (is_here)
 			settle(t, a);
 	}
@@ -536,6 +552,9 @@ void claims_tell(struct claims *t)
 			free(a);
 		}
 	}
+	if (t->have_ports_changed && t->ports_changed)
+		t->ports_changed(t->ports_changed_ctx);
+	t->have_ports_changed = false;
 	t->is_telling = false;
 }
 
@@ -554,6 +573,18 @@ enum pod_lookup claims_find(const struct claims *t, const struct inet_ip *ip,
 	if (who)
 		*out = who->pod;
 	return found;
+}
+
+void claims_each_port(const struct claims *t, pod_port_fn *fn, void *ctx)
+{
+	hmap_for_each_safe (n, next, &t->by_ip) {
+		const struct address *a = container_of(n, struct address, node);
+
+		for (const struct claim *c = a->claims; c; c = c->rival) {
+			if (is_living(t, c) && c->state == CLAIM_BOUND && c->place.port)
+				fn(ctx, &a->ip, c->place.port);
+		}
+	}
 }
 
 void claims_each(const struct claims *t, const struct inet_ip *ip, pod_claimant_fn *fn, void *ctx)

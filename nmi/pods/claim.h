@@ -28,6 +28,9 @@ struct claims {
 	void *changed_ctx;
 	pod_claim_end_fn *ended;
 	void *ended_ctx;
+	pod_ports_changed_fn *ports_changed;
+	void *ports_changed_ctx;
+	bool have_ports_changed;
 	bool is_listing;
 	bool is_telling;
 };
@@ -46,5 +49,7 @@ void claims_moved(struct claims *t, const struct inet_ip *prefix, unsigned bits)
 void claims_tell(struct claims *t);
 enum pod_lookup claims_find(const struct claims *t, const struct inet_ip *ip,
 			    const struct pod **out);
+/* Each claim that is bound to a port of a bridge, wherever its IP leads to at the moment. */
+void claims_each_port(const struct claims *t, pod_port_fn *fn, void *ctx);
 /* Each pod that stands in the way of the others there. */
 void claims_each(const struct claims *t, const struct inet_ip *ip, pod_claimant_fn *fn, void *ctx);

@@ -172,7 +172,8 @@ static void link_put(struct link_watch *w, const struct link *now, bool is_liste
 		return;
 	}
 	l->seen = true;
-	if (l->up != now->up || l->master != now->master || l->kind != now->kind) {
+	if (l->up != now->up || l->master != now->master || l->kind != now->kind ||
+	    strcmp(l->name, now->name) != 0) {
 		note(w, &(struct news){ .what = NEWS_CHANGED, .link = l->number });
 		w->changes++;
 	}
@@ -671,17 +672,25 @@ unsigned link_watch_losses(const struct link_watch *w)
 	return w->losses;
 }
 
-static const char *name_of(const struct link_watch *w, uint32_t number)
+const char *link_watch_name(const struct link_watch *w, uint32_t number)
 {
-	if (w->telling && w->telling->what == NEWS_GONE && w->telling->link == number)
-		return w->telling->name;
 	hmap_for_each_safe (n, next, &w->links) {
 		const struct link *l = container_of(n, struct link, node);
 
 		if (l->number == number)
 			return l->name;
 	}
-	return "a link that is gone";
+	return NULL;
+}
+
+static const char *name_of(const struct link_watch *w, uint32_t number)
+{
+	const char *name = NULL;
+
+	if (w->telling && w->telling->what == NEWS_GONE && w->telling->link == number)
+		return w->telling->name;
+	name = link_watch_name(w, number);
+	return name ? name : "a link that is gone";
 }
 
 void link_watch_print(const struct link_watch *w, const struct place *p, char buf[PLACE_NAME_MAX])

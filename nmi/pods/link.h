@@ -33,6 +33,8 @@ DEFINE_CLEANUP(struct link_watch, link_watch_free);
 void link_watch_catch_up(struct link_watch *w);
 void link_watch_find(struct link_watch *w, const struct inet_ip *ip, struct place *out);
 uint32_t link_watch_newest(struct link_watch *w);
+/* NULL: it is gone. Borrowed until the next call. */
+const char *link_watch_name(const struct link_watch *w, uint32_t link);
 /* For a person; also of a link that is just gone, inside gone(). */
 void link_watch_print(const struct link_watch *w, const struct place *p, char buf[PLACE_NAME_MAX]);
 /* Times that news were lost and everything had to be looked at again. */

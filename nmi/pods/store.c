@@ -116,6 +116,7 @@ struct pod_store *pod_store_free(struct pod_store *s)
 		return NULL;
 	s->claims.changed = NULL;
 	s->claims.ended = NULL;
+	s->claims.ports_changed = NULL;
 	s->seen = NULL;
 	s->claims.places = NULL;
 	for (struct hmap *m = &s->by_uid; m; m = m == &s->by_uid ? &s->removed : NULL) {
@@ -299,6 +300,20 @@ bool pod_store_was_removed(const struct pod_store *s, const char *uid)
 	return find_in(&s->removed, uid) != NULL;
 }
 
+/* Pods on the host's network count: they have the addresses of the node, of as many families. */
+bool pod_store_has_second(const struct pod_store *s, const struct inet_ip *ip)
+{
+	hmap_for_each_safe (n, next, &s->by_uid) {
+		const struct pod *p = container_of(n, struct entry, node)->pod;
+
+		for (size_t i = 1; i < p->n_ips; i++) {
+			if (inet_ip_is_v4(&p->ips[i]) == inet_ip_is_v4(ip))
+				return true;
+		}
+	}
+	return false;
+}
+
 size_t pod_store_count(const struct pod_store *s)
 {
 	return hmap_count(&s->by_uid);
@@ -325,4 +340,15 @@ void pod_store_on_pod(struct pod_store *s, pod_seen_fn *fn, void *ctx)
 {
 	s->seen = fn;
 	s->seen_ctx = ctx;
+}
+
+void pod_store_on_ports_changed(struct pod_store *s, pod_ports_changed_fn *fn, void *ctx)
+{
+	s->claims.ports_changed = fn;
+	s->claims.ports_changed_ctx = ctx;
+}
+
+void pod_store_each_port(const struct pod_store *s, pod_port_fn *fn, void *ctx)
+{
+	claims_each_port(&s->claims, fn, ctx);
 }

@@ -64,6 +64,8 @@ const struct pod *pod_store_find_uid(const struct pod_store *s, const char *uid)
 const struct pod *pod_store_find_name(const struct pod_store *s, const char *namespace,
 				      const char *name);
 bool pod_store_was_removed(const struct pod_store *s, const char *uid); /* lately */
+/* Has a pod of this node an address of this one's family that is not its first? */
+bool pod_store_has_second(const struct pod_store *s, const struct inet_ip *ip);
 size_t pod_store_count(const struct pod_store *s);
 
 struct pod_store_stats {
@@ -84,3 +86,13 @@ void pod_store_on_pod(struct pod_store *s, pod_seen_fn *fn, void *ctx);
  */
 typedef void pod_claim_end_fn(void *ctx, const struct inet_ip *ip, const char *uid);
 void pod_store_on_claim_end(struct pod_store *s, pod_claim_end_fn *fn, void *ctx);
+
+/* Called after changes of what pod_store_each_port() tells, at least; it may ask, not feed. One listener. */
+typedef void pod_ports_changed_fn(void *ctx);
+void pod_store_on_ports_changed(struct pod_store *s, pod_ports_changed_fn *fn, void *ctx);
+/*
+ * Each IP that a pod behind a bridge holds, with the number of the port that is the pod's. That stays so
+ * when the bridge is made to believe otherwise. `fn` may not feed.
+ */
+typedef void pod_port_fn(void *ctx, const struct inet_ip *ip, uint32_t port);
+void pod_store_each_port(const struct pod_store *s, pod_port_fn *fn, void *ctx);
