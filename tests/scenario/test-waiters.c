@@ -12,7 +12,7 @@
 #define WAITERS	  1000u
 #define BYTES_MAX (2u << 20)
 /* the least that a waiter needs: its resource, its deadline, who is to be told */
-#define BYTES_MIN (100u * WAITERS)
+#define BYTES_MIN ((size_t)100 * WAITERS)
 
 /* Of AddressSanitizer, which counts instead of the library. */
 extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
