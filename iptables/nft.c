@@ -253,7 +253,7 @@ static void try_live(struct nft *n)
 	n->live = write_tables(n, LIVE, &err) != -(int)ERR_REFUSED;
 	if (n->live)
 		return;
-	n->no_ownership = nftctx_failed_with(&err, EOPNOTSUPP);
+	n->no_ownership = nftctx_failed_with(&err, EOPNOTSUPP) || nftctx_failed_with(&err, EINVAL);
 	if (n->no_ownership)
 		(void)snprintf(n->no_live_why, sizeof(n->no_live_why),
 			       "this kernel has no owned tables (Linux 5.12 has)");
@@ -340,9 +340,9 @@ static int install(struct nft *n, struct err *err)
 			try_live(n);
 		if (n->foreign)
 			r = n->live ? 0
-				    : err_set(err, ERR_REFUSED, "%s",
-					      "another program owns table nmi, and nmi-live "
-					      "cannot be had either");
+				    : err_set(err, ERR_REFUSED,
+					      "another running nmi owns table nmi, and %s",
+					      n->no_live_why);
 	}
 	if (r == 0)
 		try_hold(n);

@@ -304,6 +304,11 @@ static void on_signal(void *ctx, int signo)
 
 /* start, in order */
 
+static bool is_redirected_by_others(const struct agent *a)
+{
+	return strcasecmp(a->config->redirect_backend, "none") == 0;
+}
+
 static int choose_addresses(struct agent *a, struct err *err)
 {
 	const char *listen = a->config->listen_address;
@@ -319,9 +324,10 @@ static int choose_addresses(struct agent *a, struct err *err)
 	if (inet_ip_parse(listen, &a->listen_ip, err) < 0)
 		return err_wrap(err, "--nmi-listen-address");
 	a->redirect_ip = a->listen_ip;
-	if (inet_ip_is_unspecified(&a->listen_ip))
+	/* without rules of ours there is nothing to send anywhere, and the node may have no IPv4 */
+	if (inet_ip_is_unspecified(&a->listen_ip) && !is_redirected_by_others(a))
 		return node_address_find(&a->metadata_ip, &a->redirect_ip, err);
-	if (inet_ip_is_loopback(&a->listen_ip))
+	if (inet_ip_is_loopback(&a->listen_ip) && inet_ip_is_v4(&a->listen_ip))
 		log_warn("--nmi-listen-address=%s: pods reach it only where route_localnet is set; "
 			 "auto works everywhere",
 			 listen);
@@ -333,6 +339,10 @@ static int make_kube(struct agent *a, struct err *err)
 	struct kube_config kc = { 0 };
 	int r = kube_config_load(&kc, a->config->kubeconfig, err);
 
+	if (r < 0 && *a->config->kubeconfig) {
+		err->kind = ERR_INPUT; /* whatever is wrong with the file, the setting names it */
+		r = err_wrap(err, "--kubeconfig");
+	}
 	if (r == 0) {
 		log_info("API server %s", kc.server);
 		a->kube = kube_client_new(a->loop, &kc, a->user_agent, err);
@@ -526,16 +536,19 @@ struct agent *agent_new_take(const struct nmi_config *config, struct redirect *r
 
 int agent_run(struct agent *a, struct err *err)
 {
-	char listen[INET_IP_TEXT_MAX], target[INET_IP_TEXT_MAX];
+	char listen[INET_IP_PORT_TEXT_MAX], target[INET_IP_PORT_TEXT_MAX];
+	char how[2 * INET_IP_PORT_TEXT_MAX + 32] = "";
 
 	pod_watch_start(a->pod_watch);
 	identity_store_start(a->identities);
 	if (make_redirect(a, err) < 0)
 		return err_wrap(err, "redirector");
-	log_info("listening on %s:%u, redirecting %s:%u to %s:%u, in %s mode%s for node %s",
-		 inet_ip_print(&a->listen_ip, listen), a->config->port, a->config->metadata_ip,
-		 a->config->metadata_port, inet_ip_print(&a->redirect_ip, target), a->config->port,
-		 a->decider.name,
+	if (!is_redirected_by_others(a))
+		(void)snprintf(how, sizeof(how), ", redirecting %s:%u to %s",
+			       a->config->metadata_ip, a->config->metadata_port,
+			       inet_ip_print_port(&a->redirect_ip, a->config->port, target));
+	log_info("listening on %s%s, in %s mode%s for node %s",
+		 inet_ip_print_port(&a->listen_ip, a->config->port, listen), how, a->decider.name,
 		 a->config->force_namespaced && !nmi_config_is_managed(a->config) ? ", namespaced,"
 										  : "",
 		 a->config->node);

@@ -100,6 +100,7 @@ static void answer_init(struct issue_answer *a)
 	a->body_id = 0;
 	a->retry_after_sec = 0;
 	a->error[0] = '\0';
+	a->trace = (struct upstream_trace){ "", "", "" };
 	a->text[0] = '\0';
 	a->pod_namespace[0] = '\0';
 	a->is_reported = false;
@@ -217,6 +218,8 @@ static enum look look_for_pod(const struct issuer *i, const struct issue_request
 		out->pod = by_name_peek(i->spec.names, req->pod_namespace, req->pod_name);
 		return out->pod ? LOOK_GRANTED : LOOK_UNKNOWN;
 	}
+	if (issue_refuse_source(a, &req->peer))
+		return LOOK_REFUSED;
 	switch (resolver_peek(i->spec.resolver, &req->peer, &out->pod)) {
 	case RESOLVE_UNKNOWN:
 		out->pod = vouched;

@@ -47,16 +47,17 @@ struct issue_request {
 #define ISSUE_TEXT_MAX 768
 
 struct issue_answer {
-	enum reason reason;	   /* REASON_NONE: token is set */
-	const struct token *token; /* borrowed for the call */
-	uint64_t body_id;	   /* equal ids and equal seconds give equal bodies */
-	unsigned retry_after_sec;  /* overrides the reason's own when not 0 */
-	char error[64];		   /* upstream's error code, overrides the reason's when not "" */
-	char text[ISSUE_TEXT_MAX]; /* for a person */
-	char pod_namespace[256];   /* "" when the pod is not known: metrics label */
-	bool is_reported;	   /* somebody was given the request's id: it must be in the log */
-	const char *pod_uid;	   /* borrowed for the call; NULL when the pod is not known */
-	const char *client_id;	   /* of the AzureIdentity; borrowed; NULL for the node's own */
+	enum reason reason;	     /* REASON_NONE: token is set */
+	const struct token *token;   /* borrowed for the call */
+	uint64_t body_id;	     /* equal ids and equal seconds give equal bodies */
+	unsigned retry_after_sec;    /* overrides the reason's own when not 0 */
+	char error[64];		     /* upstream's error code, overrides the reason's when not "" */
+	struct upstream_trace trace; /* with REASON_UPSTREAM_REFUSED; all "" otherwise */
+	char text[ISSUE_TEXT_MAX];   /* for a person */
+	char pod_namespace[256];     /* "" when the pod is not known: metrics label */
+	bool is_reported;      /* somebody was given the request's id: it must be in the log */
+	const char *pod_uid;   /* borrowed for the call; NULL when the pod is not known */
+	const char *client_id; /* of the AzureIdentity; borrowed; NULL for the node's own */
 };
 
 typedef void issue_done_fn(void *ctx, const struct issue_answer *answer);

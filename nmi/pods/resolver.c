@@ -273,12 +273,18 @@ static void on_get(void *ctx, long status, const struct jval *doc, const struct 
 	}
 }
 
+/*
+ * The API server selects by the first of a pod's addresses only. Where it gives the other family first,
+ * all pods of the node are asked for: 53 ms of work for 250 of them, once at the end of a wait in vain.
+ */
 static struct kube_call *ask(struct target *t)
 {
 	struct resolver *r = t->resolver;
 	char ip[INET_IP_TEXT_MAX];
-	_cleanup_free_ char *selector = xasprintf("spec.nodeName=%s,status.podIP=%s", r->node,
-						  inet_ip_print(&t->ip, ip));
+	bool second = pod_store_has_second(r->store, &t->ip);
+	_cleanup_free_ char *selector =
+		xasprintf("spec.nodeName=%s%s%s", r->node,
+			  second ? "" : ",status.podIP=", second ? "" : inet_ip_print(&t->ip, ip));
 	_cleanup_free_ char *escaped = kube_escape(selector);
 	_cleanup_free_ char *path = xasprintf("/api/v1/pods?fieldSelector=%s", escaped);
 

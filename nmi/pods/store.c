@@ -300,6 +300,20 @@ bool pod_store_was_removed(const struct pod_store *s, const char *uid)
 	return find_in(&s->removed, uid) != NULL;
 }
 
+/* Pods on the host's network count: they have the addresses of the node, of as many families. */
+bool pod_store_has_second(const struct pod_store *s, const struct inet_ip *ip)
+{
+	hmap_for_each_safe (n, next, &s->by_uid) {
+		const struct pod *p = container_of(n, struct entry, node)->pod;
+
+		for (size_t i = 1; i < p->n_ips; i++) {
+			if (inet_ip_is_v4(&p->ips[i]) == inet_ip_is_v4(ip))
+				return true;
+		}
+	}
+	return false;
+}
+
 size_t pod_store_count(const struct pod_store *s)
 {
 	return hmap_count(&s->by_uid);

@@ -64,6 +64,8 @@ const struct pod *pod_store_find_uid(const struct pod_store *s, const char *uid)
 const struct pod *pod_store_find_name(const struct pod_store *s, const char *namespace,
 				      const char *name);
 bool pod_store_was_removed(const struct pod_store *s, const char *uid); /* lately */
+/* Has a pod of this node an address of this one's family that is not its first? */
+bool pod_store_has_second(const struct pod_store *s, const struct inet_ip *ip);
 size_t pod_store_count(const struct pod_store *s);
 
 struct pod_store_stats {

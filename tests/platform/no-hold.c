@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Linked into a driver, it makes the kernel one before 6.9: where a table is to be had with the flag persist,
+ * Linked into a driver, or loaded before it, it makes the kernel one before 6.9: where a table is to be had with the flag persist,
  * it gets one as well that no kernel knows. It is the kernel that refuses then, in its own words.
  */
 
@@ -37,7 +37,8 @@ static void spoil(char *batch, size_t n)
 	}
 }
 
-ssize_t sendto(int fd, const void *p, size_t n, int flags, __CONST_SOCKADDR_ARG to, socklen_t to_n)
+__attribute__((visibility("default"))) ssize_t sendto(int fd, const void *p, size_t n, int flags,
+						      __CONST_SOCKADDR_ARG to, socklen_t to_n)
 {
 	__typeof__(&sendto) real;
 	char *copy = malloc(n);

@@ -254,6 +254,12 @@ if is_held; then
 	wait_for "$tmp/second" "^active doubled .*another running nmi owns table nmi"
 	ok $? "a second nmi is active by a table of its own, and says why"
 	is "$(list_tables | sort | tr -d '\n')" "table ip nmitable ip nmi-live" "the first's and the second's"
+	spawn "$tmp/third" ip netns exec "$node" "$DRIVER" run $NODE_IP 2580
+	third=$last
+	wait_for "$tmp/third" "^failing .*owns table nmi, and another running nmi owns table nmi-live"
+	ok $? "a third waits, and says for what"
+	kill -TERM "$third"
+	wait "$third" 2>/dev/null
 else
 	wait_for "$tmp/second" "^active repaired .*another running nmi owns table nmi-live"
 	ok $? "a second nmi is active without the owned table, and says why"

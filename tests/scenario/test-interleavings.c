@@ -8,7 +8,8 @@
  * at that moment, be that of the identity of the pod to which the answer will go: the one whose link the
  * asker's IP leads to. And when all news have come, every pod that is whole must be served.
  *
- * The seed is printed when they disagree, with what happened; NMI_TEST_SEED=n plays one again.
+ * The seed is printed when they disagree, with what happened; NMI_TEST_SEED=n plays one again. What is
+ * found becomes a case of test-links.c here, or of test-claim.c.
  *
  * One thing is assumed: a pod's IP has been told by the API server before its network is taken down.
  */
@@ -756,8 +757,9 @@ static bool run(unsigned seed, struct sums *sums)
 }
 
 /* so that one that fails does not hide what the others find */
-static const unsigned parts[] = { 0,  1,  2,  3,  4,  5,  6,  7,  8,  9,
-				  10, 11, 12, 13, 14, 15, 16, 17, 18, 19 };
+static const unsigned parts[] = { 0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13,
+				  14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27,
+				  28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39 };
 
 #define EACH (RUNS / (unsigned)ARRAY_SIZE(parts))
 
@@ -766,7 +768,8 @@ START_TEST(no_interleaving_hands_out_a_token_that_the_model_forbids)
 	const char *given = getenv("NMI_TEST_SEED");
 	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10)
 			      : (unsigned)time(NULL) * RUNS + parts[_i] * EACH;
-	unsigned runs = given ? 1 : EACH;
+	/* not forked: under valgrind, where one takes fifty times as long */
+	unsigned runs = given ? 1 : getenv("CK_FORK") ? EACH / 10 : EACH;
 	struct sums sums = { 0 };
 
 	log_set_level(LOG_LEVEL_ERR);
@@ -775,7 +778,7 @@ START_TEST(no_interleaving_hands_out_a_token_that_the_model_forbids)
 			ck_abort_msg("NMI_TEST_SEED=%u plays it again", seed + i);
 	}
 	/* and it is not for want of tokens, nor of anything that may happen */
-	ck_assert_msg(given || sums.granted > runs, "%u tokens in %u runs", sums.granted, runs);
+	ck_assert_msg(given || sums.granted * 2 > runs, "%u tokens in %u runs", sums.granted, runs);
 	for (enum kind k = 0; k < KINDS; k++)
 		ck_assert_msg(given || sums.happened[k] > runs, "%u of kind %u in %u runs",
 			      sums.happened[k], k, runs);

@@ -12,7 +12,7 @@
 #define WAITERS	  1000u
 #define BYTES_MAX (2u << 20)
 /* the least that a waiter needs: its resource, its deadline, who is to be told */
-#define BYTES_MIN (100u * WAITERS)
+#define BYTES_MIN ((size_t)100 * WAITERS)
 
 /* Of AddressSanitizer, which counts instead of the library. */
 extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
@@ -58,7 +58,7 @@ START_TEST(a_thousand_waiters_cost_less_than_two_mebibytes)
 	for (unsigned i = 0; i < WAITERS; i++) {
 		char ip[32];
 
-		(void)snprintf(ip, sizeof(ip), "10.1.%u.%u", i / 250, i % 250);
+		(void)snprintf(ip, sizeof(ip), "10.1.%u.%u", i / 250u, i % 250u);
 		world_ask(&w, &told[i], .ip = at_one[_i] ? "10.1.0.1" : ip);
 	}
 	cost = heap_bytes() - before;

@@ -52,6 +52,7 @@ void world_deinit(struct world *w);
 /* the cluster: everything is in namespace "shop" on this node */
 struct world_pod {
 	const char *uid, *ip; /* ip NULL: it has none yet */
+	const char *ip2;      /* its second one, or NULL */
 	const char *name;     /* NULL: "pod-" and its uid */
 	const char *label;    /* value of aadpodidbinding; NULL: "web", "": no label */
 	const char *phase;    /* NULL: Running */

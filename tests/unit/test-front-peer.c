@@ -390,6 +390,32 @@ START_TEST(the_front_can_end_right_after)
 }
 END_TEST
 
+static const struct {
+	const char *from, *to, *peer;
+} both[] = {
+	{ A, "127.0.0.1", A },
+	{ "::1", "::1", "::1" },
+};
+
+START_TEST(a_listener_for_both_families_tells_the_address_as_pods_have_it)
+{
+	struct client *c;
+	char text[INET_IP_TEXT_MAX];
+
+	rig = (struct rig){ .spec.metadata_header_required = true, .any_address = true };
+	rig.issuer.answer.pod_uid = UID;
+	rig_start(&rig);
+	c = client_open_at(&rig, both[_i].from, both[_i].to);
+	ck_assert_ptr_nonnull(c);
+	is_served(c);
+	ck_assert_str_eq(inet_ip_print(&rig.issuer.peer, text), both[_i].peer);
+	close_peer(both[_i].peer);
+	ck_assert(is_reset(c));
+	client_free(c);
+	stop();
+}
+END_TEST
+
 UNIT_MAIN("front-peer", UNIT(idle_connections_of_the_pod_end_others_stay),
 	  UNIT(connections_of_the_next_pod_and_undecided_ones_stay),
 	  UNIT(a_waiting_request_of_the_pod_is_cancelled_and_its_connection_ends),
@@ -400,4 +426,5 @@ UNIT_MAIN("front-peer", UNIT(idle_connections_of_the_pod_end_others_stay),
 	  UNIT(the_first_decided_request_says_whose_connection_it_is),
 	  UNIT(a_refusal_decides_whose_connection_it_is_too),
 	  UNIT_LOOP(a_connection_that_has_become_another_pods_ends_without_an_answer, hold),
-	  UNIT(hundreds_of_connections_end_at_once), UNIT(the_front_can_end_right_after))
+	  UNIT(hundreds_of_connections_end_at_once), UNIT(the_front_can_end_right_after),
+	  UNIT_LOOP(a_listener_for_both_families_tells_the_address_as_pods_have_it, both))

@@ -99,6 +99,42 @@ START_TEST(a_resolver_that_is_overloaded_is_passed_on)
 }
 END_TEST
 
+static const struct {
+	const char *peer, *says;
+} sources[] = {
+	{ "127.0.0.1", "comes from the node itself (127.0.0.1)" },
+	{ "127.9.9.9", "comes from the node itself" },
+	{ "::1", "comes from the node itself (::1)" },
+	{ "fe80::aa", "fe80::aa is link-local" },
+	{ "::ffff:127.0.0.1", "comes from the node itself (127.0.0.1)" },
+};
+
+START_TEST(an_address_that_no_pod_can_have_is_refused_at_once)
+{
+	struct got g = { 0 }, named = { 0 };
+	struct issue_request req = request();
+	struct bench b;
+
+	bench_init(&b); /* whatever the resolver would say */
+	ck_assert_int_eq(inet_ip_parse(sources[_i].peer, &req.peer, NULL), 0);
+	ck_assert_ptr_null(start_with(&b, &req, &g));
+	ck_assert_int_eq(g.a.reason, REASON_SOURCE);
+	ck_assert_msg(strstr(g.a.text, sources[_i].says) != NULL, "%s", g.a.text);
+	ck_assert_ptr_nonnull(strstr(g.a.text, "169.254.169.254"));
+	ck_assert_str_eq(g.uid, "");
+	ck_assert_uint_eq(b.source.asked, 0);
+	/* in a pod's name it is the node's own processes that ask */
+	req.by_name = true;
+	req.pod_namespace = "shop";
+	req.pod_name = "web-0";
+	b.names.pod = &b.pod;
+	ck_assert_ptr_nonnull(start_with(&b, &req, &named));
+	give(&b, "one");
+	ck_assert_str_eq(named.token, "one");
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(an_address_of_two_pods_waits_for_one_of_them_to_end)
 {
 	struct got g[2] = { 0 };
@@ -520,6 +556,7 @@ UNIT_MAIN("issue", UNIT(a_cached_token_is_answered_inside_the_call),
 	  UNIT(an_identity_without_a_client_id_is_refused_by_name_and_not_asked_for),
 	  UNIT(a_type_without_a_source_is_refused_by_name),
 	  UNIT(a_resolver_that_is_overloaded_is_passed_on),
+	  UNIT_LOOP(an_address_that_no_pod_can_have_is_refused_at_once, sources),
 	  UNIT(an_address_of_two_pods_waits_for_one_of_them_to_end),
 	  UNIT(an_address_that_does_not_lead_to_its_pods_link_is_refused_with_the_link),
 	  UNIT(an_accepted_connection_is_admitted),

@@ -76,6 +76,43 @@ START_TEST(a_pod_that_is_not_active_claims_nothing)
 }
 END_TEST
 
+static const struct {
+	struct pod_args one, two;
+	bool second4, second6;
+} families[] = {
+	{ { .uid = "a" }, { .uid = "b" }, false, false },
+	{ { .uid = "a", .ip = "10.0.0.1" }, { .uid = "b" }, false, false },
+	{ { .uid = "a", .ip = "fd00::1" }, { .uid = "b" }, false, false },
+	{ { .uid = "a", .ip = "fd00::1", .ip2 = "10.0.0.1" }, { .uid = "b" }, true, false },
+	{ { .uid = "a", .ip = "10.0.0.1", .ip2 = "fd00::1" }, { .uid = "b" }, false, true },
+	/* what has one address now may have had two, or be given them */
+	{ { .uid = "a", .ip = "fd00::1" },
+	  { .uid = "b", .ip = "fd00::2", .ip2 = "10.0.0.2" },
+	  true,
+	  false },
+	/* the agent's own pod, for one */
+	{ { .uid = "a", .ip = "fd00::1", .ip2 = "10.0.0.1", .host_network = true },
+	  { .uid = "b" },
+	  true,
+	  false },
+	{ { .uid = "a", .ip = "fd00::1", .ip2 = "10.0.0.1" },
+	  { .uid = "b", .ip = "10.0.0.2", .ip2 = "fd00::2" },
+	  true,
+	  true },
+};
+
+START_TEST(a_family_that_comes_second_is_known_by_any_pod_that_has_it_so)
+{
+	_cleanup_(pod_store_freep) struct pod_store *s = pod_store_new();
+	struct inet_ip v4 = ip_from("10.0.0.9"), v6 = ip_from("fd00::9");
+
+	pod_store_put_take(s, pod_from(&families[_i].one));
+	pod_store_put_take(s, pod_from(&families[_i].two));
+	ck_assert_int_eq(pod_store_has_second(s, &v4), families[_i].second4);
+	ck_assert_int_eq(pod_store_has_second(s, &v6), families[_i].second6);
+}
+END_TEST
+
 START_TEST(two_active_pods_with_one_ip_hide_each_other)
 {
 	_cleanup_(pod_store_freep) struct pod_store *s = pod_store_new();
@@ -385,6 +422,7 @@ END_TEST
 
 UNIT_MAIN("pod_store", UNIT(an_active_pod_is_found_by_its_ips_and_by_uid),
 	  UNIT(a_pod_that_is_not_active_claims_nothing),
+	  UNIT_LOOP(a_family_that_comes_second_is_known_by_any_pod_that_has_it_so, families),
 	  UNIT(two_active_pods_with_one_ip_hide_each_other),
 	  UNIT(a_pod_that_ends_frees_its_ip_for_the_next),
 	  UNIT(a_pod_that_changes_its_ip_releases_the_old_one),

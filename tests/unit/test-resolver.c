@@ -108,6 +108,26 @@ START_TEST(after_the_wait_the_api_server_is_asked_once_for_all_waiters)
 }
 END_TEST
 
+/* status.podIP, which it would be selected by, is another pod's first address */
+START_TEST(for_an_address_that_comes_second_all_pods_of_the_node_are_asked_for)
+{
+	struct bench b = bench_new(true);
+	struct caller c = { &b };
+
+	pod_store_put_take(b.store, pod(.uid = "n", .ip = "fd00::4", .ip2 = "10.0.0.4",
+					.host_network = true));
+	wait_for(&b, &c);
+	loop_fake_advance(b.loop, WAIT_MSEC);
+	ck_assert_str_eq(fake_kube.calls[0]->path,
+			 "/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-1");
+	answer_with(0, pod_json(.uid = "z", .ip = "fd00::2", .ip2 = "10.0.0.2"),
+		    pod_json(.uid = "a", .ip = "fd00::1", .ip2 = "10.0.0.1"));
+	loop_fake_advance(b.loop, 0);
+	ck_answer(c, 1, RESOLVE_FOUND, "a");
+	bench_end(&b);
+}
+END_TEST
+
 START_TEST(a_found_pod_answers_also_those_who_could_wait_longer)
 {
 	struct bench b = bench_new(true);
@@ -475,6 +495,7 @@ UNIT_MAIN("resolver", UNIT(a_known_ip_is_answered_at_once),
 	  UNIT(a_wait_for_a_known_ip_is_answered_from_the_loop),
 	  UNIT(a_pod_that_came_and_went_before_the_answer_is_not_told),
 	  UNIT(after_the_wait_the_api_server_is_asked_once_for_all_waiters),
+	  UNIT(for_an_address_that_comes_second_all_pods_of_the_node_are_asked_for),
 	  UNIT(a_found_pod_answers_also_those_who_could_wait_longer),
 	  UNIT(an_answer_without_a_pod_leaves_the_others_their_time),
 	  UNIT(an_event_wins_over_a_get_under_way),
