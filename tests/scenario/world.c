@@ -53,7 +53,6 @@ static void sync_one(struct reflector *r)
 static void init(struct world *w, bool standard)
 {
 	struct token_cache_spec tokens = { .max_tokens = WORLD_WAITING,
-					   .max_in_flight = 4,
 					   .max_waiting = WORLD_WAITING };
 	/* only its address is used: the API server is fake-kube.h */
 	struct kube_client *client = (void *)w;
@@ -73,6 +72,7 @@ static void init(struct world *w, bool standard)
 	w->decider = &decider;
 	fake_source_init(&w->imds, w->loop);
 	fake_source_init(&w->node, w->loop);
+	w->imds.vtable.budget.max_in_flight = w->node.vtable.budget.max_in_flight = 4;
 	w->by_type[0] = &w->imds.vtable;
 	tokens.by_type = w->by_type;
 	tokens.n_types = 1;

@@ -30,12 +30,13 @@ static inline void bench_init(struct bench *b, size_t max_tokens, size_t max_in_
 			      size_t max_waiting)
 {
 	struct token_cache_spec spec = { .max_tokens = max_tokens,
-					 .max_in_flight = max_in_flight,
 					 .max_waiting = max_waiting };
 
 	*b = (struct bench){ .loop = loop_new_fake(NULL) };
 	fake_source_init(&b->source, b->loop);
 	fake_source_init(&b->node, b->loop);
+	b->source.vtable.budget.max_in_flight = (unsigned)max_in_flight;
+	b->node.vtable.budget.max_in_flight = (unsigned)max_in_flight;
 	b->by_type[0] = &b->source.vtable;
 	b->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, 16);
 	b->identity = mk_identity();
