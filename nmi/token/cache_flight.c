@@ -79,7 +79,7 @@ static void flight_fail(struct cache_flight *f, struct cache_outcome *o, bool be
 	_cleanup_(cache_outcome_unrefp) struct cache_outcome *at_hand = NULL;
 
 	cache_entry_note_failure(e, o, f->kind, believe);
-	/* a bypassing caller may have brought one meanwhile */
+	/* its callers need not know */
 	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(e))
 		at_hand = cache_outcome_new(e->tok, NULL);
 	flight_tell(f, at_hand ? at_hand : o);
@@ -91,10 +91,17 @@ static void flight_fail(struct cache_flight *f, struct cache_outcome *o, bool be
 static void flight_succeed(struct cache_flight *f, struct token *tok)
 {
 	struct cache_entry *e = f->entry;
+	struct cache_flight *plain = e->flights[FLIGHT_PLAIN];
 	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = cache_outcome_new(tok, NULL);
 
 	cache_entry_store(e, tok);
 	flight_tell(f, o);
+	if (plain != f && plain && plain->state != FLIGHT_SENT && cache_entry_is_usable(e)) {
+		/* what a bypassing caller brought is what the others wait for */
+		flight_withdraw(plain);
+		flight_tell(plain, o);
+		flight_free(plain);
+	}
 	flight_free(f);
 	cache_entry_touch(e);
 	cache_entry_update(e);
@@ -148,6 +155,8 @@ static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
 	uint64_t failing = u->failing_since.ns ? (now.ns - u->failing_since.ns) / NSEC_PER_MSEC : 0;
 	unsigned wait = policy_retry_msec(&o->fail, f->tries, failing, arc4random());
 
+	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(f->entry))
+		return false; /* a bypassing caller has brought one meanwhile */
 	if (!wait || !mono_before(mono_add_msec(now, (uint64_t)wait + POLICY_TRY_MIN_MSEC),
 				  latest_deadline(f)))
 		return false;

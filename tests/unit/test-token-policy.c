@@ -57,6 +57,7 @@ static const struct {
 	{ { .fault = TOKEN_FAULT_GARBLED }, 2000 },
 	{ { .fault = TOKEN_FAULT_UNSUPPORTED }, 0 },
 	{ { .fault = TOKEN_FAULT_OVERLOADED }, 0 },
+	{ { .fault = TOKEN_FAULT_POD_LIMIT, .retry_after_sec = 1 }, 0 },
 };
 
 START_TEST(a_failure_is_believed_as_long_as_its_class_says)

@@ -25,7 +25,7 @@ START_TEST(a_queued_flight_goes_with_its_last_caller)
 }
 END_TEST
 
-START_TEST(a_queued_flight_goes_with_its_last_caller_at_the_deadline_too)
+START_TEST(a_queued_flight_whose_callers_will_come_back_is_sent_when_there_is_time)
 {
 	struct got g[2] = { 0 };
 	struct token_ask ask;
@@ -38,9 +38,15 @@ START_TEST(a_queued_flight_goes_with_its_last_caller_at_the_deadline_too)
 	(void)get(&b, &ask, &g[1]);
 	loop_fake_advance(b.loop, 20000);
 	ck_assert_int_eq(g[1].fault, TOKEN_FAULT_DOWN);
+	ck_assert_ptr_nonnull(strstr(g[1].why, "too many other tokens"));
+	ask = ask_for(&b, "third");
+	(void)get(&b, &ask, &g[0]);
 	ck_assert(fake_source_give(&b.source, "t", HOUR));
-	turn(&b);
-	ck_assert_uint_eq(b.source.asked, 1);
+	ck_assert_str_eq(fake_source_oldest(&b.source), "third");
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	ck_assert_str_eq(fake_source_oldest(&b.source), "second");
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	ck_assert_str_eq(peek(&b, "second"), "t");
 	bench_deinit(&b);
 }
 END_TEST
@@ -279,7 +285,7 @@ START_TEST(of_a_short_lived_token_half_its_life_is_given)
 END_TEST
 
 UNIT_MAIN("token-renewal", UNIT(a_queued_flight_goes_with_its_last_caller),
-	  UNIT(a_queued_flight_goes_with_its_last_caller_at_the_deadline_too),
+	  UNIT(a_queued_flight_whose_callers_will_come_back_is_sent_when_there_is_time),
 	  UNIT(a_token_in_use_is_renewed_ahead_of_its_end),
 	  UNIT(a_token_that_nobody_uses_is_not_renewed_until_it_is_asked_for_again),
 	  UNIT(an_unused_token_is_dropped_when_it_may_no_longer_be_given),
