@@ -184,7 +184,8 @@ static void log_stale(struct cache_entry *e, const struct token_failure *fail)
 		return;
 	log_write(LOG_LEVEL_WARN, fields, ARRAY_SIZE(fields),
 		  "a token could not be renewed, so the one at hand is kept: %" PRId64
-		  " s past its renewal, handed out for %" PRId64 " s more (%lu more such since the last "
+		  " s past its renewal, handed out for %" PRId64
+		  " s more (%lu more such since the last "
 		  "line): %s",
 		  now > e->renew_at.s ? now - e->renew_at.s : 0, e->usable_until.s - now, held,
 		  fail->err.msg);

@@ -180,7 +180,8 @@ static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
 static void note_health(struct cache_upstream *u, const struct token_failure *fail)
 {
 	struct mono now = loop_mono(u->cache->loop), since = u->failing_since;
-	bool silent = fail && (fail->fault == TOKEN_FAULT_DOWN || fail->fault == TOKEN_FAULT_UPDATING);
+	bool silent = fail &&
+		      (fail->fault == TOKEN_FAULT_DOWN || fail->fault == TOKEN_FAULT_UPDATING);
 
 	if (fail && fail->fault == TOKEN_FAULT_THROTTLED)
 		cache_brake(u, fail);

@@ -84,4 +84,3 @@ bool cache_is_braked(const struct cache_upstream *u, struct token_failure *out_f
 void cache_brake(struct cache_upstream *u, const struct token_failure *fail);
 /* Sends what may be sent. */
 void cache_pump(struct cache_upstream *u);
-

@@ -15,7 +15,7 @@
 #define RENEW_TO_PERCENT   80
 
 /* A hiccup: as long as one caller waits (--token-wait). */
-#define HICCUP_MSEC   20000
+#define HICCUP_MSEC 20000
 /* Azure, "Retry guidance": an update of IMDS takes at most 70 s. */
 #define UPDATING_MSEC 70000
 /* First waits before another try; they double. MSAL waits 1, 2, 4 s, and longer for a 410. */
