@@ -136,8 +136,7 @@ static void advise(char *buf, size_t size, const struct token_failure *fail,
 		[TOKEN_FAULT_GARBLED] = "ask again",
 		[TOKEN_FAULT_UNSUPPORTED] = "use a managed identity (spec.type 0)",
 		[TOKEN_FAULT_OVERLOADED] = "ask again",
-		[TOKEN_FAULT_POD_LIMIT] = "ask again later, for fewer resources and without "
-					  "bypass_cache",
+		[TOKEN_FAULT_POD_LIMIT] = "ask again later, and without bypass_cache",
 	};
 	const char *id = identity && identity->resource_id[0] ? identity->resource_id
 							      : "<its resource id>";
