@@ -135,10 +135,13 @@ static bool is_forgettable(const struct cache_lane *lane)
 /* Those longest idle go first; their allowance is the first to be full, if they took as much. */
 static void forget_lanes(struct cache_upstream *u)
 {
-	while (u->idle &&
-	       (is_forgettable(u->idle) || hmap_count(&u->lanes) >= LIMIT_POD_FETCH_MEMORY)) {
+	while (u->idle) {
+		struct cache_lane *lane = u->idle;
+
 		/* NOLINTNEXTLINE(clang-analyzer-*): it does not know that a freed lane has left its list */
-		lane_free(u->idle);
+		if (!is_forgettable(lane) && hmap_count(&u->lanes) < LIMIT_POD_FETCH_MEMORY)
+			return;
+		lane_free(lane);
 	}
 }
 
