@@ -92,6 +92,31 @@ void issue_refuse_unknown(struct issue_answer *a, const struct issue_request *re
 			inet_ip_print(&req->peer, ip));
 }
 
+/*
+ * Addresses that no pod can have: to wait for one would be in vain. A link-local one may be several
+ * pods' at once, each on its own link.
+ */
+bool issue_refuse_source(struct issue_answer *a, const struct inet_ip *peer)
+{
+	char ip[INET_IP_TEXT_MAX];
+
+	if (inet_ip_is_loopback(peer))
+		issue_refuse(a, REASON_SOURCE,
+			     "the request comes from the node itself (%s), which has no pod's "
+			     "identity: the node's own is at 169.254.169.254 directly, a pod's at "
+			     "/host/token",
+			     inet_ip_print(peer, ip));
+	else if (inet_ip_is_link_local6(peer))
+		issue_refuse(a, REASON_SOURCE,
+			     "the request's source address %s is link-local, and may be that of "
+			     "several pods: ask 169.254.169.254, or an address of the node that is "
+			     "not link-local",
+			     inet_ip_print(peer, ip));
+	else
+		return false;
+	return true;
+}
+
 void issue_refuse_unsynced(struct issue_answer *a, const struct pod *pod)
 {
 	issue_refuse(
@@ -165,6 +190,8 @@ void issue_refuse_failure(struct issue_answer *a, const struct pod *pod,
 		     pod->name, who, fail->err.msg, todo);
 	a->retry_after_sec = fail->retry_after_sec;
 	/* a code of a transient failure means nothing to the SDKs, whose retries go by ours */
-	if (fail->fault == TOKEN_FAULT_REFUSED)
-		(void)snprintf(a->error, sizeof(a->error), "%s", fail->error);
+	if (fail->fault != TOKEN_FAULT_REFUSED)
+		return;
+	(void)snprintf(a->error, sizeof(a->error), "%s", fail->error);
+	a->trace = fail->trace;
 }

@@ -9,3 +9,8 @@ enum reason {
 #undef X
 	REASONS,
 };
+
+/* How Entra calls a request that it refused, and when that was: what its support asks for. "": not said. */
+struct upstream_trace {
+	char trace_id[40], correlation_id[40], timestamp[32];
+};

@@ -69,6 +69,7 @@ static const char *or_null(const char *s)
 
 char *reply_body(const struct refusal *why, size_t *out_len)
 {
+	const struct upstream_trace *trace = why->trace;
 	bool bare = why->reason == REASON_METADATA_HEADER;
 	_cleanup_free_ char *error = NULL, *text = NULL;
 
@@ -82,6 +83,9 @@ char *reply_body(const struct refusal *why, size_t *out_len)
 		{ "correlation_id", bare ? NULL : why->id },
 		{ "correlationId", bare ? NULL : why->id },
 		{ "client_request_id", bare ? NULL : or_null(why->client_request_id) },
+		{ "trace_id", trace ? or_null(trace->trace_id) : NULL },
+		{ "upstream_correlation_id", trace ? or_null(trace->correlation_id) : NULL },
+		{ "timestamp", trace ? or_null(trace->timestamp) : NULL },
 	};
 
 	return jval_print_pairs(pairs, ARRAY_SIZE(pairs), out_len);

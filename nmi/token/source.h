@@ -4,6 +4,7 @@
 #include "lib/base/err.h"
 #include "mic-client/crd.h"
 #include "mic-client/match.h"
+#include "nmi/reason.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,6 +53,7 @@ struct token_failure {
 	/* The VM was not assigned this identity: an operator has to, and the caller says how. */
 	bool not_assigned;
 	char error[64]; /* the upstream's `error`, "" if it sent none */
+	struct upstream_trace trace;
 	struct err err; /* message for a person, no secrets */
 };
 
