@@ -142,6 +142,8 @@ static enum reason reason_of_fault(enum token_fault fault)
 		return REASON_IDENTITY_TYPE;
 	case TOKEN_FAULT_OVERLOADED:
 		return REASON_OVERLOADED;
+	case TOKEN_FAULT_POD_LIMIT:
+		return REASON_POD_LIMIT;
 	}
 	return REASON_INTERNAL;
 }
@@ -159,6 +161,7 @@ static void advise(char *buf, size_t size, const struct token_failure *fail,
 		[TOKEN_FAULT_GARBLED] = "ask again",
 		[TOKEN_FAULT_UNSUPPORTED] = "use a managed identity (spec.type 0)",
 		[TOKEN_FAULT_OVERLOADED] = "ask again",
+		[TOKEN_FAULT_POD_LIMIT] = "ask again later, and without bypass_cache",
 	};
 	const char *id = identity && identity->resource_id[0] ? identity->resource_id
 							      : "<its resource id>";

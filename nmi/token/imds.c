@@ -51,7 +51,7 @@ static struct token *failed(struct token_failure *fail, enum token_fault fault, 
 		[TOKEN_FAULT_REFUSED] = ERR_REFUSED,	  [TOKEN_FAULT_THROTTLED] = ERR_UNAVAILABLE,
 		[TOKEN_FAULT_UPDATING] = ERR_UNAVAILABLE, [TOKEN_FAULT_DOWN] = ERR_UNAVAILABLE,
 		[TOKEN_FAULT_GARBLED] = ERR_INPUT,	  [TOKEN_FAULT_UNSUPPORTED] = ERR_INPUT,
-		[TOKEN_FAULT_OVERLOADED] = ERR_LIMIT,
+		[TOKEN_FAULT_OVERLOADED] = ERR_LIMIT,	  [TOKEN_FAULT_POD_LIMIT] = ERR_LIMIT,
 	};
 	va_list ap;
 
@@ -534,6 +534,11 @@ static void *fetch_start(void *ctx, const struct token_ask *ask, token_done_fn *
 struct token_source imds_source_vtable(struct imds_source *s)
 {
 	return (struct token_source){
-		.name = "imds", .ctx = s, .fetch = fetch_start, .cancel = fetch_cancel
+		.name = "imds",
+		.ctx = s,
+		.budget = { .max_in_flight = LIMIT_IMDS_IN_FLIGHT,
+			    .per_second = LIMIT_IMDS_PER_SECOND },
+		.fetch = fetch_start,
+		.cancel = fetch_cancel,
 	};
 }
