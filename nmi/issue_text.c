@@ -117,6 +117,10 @@ static enum reason reason_of_fault(enum token_fault fault)
 		return REASON_IDENTITY_TYPE;
 	case TOKEN_FAULT_OVERLOADED:
 		return REASON_OVERLOADED;
+	case TOKEN_FAULT_INVALID:
+		return REASON_IDENTITY_INVALID;
+	case TOKEN_FAULT_CREDENTIAL:
+		return REASON_CREDENTIAL;
 	}
 	return REASON_INTERNAL;
 }
@@ -134,6 +138,8 @@ static void advise(char *buf, size_t size, const struct token_failure *fail,
 		[TOKEN_FAULT_GARBLED] = "ask again",
 		[TOKEN_FAULT_UNSUPPORTED] = "use a managed identity (spec.type 0)",
 		[TOKEN_FAULT_OVERLOADED] = "ask again",
+		[TOKEN_FAULT_INVALID] = "complete the AzureIdentity",
+		[TOKEN_FAULT_CREDENTIAL] = "correct the Secret",
 	};
 	const char *id = identity && identity->resource_id[0] ? identity->resource_id
 							      : "<its resource id>";

@@ -254,6 +254,14 @@ const char *jval_as_str(const struct jval *v)
 	return text_of(in(v));
 }
 
+bool jval_as_int(const struct jval *v, int64_t *out_n)
+{
+	if (!v || !json_is_integer(in(v)))
+		return false;
+	*out_n = json_integer_value(in(v));
+	return true;
+}
+
 const struct jval *jval_get(const struct jval *obj, const char *key)
 {
 	const json_t *v = json_object_get(in(obj), key);

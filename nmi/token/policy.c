@@ -69,8 +69,12 @@ unsigned policy_remember_msec(const struct token_failure *fail)
 	case TOKEN_FAULT_GARBLED:
 		sec = 2;
 		break;
+	case TOKEN_FAULT_CREDENTIAL:
+		/* each attempt reads the Secret again; who has just mended it should not have to wait */
+		return 1000;
 	case TOKEN_FAULT_UNSUPPORTED:
 	case TOKEN_FAULT_OVERLOADED:
+	case TOKEN_FAULT_INVALID:
 		/* found out here, at no cost */
 		return 0;
 	}
