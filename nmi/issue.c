@@ -126,6 +126,7 @@ enum look {
 struct sight {
 	const struct pod *pod; /* borrowed, as all of it, until the loop runs again */
 	bool is_named;	       /* of LOOK_ASSIGNING: the controller is at it */
+	struct token_pod asker;
 	struct token_ask ask;
 };
 
@@ -170,7 +171,12 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 		out->is_named = m.result == MATCH_NOT_ASSIGNED_YET;
 		return match_is_wait(m.result) ? LOOK_ASSIGNING : LOOK_REFUSED;
 	}
-	out->ask = (struct token_ask){ .identity = m.result == MATCH_GRANTED ? m.identity : NULL,
+	out->asker = (struct token_pod){ .namespace = pod->namespace,
+					 .name = pod->name,
+					 .uid = pod->uid,
+					 .service_account = pod->service_account };
+	out->ask = (struct token_ask){ .pod = &out->asker,
+				       .identity = m.result == MATCH_GRANTED ? m.identity : NULL,
 				       .selector = req->selector,
 				       .resource = req->resource,
 				       .bypass_cache = req->bypass_cache };

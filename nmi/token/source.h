@@ -16,8 +16,15 @@ struct token;
  * are the cache's. `done` exactly once, from the loop, never from inside fetch(), unless cancelled.
  */
 
+/* The pod that asks, or for which the host does; strings borrowed for the call. */
+struct token_pod {
+	const char *namespace, *name, *uid, *service_account;
+};
+
 /* What a token is asked for; strings borrowed for the call, a source copies what it keeps. */
 struct token_ask {
+	/* Whose turn and whose budget it is; NULL: nobody's. Not part of the key by itself. */
+	const struct token_pod *pod;
 	/* The identity, or NULL for the node's own (an excepted pod), which `selector` may narrow. */
 	const struct azure_identity *identity;
 	struct selector selector;
