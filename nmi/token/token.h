@@ -21,6 +21,8 @@ struct token {
 	struct secret access_token;
 	char *client_id;
 	char *resource; /* as the client asked for it, byte for byte */
+	uint64_t origin; /* of what it was made with, as its source counts; 0: nothing that changes */
+	struct token *next; /* of the next tenant, of an identity that has several; owned */
 };
 
 struct token_fields {
