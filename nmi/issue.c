@@ -694,6 +694,11 @@ char *issue_body(struct issuer *i, const struct token *token, size_t *out_len)
 	return token_body(token, loop_wall(i->loop), out_len);
 }
 
+char *issue_body_first(struct issuer *i, const struct token *token, size_t *out_len)
+{
+	return token_body_first(token, loop_wall(i->loop), out_len);
+}
+
 void issue_body_free(char *body, size_t len)
 {
 	token_body_free(body, len);

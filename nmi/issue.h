@@ -97,4 +97,6 @@ void issue_cancel(struct issue *q);
 
 /* The body of a granted answer, on the heap; free with issue_body_free(), which wipes it. */
 char *issue_body(struct issuer *i, const struct token *token, size_t *out_len);
+/* The same, but of several tenants' tokens the first alone. */
+char *issue_body_first(struct issuer *i, const struct token *token, size_t *out_len);
 void issue_body_free(char *body, size_t len);
