@@ -163,6 +163,7 @@ struct identity_fields {
 	size_t n_aux;
 	int64_t type;
 	bool namespaced, federated;
+	struct err flaw; /* of what is no malformed object, but cannot be served */
 };
 
 static int read_identity(const struct jval *obj, struct identity_fields *f, struct err *err)
@@ -183,12 +184,10 @@ static int read_identity(const struct jval *obj, struct identity_fields *f, stru
 
 	if (r == 0)
 		r = jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_IGNORED, err);
-	if (r == 0)
-		r = read_aux_tenants(aux, f->aux, &f->n_aux, err);
-	if (r == 0)
-		r = read_source(f->type, notes.source, &f->federated, err);
 	if (r < 0)
 		return r;
+	if (read_aux_tenants(aux, f->aux, &f->n_aux, &f->flaw) == 0)
+		(void)read_source(f->type, notes.source, &f->federated, &f->flaw);
 	f->namespaced = notes.behavior && strcmp(notes.behavior, BEHAVIOR_SPACED) == 0;
 	/* as the workload identity webhook names it, for identities that never had a tenant */
 	if (f->federated && (!f->tenant || !*f->tenant))
@@ -215,6 +214,7 @@ struct azure_identity *azure_identity_parse(const struct jval *obj, struct err *
 		PART(azure_identity, ad_endpoint, f.endpoint),
 		PART(azure_identity, secret_name, f.secret),
 		PART(azure_identity, secret_namespace, f.secret_ns),
+		PART(azure_identity, flaw, f.flaw.msg),
 		PART(azure_identity, aux_tenants[0], f.aux[0]),
 		PART(azure_identity, aux_tenants[1], f.aux[1]),
 		PART(azure_identity, aux_tenants[2], f.aux[2]),

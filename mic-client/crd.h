@@ -40,6 +40,8 @@ struct azure_identity {
 	char *aux_tenants
 		[AZURE_AUX_TENANTS_MAX]; /* auxiliaryTenantIDs; none is empty, "" past the last */
 	size_t n_aux_tenants;
+	/* Why it must not be used, for whoever asks for it; "" if nothing is wrong. */
+	char *flaw;
 	bool namespaced; /* annotation aadpodidentity.k8s.io/Behavior: namespaced */
 	/* Type 3, or a type 0 with the annotation aadpodidentity.k8s.io/token-source: federation. */
 	bool federated;

@@ -99,6 +99,9 @@ static void answer_init(struct issue_answer *a)
 	a->body_id = 0;
 	a->retry_after_sec = 0;
 	a->error[0] = '\0';
+	a->upstream.n_codes = 0;
+	a->upstream.trace_id[0] = a->upstream.correlation_id[0] = '\0';
+	a->upstream.timestamp[0] = '\0';
 	a->text[0] = '\0';
 	a->pod_namespace[0] = '\0';
 	a->is_reported = false;
@@ -182,6 +185,12 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 				       .bypass_cache = req->bypass_cache };
 	if (!out->ask.identity)
 		return LOOK_GRANTED;
+	if (*m.identity->flaw) {
+		issue_refuse(a, REASON_IDENTITY_INVALID, "pod %s/%s: AzureIdentity %s/%s: %s",
+			     pod->namespace, pod->name, m.identity->meta.namespace,
+			     m.identity->meta.name, m.identity->flaw);
+		return LOOK_REFUSED;
+	}
 	if (lacks_client_id(m.identity)) {
 		issue_refuse(
 			a, REASON_IDENTITY_INVALID,
