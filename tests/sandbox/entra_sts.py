@@ -206,7 +206,8 @@ class Sts:
     def check_times(jwt, now):
         start, end = jwt.claims.get("nbf", jwt.claims.get("iat")), jwt.claims.get("exp")
         for name, value in (("nbf", start), ("exp", end)):
-            if not isinstance(value, int) or isinstance(value, bool):
+            # a number, not an integer only: msal for Python sends fractions
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1 << 40:
                 raise Refused(50027, f"JWT token is invalid or malformed: {name} is not a number of seconds.")
         if end + SKEW < now or start - SKEW > now:
             raise Refused(700024, "Client assertion is not within its valid time range. Current time: "
@@ -258,8 +259,10 @@ class Sts:
             raise Refused(50027, "Invalid JWT token. No certificate thumbprint specified in token header.")
         try:
             shown = jose.unb64(next(iter(prints.values()))).hex().upper()
-            chain = [x509.load_der_x509_certificate(base64.b64decode(c, validate=True)) for c in head.get("x5c", [])]
-        except (jose.Malformed, ValueError, TypeError) as e:
+            # msal for Python leaves the line ends of PEM in it
+            chain = [x509.load_der_x509_certificate(base64.b64decode("".join(c.split()), validate=True))
+                     for c in head.get("x5c", [])]
+        except (jose.Malformed, ValueError, TypeError, AttributeError) as e:
             raise Refused(50027, "JWT token is invalid or malformed: x5t or x5c.") from e
         fits = lambda cert: all(jose.thumbprints(cert)[n] == p for n, p in prints.items())
         if chain and not fits(chain[0]):
