@@ -47,7 +47,7 @@ struct issue_request {
  * A sentence with two names of 253 bytes and an ARM id, or with what Entra said and what a federated
  * credential has to say, still says at its end what to do.
  */
-#define ISSUE_TEXT_MAX 2048
+#define ISSUE_TEXT_MAX 1536
 
 /* By what Microsoft finds a refusal of Entra's again; empty where it gave none. */
 #define ISSUE_CODES_MAX 4

@@ -41,7 +41,7 @@ struct entra {
 struct entra_call {
 	struct entra *entra;
 	struct http_call *http;
-	char *url, *tenant, *client_id, *resource;
+	char *url, *tenant, *client_id, *resource, *credential;
 	struct secret secret, assertion; /* one of them; for what an answer must not repeat */
 	bool is_federated;
 	char *issuer, *subject, *audience;
@@ -265,6 +265,7 @@ static void call_free(struct entra_call *c)
 	free(c->tenant);
 	free(c->client_id);
 	free(c->resource);
+	free(c->credential);
 	free(c->issuer);
 	free(c->subject);
 	free(c->audience);
@@ -296,6 +297,7 @@ static struct token *read_reply(const struct entra_call *c, const struct http_re
 				       .tenant = c->tenant,
 				       .client_id = c->client_id,
 				       .resource = c->resource,
+				       .credential = c->credential,
 				       .client_secret = c->secret.p ? &c->secret : NULL,
 				       .assertion = c->assertion.p ? &c->assertion : NULL,
 				       .federation = c->is_federated ? &federation : NULL };
@@ -368,6 +370,7 @@ static struct entra_call *call_new(struct entra *e, const struct entra_ask *ask)
 	c->tenant = xstrdup(ask->tenant);
 	c->client_id = xstrdup(ask->client_id);
 	c->resource = xstrdup(ask->resource);
+	c->credential = ask->credential ? xstrdup(ask->credential) : NULL;
 	if (ask->client_secret)
 		secret_set(&c->secret, ask->client_secret->p, ask->client_secret->n);
 	if (ask->assertion)

@@ -45,6 +45,8 @@ struct entra_federation {
 struct entra_ask {
 	const char *url; /* of entra_url_for() */
 	const char *tenant, *client_id, *resource;
+	const char *
+		credential; /* where it stands, for the hint when it is refused: "Secret ns/name"; or NULL */
 	/* exactly one of the two */
 	const struct secret *client_secret, *assertion;
 	const struct entra_federation *federation; /* NULL: the assertion is not of that kind */

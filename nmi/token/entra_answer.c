@@ -29,49 +29,63 @@
  * is said, never for what is done (learn.microsoft.com, "Microsoft Entra error codes").
  */
 /* clang-format off */
+enum about {
+	ABOUT_OTHER,
+	ABOUT_CREDENTIAL, /* the hint begins with where it stands */
+	ABOUT_FEDERATION, /* the hint ends with what has to be configured */
+};
+
 static const struct {
 	unsigned code;
-	bool of_federation; /* the hint ends with what has to be configured */
+	enum about about;
 	const char *hint;
 } hints[] = {
-	{ 7000215, false, "the client secret is wrong: the value is needed, not the id of the secret" },
-	{ 7000222, false, "the client secret has expired: make a new one and put it into the Kubernetes Secret" },
-	{ 700016, false, "spec.clientID is no application of this tenant: check clientID and tenantID" },
-	{ 7000112, false, "the application is disabled in this tenant" },
-	{ 90002, false, "there is no such tenant: check spec.tenantID and the cloud (spec.adEndpoint)" },
-	{ 900023, false, "spec.tenantID is no tenant: give its GUID or its domain" },
-	{ 500011, false, "the resource that was asked for is not known in this tenant" },
-	{ 50001, false, "the resource that was asked for is not known in this tenant" },
-	{ 70011, false, "the resource that was asked for is none" },
-	{ 1002012, false, "the resource that was asked for is none" },
-	{ 700022, false, "more than one resource was asked for" },
-	{ 70021, true, "no federated credential matches" },
-	{ 700211, true, "no federated credential has this issuer" },
-	{ 700212, true, "no federated credential has this audience" },
-	{ 700213, true, "no federated credential has this subject" },
-	{ 700024, false, "the assertion is not valid now: is this node's clock right?" },
-	{ 700027, false, "the certificate is not registered with the application: add it there (az ad app credential reset --cert)" },
-	{ 90061, false, "Entra could not read the cluster's OIDC issuer: it must be reachable from the internet" },
-	{ 53003, false, "a Conditional Access policy of the tenant blocks it" },
+	{ 7000215, ABOUT_CREDENTIAL, "the client secret is wrong: the value of the secret is needed, not its id" },
+	{ 7000222, ABOUT_CREDENTIAL, "the client secret has expired: make a new one and put it there" },
+	{ 700027, ABOUT_CREDENTIAL, "the certificate is not registered with the application: az ad app credential reset --id <clientID> --cert @<file> --append" },
+	{ 700024, ABOUT_OTHER, "the assertion is not valid now: is this node's clock right?" },
+	{ 700016, ABOUT_OTHER, "spec.clientID is no application of the tenant: check clientID and tenantID" },
+	{ 7000112, ABOUT_OTHER, "the application is disabled in this tenant" },
+	{ 90002, ABOUT_OTHER, "there is no such tenant: check spec.tenantID and the cloud (spec.adEndpoint)" },
+	{ 900023, ABOUT_OTHER, "spec.tenantID is no tenant: give its GUID or its domain" },
+	{ 500011, ABOUT_OTHER, "the resource that was asked for is not known in this tenant" },
+	{ 50001, ABOUT_OTHER, "the resource that was asked for is not known in this tenant" },
+	{ 70011, ABOUT_OTHER, "the resource that was asked for is none" },
+	{ 1002012, ABOUT_OTHER, "the resource that was asked for is none" },
+	{ 700022, ABOUT_OTHER, "more than one resource was asked for" },
+	{ 70021, ABOUT_FEDERATION, "no federated credential matches" },
+	{ 700211, ABOUT_FEDERATION, "no federated credential has this issuer" },
+	{ 700212, ABOUT_FEDERATION, "no federated credential has this audience" },
+	{ 700213, ABOUT_FEDERATION, "no federated credential has this subject" },
+	{ 90061, ABOUT_OTHER, "Entra could not read the cluster's OIDC issuer: it must be open to the internet" },
+	{ 53003, ABOUT_OTHER, "a Conditional Access policy of the tenant blocks it" },
 };
 /* clang-format on */
 
-static void add_hint(struct token_failure *fail, const struct entra_ask *ask)
+static void print_hint(struct token_failure *fail, const struct entra_ask *ask, size_t at)
 {
 	const struct entra_federation *f = ask->federation;
+	const char *hint = hints[at].hint;
 
+	if (hints[at].about == ABOUT_FEDERATION && f)
+		(void)snprintf(fail->hint, sizeof(fail->hint),
+			       "%s: configure one with exactly issuer %s, subject %s, audience %s "
+			       "(a new one takes some minutes)",
+			       hint, f->issuer, f->subject, f->audience);
+	else if (hints[at].about == ABOUT_CREDENTIAL && ask->credential)
+		(void)snprintf(fail->hint, sizeof(fail->hint), "%s: %s", ask->credential, hint);
+	else
+		(void)snprintf(fail->hint, sizeof(fail->hint), "%s", hint);
+}
+
+static void add_hint(struct token_failure *fail, const struct entra_ask *ask)
+{
 	for (size_t i = 0; i < fail->n_codes; i++) {
 		for (size_t k = 0; k < ARRAY_SIZE(hints); k++) {
-			if (hints[k].code != fail->codes[i])
-				continue;
-			if (hints[k].of_federation && f)
-				(void)snprintf(fail->hint, sizeof(fail->hint),
-					       "%s: configure one with exactly issuer %s, subject "
-					       "%s, audience %s (a new one takes some minutes)",
-					       hints[k].hint, f->issuer, f->subject, f->audience);
-			else
-				(void)snprintf(fail->hint, sizeof(fail->hint), "%s", hints[k].hint);
-			return;
+			if (hints[k].code == fail->codes[i]) {
+				print_hint(fail, ask, k);
+				return;
+			}
 		}
 	}
 }

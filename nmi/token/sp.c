@@ -209,11 +209,14 @@ static void ask(struct sp_fetch *f)
 	bool is_secret = i->type == AZURE_IDENTITY_SERVICE_PRINCIPAL;
 	struct token_failure fail = { 0 };
 	struct err err = { 0 };
+	const struct secret_ref ref = ref_of(i);
 	_cleanup_free_ char *url = url_at(f->source, i, f->n_asked, &err);
+	_cleanup_free_ char *credential = xasprintf("Secret %s/%s", ref.namespace, ref.name);
 	const struct entra_ask what = { .url = url,
 					.tenant = tenant_at(i, f->n_asked),
 					.client_id = i->client_id,
 					.resource = f->resource,
+					.credential = credential,
 					.client_secret = is_secret ? &f->credential : NULL,
 					.assertion = is_secret ? NULL : &f->credential };
 
