@@ -104,10 +104,10 @@ static void print_guid(char out[static GUID_MAX])
 	arc4random_buf(r, sizeof(r));
 	r[6] = (unsigned char)((r[6] & 0x0f) | 0x40);
 	r[8] = (unsigned char)((r[8] & 0x3f) | 0x80);
-	for (size_t i = 0; i < sizeof(r); i++) {
+	for (size_t i = 0, at = 0; i < sizeof(r); i++) {
 		bool dash = i == 4 || i == 6 || i == 8 || i == 10;
 
-		out += snprintf(out, 4, "%s%02x", dash ? "-" : "", r[i]);
+		at += (size_t)snprintf(out + at, GUID_MAX - at, "%s%02x", dash ? "-" : "", r[i]);
 	}
 }
 

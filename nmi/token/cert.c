@@ -250,7 +250,9 @@ static enum p12_result p12_open(struct cert *c, const struct secret *data, const
 	}
 	if (PKCS12_parse(p12, password, &c->key, &c->leaf, &c->chain) == 1)
 		return P12_OK;
-	(void)err_set(err, ERR_INPUT, "the PKCS#12 file cannot be decrypted");
+	(void)err_set(err, ERR_INPUT,
+		      "the PKCS#12 file cannot be decrypted, though the password fits: export it "
+		      "again with AES");
 	return P12_NEEDS_LEGACY;
 }
 
