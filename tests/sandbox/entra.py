@@ -43,6 +43,7 @@ BODY_MAX = 65536
 FETCH_MAX = 65536
 HUGE = 10 * 1024 * 1024
 HTML = b"<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body>Sorry</body></html>"
+PLAIN = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 PATH = re.compile(r"/([^/]+)/oauth2(/v2\.0)?/token")
 ACTIONS = ("slow", "status", "throttle", "refuse", "echo", "html", "garbage", "empty", "huge", "cut", "reset", "hang")
 
@@ -60,6 +61,9 @@ def _certificate(name, public, issuer, issuer_key, extensions):
 
 
 def make_pki(dir, names):
+    """Once; a server that is started again is known to its clients."""
+    if (dir / "server.pem").exists():
+        return
     named = lambda cn: x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, cn)])
     pem = serialization.Encoding.PEM
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -75,8 +79,15 @@ def make_pki(dir, names):
                         [x509.SubjectAlternativeName(alt),
                          x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH])])
     (dir / "ca.crt").write_bytes(ca.public_bytes(pem))
-    (dir / "server.pem").write_bytes(leaf.public_bytes(pem) + key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    (dir / "server.pem").write_bytes(leaf.public_bytes(pem) + key.private_bytes(*PLAIN))
+
+
+def token_key(path):
+    if path.exists():
+        return serialization.load_pem_private_key(path.read_bytes(), None)
+    key = jose.new_key()
+    path.write_bytes(key.private_bytes(*PLAIN))
+    return key
 
 
 # ---- what is shared by all requests ----
@@ -414,7 +425,7 @@ def main():
     ip, port = a.listen.rsplit(":", 1)
     a.dir.mkdir(mode=0o700, exist_ok=True)
     make_pki(a.dir, NAMES + [ip])
-    sts = entra_sts.Sts(json.loads(a.tenants.read_text()), fetcher(a.issuer_ca))
+    sts = entra_sts.Sts(json.loads(a.tenants.read_text()), fetcher(a.issuer_ca), token_key(a.dir / "token.key"))
     (a.dir / "jwks").write_text(json.dumps(sts.jwks()))
     (a.dir / "control").unlink(missing_ok=True)
     server, control = TlsServer((ip, int(port)), None), ControlServer(str(a.dir / "control"), Control)

@@ -42,14 +42,19 @@ sb_entra_up() {
 	local host
 	mkdir -p "$SB_DIR/entra"
 	{ printf '127.0.0.1 localhost\n'; for host in $SB_LOGIN_HOSTS; do printf '%s %s\n' "$SB_ENTRA_IP" "$host"; done; } >"$SB_DIR/entra/hosts"
-	sb_entra_net_up || return
+	cp "$SB_DIR/jwks" "$SB_DIR/jwks.imds"
+	sb_entra_net_up && sb_entra_start
+}
+
+# Knows no application; if it ran before, its CA and the keys of its tokens are the same.
+sb_entra_start() {
 	sb_start entra "$SB_ENTRA" /usr/bin/python3 "$sb_here/entra.py" --listen "$SB_ENTRA_IP:443" --dir "$SB_DIR/entra" \
 		--issuer-ca "$SB_DIR/pki/ca.crt"
 	sb_wait 20 "Entra ($SB_DIR/entra.log)" sb_entra stats || return
 	# tokens of either are verified by the one file
 	python3 -c 'import json, sys
 print(json.dumps({"keys": [k for f in sys.argv[1:] for k in json.load(open(f))["keys"]]}))' \
-		"$SB_DIR/jwks" "$SB_DIR/entra/jwks" >"$SB_DIR/jwks.both" && mv "$SB_DIR/jwks.both" "$SB_DIR/jwks"
+		"$SB_DIR/jwks.imds" "$SB_DIR/entra/jwks" >"$SB_DIR/jwks.both" && mv "$SB_DIR/jwks.both" "$SB_DIR/jwks"
 }
 
 # A command that finds the login hosts and trusts their CA; as it is while there is no Entra.

@@ -79,12 +79,12 @@ class App:
 
 
 class Sts:
-    def __init__(self, tenants, fetch, key=None):
+    def __init__(self, tenants, fetch, key):
         """`fetch(url)`: a JSON object, or OSError or ValueError."""
         self.tenants = {t["id"].lower(): t for t in tenants}
         self.fetch = fetch
         self.apps = {}
-        self.key = key or jose.new_key()
+        self.key = key
         self.kid = jose.kid_of(self.key.public_key())
         self.lifetime = 3599
         self.seen, self.lock = {}, threading.Lock()  # (client, jti) of assertions: when it may be forgotten

@@ -28,6 +28,12 @@ bound_pod() { # NAME IP CLIENT-ID TYPE [OPTION of sb_identity...]
 		sb_add_pod "$1" shop "$2" "app=$1,aadpodidbinding=$1"
 }
 
+# A target that was not asked for before, in FRESH: what went wrong with another is remembered for a while.
+fresh() {
+	fresh_count=$((${fresh_count:-0} + 1))
+	FRESH="$SB_TOKEN?api-version=2018-02-01&resource=https://r$fresh_count.example.org"
+}
+
 # Gives a token of this application, of this tenant; the way that it proved itself: 1 secret, 2 assertion.
 gives_app() { # SENTENCE "CLIENT TENANT WAY" POD TARGET [CURL-ARGUMENT...]
 	sb_ask "${@:3}"
