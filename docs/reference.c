@@ -155,6 +155,10 @@ static const struct {
 	[REASON_OVERLOADED] = {
 		"A limit on requests that wait was reached",
 		"Ask again, less often" },
+	[REASON_POD_LIMIT] = {
+		"The pod has caused more new tokens to be fetched than one pod may (50 at once, then 2 a second). "
+		"What is in the cache it is still given",
+		"Ask again after Retry-After; ask for fewer resources, and without ``bypass_cache``" },
 	[REASON_UPSTREAM_REFUSED] = {
 		"IMDS or Entra understood and refused; its own words follow",
 		"Correct the identity or the resource; asking again does not help" },

@@ -168,6 +168,7 @@ static void before_metrics(void *ctx)
 	const struct token_cache_stats *t = token_cache_stats(a->tokens);
 	const struct reflector *r;
 
+	token_cache_measure(a->tokens);
 	set_gauge(a, NMI_METRIC_PODS, (double)pod_store_count(a->pods));
 	set_gauge(a, NMI_METRIC_CACHE_TOKENS, (double)t->tokens);
 	set_gauge(a, NMI_METRIC_WAITING,
@@ -399,8 +400,9 @@ static int make_tokens(struct agent *a, struct err *err)
 					    .n_types = ARRAY_SIZE(a->sources),
 					    .node = &a->imds_vtable,
 					    .max_tokens = LIMIT_TOKENS,
-					    .max_in_flight = LIMIT_IMDS_IN_FLIGHT,
 					    .max_waiting = LIMIT_WAITING,
+					    .pod_burst = LIMIT_POD_FETCH_BURST,
+					    .pod_per_second = LIMIT_POD_FETCH_PER_SECOND,
 				    },
 				    a->metrics);
 	return 0;

@@ -121,6 +121,8 @@ static enum reason reason_of_fault(enum token_fault fault)
 		return REASON_IDENTITY_INVALID;
 	case TOKEN_FAULT_CREDENTIAL:
 		return REASON_CREDENTIAL;
+	case TOKEN_FAULT_POD_LIMIT:
+		return REASON_POD_LIMIT;
 	}
 	return REASON_INTERNAL;
 }
@@ -140,6 +142,7 @@ static void advise(char *buf, size_t size, const struct token_failure *fail,
 		[TOKEN_FAULT_OVERLOADED] = "ask again",
 		[TOKEN_FAULT_INVALID] = "complete the AzureIdentity",
 		[TOKEN_FAULT_CREDENTIAL] = "correct the Secret",
+		[TOKEN_FAULT_POD_LIMIT] = "ask again later, and without bypass_cache",
 	};
 	const char *id = identity && identity->resource_id[0] ? identity->resource_id
 							      : "<its resource id>";

@@ -418,6 +418,11 @@ static void *fetch_start(void *ctx, const struct token_ask *ask, token_done_fn *
 struct token_source imds_source_vtable(struct imds_source *s)
 {
 	return (struct token_source){
-		.name = "imds", .ctx = s, .fetch = fetch_start, .cancel = fetch_cancel
+		.name = "imds",
+		.ctx = s,
+		.budget = { .max_in_flight = LIMIT_IMDS_IN_FLIGHT,
+			    .per_second = LIMIT_IMDS_PER_SECOND },
+		.fetch = fetch_start,
+		.cancel = fetch_cancel,
 	};
 }

@@ -23,7 +23,10 @@ struct token_pod {
 
 /* What a token is asked for; strings borrowed for the call, a source copies what it keeps. */
 struct token_ask {
-	/* Whose turn and whose budget it is; NULL: nobody's. Not part of the key by itself. */
+	/*
+	 * Whose turn and whose allowance it is, or of a renewal, who used the token last; NULL: nobody's.
+	 * Not part of the key by itself.
+	 */
 	const struct token_pod *pod;
 	/* The identity, or NULL for the node's own (an excepted pod), which `selector` may narrow. */
 	const struct azure_identity *identity;
@@ -48,6 +51,7 @@ enum token_fault {
 	TOKEN_FAULT_OVERLOADED,	 /* too many are waiting */
 	TOKEN_FAULT_INVALID,	 /* the AzureIdentity lacks what its type needs */
 	TOKEN_FAULT_CREDENTIAL,	 /* its Secret is missing, not to be read, or not usable */
+	TOKEN_FAULT_POD_LIMIT,	 /* this pod asks for too many new tokens */
 };
 
 #define TOKEN_CODES_MAX 4
@@ -77,9 +81,15 @@ enum token_news {
 	TOKEN_NEWS_UNSURE,  /* not looked at for a while: fetch() with `known` looks */
 };
 
+/* What the upstream bears, kept by the cache. 0: any number. */
+struct token_budget {
+	unsigned max_in_flight, per_second;
+};
+
 struct token_source {
 	const char *name; /* metrics label */
-	void *ctx;
+	void *ctx;	  /* sources of one ctx share a budget, and a throttling */
+	struct token_budget budget;
 	/* A handle for cancel(); NULL only if out_fail was filled (nothing will be called). */
 	void *(*fetch)(void *ctx, const struct token_ask *ask, token_done_fn *done, void *done_ctx,
 		       struct token_failure *out_fail);

@@ -365,8 +365,10 @@ struct sp_source *sp_source_free(struct sp_source *s)
 
 struct token_source sp_source_vtable(struct sp_source *s)
 {
-	return (struct token_source){ .name = "service_principal",
+	return (struct token_source){ .name = "entra",
 				      .ctx = s,
+				      .budget = { .max_in_flight = LIMIT_ENTRA_IN_FLIGHT,
+						  .per_second = LIMIT_ENTRA_PER_SECOND },
 				      .fetch = fetch_start,
 				      .cancel = fetch_cancel,
 				      .check = check };
