@@ -225,6 +225,109 @@ static PKCS12 *p12_new(const struct secret *data, OSSL_LIB_CTX *lib)
 	return p12 ? d2i_PKCS12(&p12, &p, (long)data->n) : NULL;
 }
 
+/* The password as it was hashed: none may be an empty one or no text at all. False: it does not fit. */
+static bool fits(PKCS12 *p12, const char **password)
+{
+	if (!PKCS12_mac_present(p12) || PKCS12_verify_mac(p12, *password, -1) == 1)
+		return true;
+	if (**password || PKCS12_verify_mac(p12, NULL, 0) != 1)
+		return false;
+	*password = NULL;
+	return true;
+}
+
+/* True: what the bag holds, if it is of use, has been taken. */
+static bool take_bag(struct cert *c, const PKCS12_SAFEBAG *bag, const char *password,
+		     STACK_OF(X509) * certs)
+{
+	PKCS8_PRIV_KEY_INFO *open = NULL;
+	X509 *x;
+
+	switch (PKCS12_SAFEBAG_get_nid(bag)) {
+	case NID_keyBag:
+		if (!c->key)
+			c->key = EVP_PKCS82PKEY_ex(PKCS12_SAFEBAG_get0_p8inf(bag), c->lib, NULL);
+		return c->key != NULL;
+	case NID_pkcs8ShroudedKeyBag:
+		/* PKCS12_parse() would forget the library context here, and with it the legacy provider */
+		open = PKCS12_decrypt_skey_ex(bag, password, -1, c->lib, NULL);
+		if (open && !c->key)
+			c->key = EVP_PKCS82PKEY_ex(open, c->lib, NULL);
+		PKCS8_PRIV_KEY_INFO_free(open);
+		return c->key != NULL;
+	case NID_certBag:
+		if (PKCS12_SAFEBAG_get_bag_nid(bag) != NID_x509Certificate ||
+		    sk_X509_num(certs) >= CHAIN_MAX)
+			return true;
+		x = PKCS12_SAFEBAG_get1_cert(bag);
+		if (!x || !sk_X509_push(certs, x)) {
+			X509_free(x);
+			return false;
+		}
+		return true;
+	default:
+		return true;
+	}
+}
+
+static bool take_part(struct cert *c, const PKCS7 *p7, const char *password, STACK_OF(X509) * certs)
+{
+	PKCS7 *part = (PKCS7 *)(uintptr_t)p7;
+	_cleanup_(bags_freep) STACK_OF(PKCS12_SAFEBAG) *bags = NULL;
+
+	if (OBJ_obj2nid(p7->type) == NID_pkcs7_encrypted)
+		bags = PKCS12_unpack_p7encdata(part, password, password ? -1 : 0);
+	else if (OBJ_obj2nid(p7->type) == NID_pkcs7_data)
+		bags = PKCS12_unpack_p7data(part);
+	if (!bags)
+		return false;
+	for (int i = 0; i < sk_PKCS12_SAFEBAG_num(bags); i++) {
+		if (!take_bag(c, sk_PKCS12_SAFEBAG_value(bags, i), password, certs))
+			return false;
+	}
+	return true;
+}
+
+/* The certificate whose key it is, out of all that came with it; the others are its chain. */
+static int take_leaf(struct cert *c, STACK_OF(X509) * *certs, struct err *err)
+{
+	int n = sk_X509_num(*certs);
+
+	for (int i = 0; i < n && !c->leaf; i++) {
+		if (X509_check_private_key(sk_X509_value(*certs, i), c->key) == 1)
+			c->leaf = sk_X509_delete(*certs, i);
+	}
+	if (!c->leaf && n == 1)
+		return err_set(err, ERR_INPUT, "the private key is not that of the certificate");
+	if (!c->leaf)
+		return err_set(err, ERR_INPUT,
+			       "the private key belongs to none of the %d certificates", n);
+	c->chain = steal_ptr(*certs);
+	return 0;
+}
+
+static enum p12_result p12_take(struct cert *c, const PKCS12 *p12, const char *password,
+				struct err *err)
+{
+	_cleanup_(pkcs7s_freep) STACK_OF(PKCS7) *parts = PKCS12_unpack_authsafes(p12);
+	_cleanup_(certs_freep) STACK_OF(X509) *certs = sk_X509_new_null();
+
+	for (int i = 0; i < sk_PKCS7_num(parts); i++) {
+		if (!take_part(c, sk_PKCS7_value(parts, i), password, certs)) {
+			(void)err_set(err, ERR_INPUT,
+				      "the PKCS#12 file cannot be decrypted, though the password "
+				      "fits: export it again with AES");
+			return P12_NEEDS_LEGACY;
+		}
+	}
+	if (!c->key || sk_X509_num(certs) == 0) {
+		(void)err_set(err, ERR_INPUT, "the PKCS#12 file holds no %s",
+			      c->key ? "certificate" : "private key");
+		return P12_BAD;
+	}
+	return take_leaf(c, &certs, err) < 0 ? P12_BAD : P12_OK;
+}
+
 static enum p12_result p12_open(struct cert *c, const struct secret *data, const char *password,
 				struct err *err)
 {
@@ -241,19 +344,12 @@ static enum p12_result p12_open(struct cert *c, const struct secret *data, const
 			      ROUNDS_MAX);
 		return P12_BAD;
 	}
-	/* no password may be an empty one, or none, which are hashed differently */
-	if (PKCS12_mac_present(p12) && PKCS12_verify_mac(p12, password, -1) != 1 &&
-	    (*password || PKCS12_verify_mac(p12, NULL, 0) != 1)) {
+	if (!fits(p12, &password)) {
 		(void)err_set(err, ERR_INPUT, "the password does not fit the PKCS#12 file%s",
 			      *password ? "" : ", and the Secret has none (key password)");
 		return P12_BAD;
 	}
-	if (PKCS12_parse(p12, password, &c->key, &c->leaf, &c->chain) == 1)
-		return P12_OK;
-	(void)err_set(err, ERR_INPUT,
-		      "the PKCS#12 file cannot be decrypted, though the password fits: export it "
-		      "again with AES");
-	return P12_NEEDS_LEGACY;
+	return p12_take(c, p12, password, err);
 }
 
 static int read_p12(struct cert *c, const struct secret *data, const char *password,
@@ -262,6 +358,8 @@ static int read_p12(struct cert *c, const struct secret *data, const char *passw
 	enum p12_result r = p12_open(c, data, password, err);
 
 	if (r == P12_NEEDS_LEGACY) {
+		EVP_PKEY_free(c->key);
+		c->key = NULL;
 		if (load_legacy(c, err) < 0)
 			return -ERR_INPUT;
 		r = p12_open(c, data, password, err);
@@ -270,9 +368,6 @@ static int read_p12(struct cert *c, const struct secret *data, const char *passw
 		return -ERR_INPUT;
 	if (err)
 		*err = (struct err){ 0 };
-	if (!c->key || !c->leaf)
-		return err_set(err, ERR_INPUT, "the PKCS#12 file holds no %s",
-			       c->key ? "certificate of the private key" : "private key");
 	return 0;
 }
 
@@ -347,17 +442,7 @@ static int read_pem_certs(struct cert *c, const struct secret *data, struct err 
 	}
 	if (sk_X509_num(all) == 0)
 		return err_set(err, ERR_INPUT, "the PEM text holds no certificate");
-	for (int i = 0; i < sk_X509_num(all) && !c->leaf; i++) {
-		if (X509_check_private_key(sk_X509_value(all, i), c->key) == 1)
-			c->leaf = sk_X509_delete(all, i);
-	}
-	if (!c->leaf)
-		return err_set(err, ERR_INPUT,
-			       "the private key belongs to none of the %d certificates in the PEM "
-			       "text",
-			       sk_X509_num(all));
-	c->chain = steal_ptr(all);
-	return 0;
+	return take_leaf(c, &all, err);
 }
 
 /* both */

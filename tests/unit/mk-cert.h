@@ -69,13 +69,12 @@ static inline void mk_from_bio(struct secret *out, BIO *bio)
 	BIO_free_all(bio);
 }
 
-/* nid: of the certificate's cipher, the key has 3DES then; 0: OpenSSL's own. Password NULL: none. */
+/* nid: of key and certificate, 0 for OpenSSL's own; password NULL: none. */
 static inline void mk_p12(struct secret *out, EVP_PKEY *key, X509 *cert, const char *password,
 			  int nid, int rounds, OSSL_LIB_CTX *lib)
 {
-	PKCS12 *p12 = PKCS12_create_ex(password, "app", key, cert, NULL,
-				       nid ? NID_pbe_WithSHA1And3_Key_TripleDES_CBC : 0, nid,
-				       rounds, 1, 0, lib, NULL);
+	PKCS12 *p12 = PKCS12_create_ex(password, "app", key, cert, NULL, nid, nid, rounds, 1, 0,
+				       lib, NULL);
 	BIO *bio = BIO_new(BIO_s_mem());
 
 	ck_assert_ptr_nonnull(p12);
