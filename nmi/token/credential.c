@@ -33,7 +33,9 @@ static int decode(const char *key, const struct jval *v, struct secret *out, str
 	while (pad < 2 && text[n - 1 - pad] == '=')
 		pad++;
 	bytes = xcalloc(1, n);
-	got = n % 4 ? -1 : EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)n);
+	got = n % 4 || strcspn(text, "=") != n - pad
+		      ? -1
+		      : EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)n);
 	if (got >= (int)pad)
 		secret_set(out, bytes, (size_t)got - pad);
 	explicit_bzero(bytes, n);

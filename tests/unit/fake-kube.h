@@ -160,6 +160,7 @@ struct reflector *reflector_new(struct loop *l, struct kube_client *client,
 	r->spec = *spec;
 	r->ops = ops;
 	r->ctx = ctx;
+	ck_assert_uint_lt(fake_kube.n_reflectors, FAKE_MAX);
 	fake_kube.reflectors[fake_kube.n_reflectors++] = r;
 	return r;
 }
