@@ -180,7 +180,8 @@ void cache_entry_store(struct cache_entry *e, struct token *tok)
 	struct wall now = loop_wall(e->cache->loop);
 
 	if (tok == e->tok) {
-		/* its source has looked, and nothing has changed: that is no renewal */
+		/* a caller had its source look, and nothing has changed: a use, and no renewal */
+		e->used = true;
 		e->failure = cache_outcome_unref(e->failure);
 		return;
 	}

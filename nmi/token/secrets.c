@@ -58,6 +58,7 @@ struct secrets_entry {
 	char *key; /* "namespace/name" */
 	struct secrets *owner;
 	char *namespace, *name, *path;
+	char *watch_name, *watch_path, *selector; /* of the watch */
 
 	uint64_t origin;
 	bool is_known; /* origin has been heard of */
@@ -145,17 +146,13 @@ static const struct reflector_ops watch_ops = { on_begin, on_upsert, on_remove, 
 static void watch(struct secrets_entry *e)
 {
 	struct secrets *s = e->owner;
-	_cleanup_free_ char *namespace = kube_escape(e->namespace);
-	_cleanup_free_ char *path = xasprintf("/api/v1/namespaces/%s/secrets", namespace);
-	_cleanup_free_ char *selector = xasprintf("metadata.name=%s", e->name);
-	_cleanup_free_ char *name = xasprintf("Secret %s", e->key);
 
 	if (e->watch || mono_before(loop_mono(s->loop), e->no_watch_until))
 		return;
 	e->watch = reflector_new(s->loop, s->kube,
-				 &(struct reflector_spec){ .name = name,
-							   .path = path,
-							   .field_selector = selector,
+				 &(struct reflector_spec){ .name = e->watch_name,
+							   .path = e->watch_path,
+							   .field_selector = e->selector,
 							   .metadata_only = true },
 				 &watch_ops, e);
 	reflector_start(e->watch);
@@ -199,6 +196,9 @@ static void entry_free(struct secrets_entry *e)
 	free(e->namespace);
 	free(e->name);
 	free(e->path);
+	free(e->watch_name);
+	free(e->watch_path);
+	free(e->selector);
 	free(e);
 }
 
@@ -271,6 +271,9 @@ static struct secrets_entry *entry_new(struct secrets *s, const struct secret_re
 	e->namespace = xstrdup(ref->namespace);
 	e->name = xstrdup(ref->name);
 	e->path = xasprintf("/api/v1/namespaces/%s/secrets/%s", namespace, name);
+	e->watch_name = xasprintf("Secret %s", e->key);
+	e->watch_path = xasprintf("/api/v1/namespaces/%s/secrets", namespace);
+	e->selector = xasprintf("metadata.name=%s", e->name);
 	hmap_add(&s->entries, &e->node, e->key, strlen(e->key));
 	DL_PREPEND(s->lru, e);
 	if (!s->sweep.loop)

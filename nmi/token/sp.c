@@ -151,10 +151,9 @@ static void finish(struct sp_fetch *f, struct token *tok, const struct token_fai
 	_cleanup_(token_unrefp) struct token *mine = tok ? token_ref(tok) : NULL;
 	struct token_failure said = { 0 };
 
-	if (!tok) {
+	if (fail)
 		said = *fail;
-		said.origin = f->origin;
-	}
+	said.origin = f->origin;
 	fetch_free(f);
 	done(ctx, mine, mine ? NULL : &said);
 }

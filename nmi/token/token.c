@@ -49,16 +49,18 @@ struct token *token_ref(const struct token *t)
 
 struct token *token_unref(struct token *t)
 {
-	if (!t)
-		return NULL;
-	assert(t->refs > 0);
-	if (--t->refs)
-		return NULL;
-	(void)token_unref(t->next);
-	secret_deinit(&t->access_token);
-	free(t->client_id);
-	free(t->resource);
-	free(t);
+	while (t) {
+		struct token *next = t->next;
+
+		assert(t->refs > 0);
+		if (--t->refs)
+			break;
+		secret_deinit(&t->access_token);
+		free(t->client_id);
+		free(t->resource);
+		free(t);
+		t = next;
+	}
 	return NULL;
 }
 
