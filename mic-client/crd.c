@@ -138,6 +138,7 @@ static int read_source(int64_t type, const char *source, bool *out_federated, st
 static int read_aux_tenants(const struct jval *list, const char **out, size_t *out_n,
 			    struct err *err)
 {
+	const char *all[AZURE_AUX_TENANTS_MAX] = { 0 };
 	size_t n = list ? jval_len(list) : 0;
 
 	if (n > AZURE_AUX_TENANTS_MAX)
@@ -145,11 +146,12 @@ static int read_aux_tenants(const struct jval *list, const char **out, size_t *o
 			       "spec.auxiliaryTenantIDs names %zu tenants; at most %d are possible",
 			       n, AZURE_AUX_TENANTS_MAX);
 	for (size_t i = 0; i < n; i++) {
-		out[i] = jval_as_str(jval_at(list, i));
-		if (!out[i] || !*out[i])
+		all[i] = jval_as_str(jval_at(list, i));
+		if (!all[i] || !*all[i])
 			return err_set(err, ERR_INPUT,
 				       "spec.auxiliaryTenantIDs: entry %zu is no tenant id", i + 1);
 	}
+	memcpy(out, all, sizeof(all));
 	*out_n = n;
 	return 0;
 }
