@@ -133,6 +133,9 @@ static const struct {
 	[REASON_POD_UNKNOWN] = {
 		"No running pod of this node is known by the request's source address (yet)",
 		"Ask again; if it stays, look at the agent's readiness and its watch of pods" },
+	[REASON_SOURCE] = {
+		"The source address is one that no pod can have: a loopback or a link-local one",
+		"Ask 169.254.169.254 from inside the pod" },
 	[REASON_AMBIGUOUS_IP] = {
 		"More than one running pod of this node has that address",
 		"Ask again when the older one has ended; if it stays, look at the network plugin" },
@@ -144,6 +147,9 @@ static const struct {
 		"``/host/token`` was asked by a pod, or by a process of the node that is not root's, or whose "
 		"it is could not be proven; the text says which",
 		"Ask as root on a loopback address, or set ``--host-token=any``" },
+	[REASON_LINK_MISMATCH] = {
+		"The pod's address does not lead to the link that is the pod's own: it may be another pod that asks",
+		"Ask again; if it stays and the network plugin gives pods no links of their own, set ``--link-binding=off``" },
 	[REASON_NOT_SYNCED] = {
 		"The identity objects have not been read from the API server yet",
 		"Ask again; if it stays, look at the agent's readiness" },
@@ -171,6 +177,9 @@ static const struct {
 	[REASON_UPSTREAM_DOWN] = {
 		"IMDS or Entra did not answer, or with something that is no answer",
 		"Ask again; if it stays, see whether the node itself reaches it" },
+	[REASON_UPSTREAM_TOO_LARGE] = {
+		"IMDS answered a forwarded request with more than 1 MiB",
+		"Ask for a part of it" },
 	[REASON_NOT_FOUND] = {
 		"There is no such path here, and identity paths are never forwarded",
 		"Ask ``/metadata/identity/oauth2/token``" },

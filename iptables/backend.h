@@ -12,7 +12,7 @@
 enum backend_verdict { BACKEND_SAME, BACKEND_ALTERED };
 
 struct backend_report {
-	bool owned;
+	enum redirect_protection protection;
 	unsigned again_msec; /* not 0: verify() then, since no news will tell of what is awaited */
 	char text[sizeof(((struct redirect_status *)0)->why)];
 };

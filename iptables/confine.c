@@ -5,8 +5,8 @@
  *
  * It is forked from nmi, and so starts with all that nmi had. It keeps its end of the socketpair,
  * stderr and CAP_NET_ADMIN. The signals that a terminal or a supervisor sends to the whole process
- * group are ignored: nmi decides when it ends, by closing its end of the pair, so that the guard and
- * the owned table stand until nmi is done.
+ * group are ignored: nmi decides when it ends, by closing its end of the pair, so that the rules
+ * are held until nmi is done.
  */
 
 #include "iptables/confine.h"

@@ -5,14 +5,25 @@
  *
  * Theory of operation
  *
- * There are two contexts, since each is one netlink socket. The writer's socket owns the table
- * nmi-live, which ends with it, so it stays open; the reader is another because libnftables may close
- * and reopen a socket when a listing is disturbed. (Should that happen to the writer, nmi-live is
- * missing when the news of the writer's own commit are compared, and is made again.)
+ * Table nmi has to stay when we end, and nobody should be able to remove it before. From Linux 6.9 on
+ * a table can be both: it is written as text, then made anew by a snapshot of that, held by the
+ * snapshot's socket (snapshot.c). Where nmi cannot be held, table nmi-live stands beside it, owned by the
+ * writer's socket, and ends with it. So there is a table of ours that nobody else can remove
  *
- * Both tables are written in one transaction. If that is refused (no ownership in this kernel,
- * another redirector owns nmi-live), the un-owned one goes in alone, and nmi-live is tried on its own
- * then and at each verify(), since an owner can end.
+ *   in nmi        where the kernel can hold it, and no other redirector does
+ *   in nmi-live   on an older kernel, where nmi is put back when someone removes it; and while another
+ *                 redirector, which this one is going to replace, holds nmi
+ *   nowhere       before Linux 5.12, or while another redirector on an older kernel owns nmi-live
+ *
+ * First both are written in one transaction. If that is refused, nmi goes in alone, and nmi-live is tried
+ * on its own. Whatever is not the best that this kernel has is tried again at each verify(), since
+ * another owner can end, and nobody is told. Once nmi is held and was compared, nmi-live is dropped: the
+ * next redirector needs the name.
+ *
+ * There are two contexts, since each is one netlink socket. The writer's owns nmi-live and stays open;
+ * the reader is another because libnftables may close and reopen a socket when a listing is disturbed.
+ * (Should that happen to the writer, nmi-live is missing when the news of the writer's own commit are
+ * compared, and is made again.)
  *
  * Where that one is refused too because the kernel lacks something (nat, fib and reject are modules of
  * their own), table nmi is made of a guard alone: no pod is served, but none reaches the metadata
@@ -29,11 +40,11 @@
 
 #include "iptables/backend.h"
 #include "iptables/generation.h"
+#include "iptables/nftctx.h"
 #include "iptables/ruleset.h"
 #include "iptables/snapshot.h"
 #include "lib/base/mem.h"
 
-#include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,64 +57,21 @@
 /* Where aad-pod-identity keeps its rules, when its iptables is the nftables one. */
 #define OLD_CHAIN "list chain ip nat aad-metadata"
 
-static struct nft_ctx *ctx_free(struct nft_ctx *ctx)
-{
-	if (ctx)
-		nft_ctx_free(ctx);
-	return NULL;
-}
-DEFINE_CLEANUP(struct nft_ctx, ctx_free);
-
 struct nft {
 	struct redirect_spec spec;
 	struct nft_ctx *writer, *reader;
 	char *standard[RULESET_TABLES]; /* NULL until taken */
-	struct snapshot *kept;		/* table nmi, to be put back fast; NULL until taken */
+	struct snapshot *kept;		/* table nmi, to be put in place fast; NULL until taken */
+	bool no_snapshot;		/* cannot be: not tried again */
 	bool restored;			/* from it, and not compared since */
 	unsigned altered; /* what the last verify() found so; all that the next apply() writes */
-	bool owned;
-	bool no_ownership; /* the kernel cannot: not asked again */
+	bool held;	  /* nmi is, by `kept` */
+	bool foreign;	  /* nmi belongs to another redirector */
+	bool live;	  /* nmi-live is ours */
+	bool no_persist, no_ownership; /* the kernel cannot: not asked again */
 	bool old_chain;
-	char unowned_why[80]; /* while !owned */
+	char no_live_why[80]; /* while !live */
 };
-
-static struct nft_ctx *ctx_new(struct err *err)
-{
-	_cleanup_(ctx_freep) struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
-
-	if (!ctx || nft_ctx_buffer_output(ctx) || nft_ctx_buffer_error(ctx)) {
-		(void)err_set(err, ERR_OS, "libnftables: no context");
-		return NULL;
-	}
-	nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_PROTO |
-					      NFT_CTX_OUTPUT_NUMERIC_PRIO);
-	return steal_ptr(ctx);
-}
-
-/* libnftables reports as text only: "Error: Could not process rule: Operation not permitted\n…" */
-static bool failed_with(const struct err *err, int os_errno)
-{
-	return strstr(err->msg, strerror(os_errno)) != NULL;
-}
-
-/* Runs commands; `out`, if given, borrows what was printed until the next run. */
-static int run(struct nft_ctx *ctx, const char *commands, const char **out, struct err *err)
-{
-	static const char before[] = "Error: ";
-	const char *said, *cause;
-	int r = nft_run_cmd_from_buffer(ctx, commands);
-
-	/* Reading a buffer is also what empties it. */
-	said = nft_ctx_get_output_buffer(ctx);
-	if (out)
-		*out = said ? said : "";
-	said = nft_ctx_get_error_buffer(ctx);
-	if (r == 0)
-		return 0;
-	cause = said ? strstr(said, before) : NULL;
-	cause = cause ? cause + strlen(before) : said && *said ? said : "no reason given";
-	return err_set(err, ERR_REFUSED, "%.*s", (int)strcspn(cause, "\n"), cause);
-}
 
 /* The table's listing on the heap, or NULL in `out` if there is no such table. */
 static int list(struct nft *n, enum ruleset_table t, char **out, struct err *err)
@@ -113,12 +81,12 @@ static int list(struct nft *n, enum ruleset_table t, char **out, struct err *err
 	struct err why;
 
 	(void)snprintf(command, sizeof(command), "list table ip %s", ruleset_table_name(t));
-	if (run(n->reader, command, &text, &why) == 0) {
+	if (nftctx_run(n->reader, command, &text, &why) == 0) {
 		*out = xstrdup(text);
 		ruleset_normalise(*out);
 		return 0;
 	}
-	if (failed_with(&why, ENOENT)) {
+	if (nftctx_failed_with(&why, ENOENT)) {
 		*out = NULL;
 		return 0;
 	}
@@ -136,6 +104,11 @@ static bool standards_known(const struct nft *n, unsigned set)
 		if (set & 1U << t && !n->standard[t])
 			return false;
 	return true;
+}
+
+static bool all_known(const struct nft *n, unsigned set)
+{
+	return standards_known(n, set) && (!(set & KEPT) || n->kept || n->no_snapshot);
 }
 
 /* What is learned about the tables of `set` from their own commit, and is not yet known. */
@@ -161,8 +134,8 @@ static int learn(struct nft *n, unsigned set, uint32_t before, struct err *err)
 		if (set & 1U << t && !n->standard[t] &&
 		    list(n, (enum ruleset_table)t, &l.standard[t], err) < 0)
 			return -(int)ERR_REFUSED;
-	/* Without a snapshot a repair is slower, no more. */
-	if (set & KEPT && !n->kept)
+	/* Without a snapshot a repair is slower, and nmi cannot be held; no more. */
+	if (set & KEPT && !n->kept && !n->no_snapshot)
 		l.kept = snapshot_take(ruleset_table_name(RULESET_KEPT), NULL);
 	if (generation_read(&after, NULL) < 0 || after != before + 1)
 		return 0; /* others were at it too: what was read may be theirs */
@@ -171,36 +144,101 @@ static int learn(struct nft *n, unsigned set, uint32_t before, struct err *err)
 			n->standard[t] = steal_ptr(l.standard[t]);
 	if (l.kept)
 		n->kept = steal_ptr(l.kept);
+	if (set & KEPT)
+		n->no_snapshot = !n->kept;
 	return 0;
 }
 
 /*
- * Puts the tables of `set` in place, in one transaction. ERR_REFUSED: the kernel would not.
+ * One transaction, text that ruleset.h printed. What an earlier redirector held and left is "not supported"
+ * to be declared anew without the flag; without that declaration, its first line, it begins with deleting
+ * the table, which works. That it is there is what the refusal may mean.
+ */
+static int commit(struct nft *n, const char *commands, struct err *err)
+{
+	struct err why = { 0 }, over_orphan = { 0 };
+
+	if (nftctx_run(n->writer, commands, NULL, &why) == 0)
+		return 0;
+	if (nftctx_failed_with(&why, EOPNOTSUPP)) {
+		if (nftctx_run(n->writer, strchr(commands, '\n') + 1, NULL, &over_orphan) == 0)
+			return 0;
+		/* No such table: it meant something else. */
+		if (!nftctx_failed_with(&over_orphan, ENOENT))
+			why = over_orphan;
+	}
+	if (err)
+		*err = why;
+	return -(int)ERR_REFUSED;
+}
+
+/*
+ * Puts the tables of `set` in place. ERR_REFUSED: the kernel would not.
  * ERR_UNAVAILABLE: they are in place, but not known to be so undisturbed.
  */
 static int write_tables(struct nft *n, unsigned set, struct err *err)
 {
-	_cleanup_free_ char *kept = ruleset_print(&n->spec, RULESET_KEPT);
-	_cleanup_free_ char *live = ruleset_print(&n->spec, RULESET_LIVE);
-	_cleanup_free_ char *commands = xasprintf("%s%s", set & KEPT ? kept : "",
-						  set & LIVE ? live : "");
+	_cleanup_free_ char *kept = set & KEPT ? ruleset_print(&n->spec, RULESET_KEPT) : NULL;
+	_cleanup_free_ char *live = set & LIVE ? ruleset_print(&n->spec, RULESET_LIVE) : NULL;
+	_cleanup_free_ char *commands = xasprintf("%s%s", kept ? kept : "", live ? live : "");
 
 	for (int i = 0; i < STANDARD_TRIES; i++) {
 		uint32_t before = 0;
-		bool known = standards_known(n, set) && (!(set & KEPT) || n->kept);
+		bool known = all_known(n, set);
 		int r = known ? 0 : generation_read(&before, err);
 
 		if (r == 0)
-			r = run(n->writer, commands, NULL, err);
+			r = commit(n, commands, err);
 		if (r == 0 && !known)
 			r = learn(n, set, before, err);
-		if (r < 0 || standards_known(n, set))
+		if (r < 0 || all_known(n, set))
 			return r;
 	}
+	if (standards_known(n, set))
+		return 0;
 	return err_set(
 		err, ERR_UNAVAILABLE,
 		"the rules are in place, but others change rules so fast that ours cannot be "
 		"read back undisturbed");
+}
+
+/* Table nmi, as yet without an owner. Never while it is held: the writer is a stranger to it then. */
+static int write_kept(struct nft *n, struct err *err)
+{
+	struct err why = { 0 };
+	int r = write_tables(n, KEPT, &why);
+
+	n->foreign = r == -(int)ERR_REFUSED && nftctx_failed_with(&why, EPERM);
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+static void try_hold(struct nft *n)
+{
+	struct err err = { 0 };
+
+	if (n->no_persist || n->foreign || !n->kept)
+		return;
+	n->held = n->restored = snapshot_restore(n->kept, SNAPSHOT_HELD, &err) == 0;
+	if (n->held)
+		return;
+	n->no_persist = err.os_errno == EOPNOTSUPP || err.os_errno == EINVAL;
+	n->foreign = err.os_errno == EPERM;
+}
+
+/* Nobody owns nmi any more. */
+static void forget_kept(struct nft *n)
+{
+	n->kept = snapshot_free(n->kept);
+	n->held = false;
+}
+
+static void drop_live(struct nft *n)
+{
+	if (n->live)
+		(void)nftctx_run(n->writer, "delete table ip nmi-live", NULL, NULL);
+	n->live = false;
 }
 
 /* nmi-live on its own, after an un-owned table of that name is out of the way. */
@@ -210,29 +248,58 @@ static void try_live(struct nft *n)
 
 	if (n->no_ownership)
 		return;
-	(void)run(n->writer, "delete table ip nmi-live", NULL, NULL); /* mostly there is none */
-	n->owned = write_tables(n, LIVE, &err) != -(int)ERR_REFUSED;
-	if (n->owned)
+	(void)nftctx_run(n->writer, "delete table ip nmi-live", NULL,
+			 NULL); /* mostly there is none */
+	n->live = write_tables(n, LIVE, &err) != -(int)ERR_REFUSED;
+	if (n->live)
 		return;
-	n->no_ownership = failed_with(&err, EOPNOTSUPP);
+	n->no_ownership = nftctx_failed_with(&err, EOPNOTSUPP) || nftctx_failed_with(&err, EINVAL);
 	if (n->no_ownership)
-		(void)snprintf(n->unowned_why, sizeof(n->unowned_why),
+		(void)snprintf(n->no_live_why, sizeof(n->no_live_why),
 			       "this kernel has no owned tables (Linux 5.12 has)");
-	else if (failed_with(&err, EPERM))
-		(void)snprintf(n->unowned_why, sizeof(n->unowned_why),
+	else if (nftctx_failed_with(&err, EPERM))
+		(void)snprintf(n->no_live_why, sizeof(n->no_live_why),
 			       "another running nmi owns table nmi-live");
 	else
-		(void)snprintf(n->unowned_why, sizeof(n->unowned_why), "table nmi-live: %.60s",
+		(void)snprintf(n->no_live_why, sizeof(n->no_live_why), "table nmi-live: %.60s",
 			       err.msg);
+}
+
+/* With nmi and nmi-live as they should be: is there better? */
+static void improve(struct nft *n)
+{
+	if (n->held) {
+		drop_live(n);
+		return;
+	}
+	if (n->foreign || (!n->kept && !n->no_persist)) {
+		/* Written, and still no snapshot: our own news would have us write again and again. */
+		if (write_kept(n, NULL) == 0 && !n->kept)
+			n->no_persist = true;
+	}
+	try_hold(n);
+	if (!n->held && !n->live)
+		try_live(n);
 }
 
 static void report_on(const struct nft *n, struct backend_report *report)
 {
-	*report = (struct backend_report){ .owned = n->owned };
-	if (!n->owned && !n->no_ownership)
+	bool wait_live = !n->live && !n->no_ownership;
+	const char *note = "";
+
+	*report = (struct backend_report){
+		.protection = n->held	? REDIRECT_HELD
+			      : n->live ? REDIRECT_DOUBLED
+					: REDIRECT_REPAIRED,
+	};
+	if (!n->held && (n->foreign || !n->no_persist || wait_live))
 		report->again_msec = OWNER_MSEC;
-	(void)snprintf(report->text, sizeof(report->text), "%s%s%s", n->owned ? "" : n->unowned_why,
-		       !n->owned && n->old_chain ? "; " : "",
+	if (n->foreign)
+		note = "another running nmi owns table nmi; until it ends, ours is nmi-live";
+	else if (!n->held && !n->live)
+		note = n->no_live_why;
+	(void)snprintf(report->text, sizeof(report->text), "%s%s%s", note,
+		       *note && n->old_chain ? "; " : "",
 		       n->old_chain
 			       ? "aad-pod-identity's chain aad-metadata is still in the nat table"
 			       : "");
@@ -241,8 +308,8 @@ static void report_on(const struct nft *n, struct backend_report *report)
 /* A module, or a part of one, that is not there. Anything else may pass, so what stands is left. */
 static bool kernel_lacks_something(const struct err *err)
 {
-	return failed_with(err, ENOENT) || failed_with(err, EOPNOTSUPP) ||
-	       failed_with(err, EAFNOSUPPORT) || failed_with(err, EPROTONOSUPPORT);
+	return nftctx_failed_with(err, ENOENT) || nftctx_failed_with(err, EOPNOTSUPP) ||
+	       nftctx_failed_with(err, EAFNOSUPPORT) || nftctx_failed_with(err, EPROTONOSUPPORT);
 }
 
 /* `err`: why the rules were refused. */
@@ -251,7 +318,7 @@ static int fall_back_to_guard(struct nft *n, struct err *err)
 	_cleanup_free_ char *guard = ruleset_print_guard(&n->spec);
 	struct err why = *err;
 
-	if (!kernel_lacks_something(err) || run(n->writer, guard, NULL, NULL) < 0)
+	if (!kernel_lacks_something(err) || commit(n, guard, NULL) < 0)
 		return err_wrap(err, "writing the packet rules");
 	return err_set(err, ERR_REFUSED,
 		       "the kernel refuses the packet rules (%.60s): no pod gets a token, a guard "
@@ -259,27 +326,54 @@ static int fall_back_to_guard(struct nft *n, struct err *err)
 		       why.msg);
 }
 
+static int install(struct nft *n, struct err *err)
+{
+	int r = -(int)ERR_REFUSED;
+
+	n->foreign = false;
+	if (!n->no_ownership)
+		r = write_tables(n, KEPT | LIVE, err);
+	n->live = r == 0;
+	if (r == -(int)ERR_REFUSED) {
+		r = write_kept(n, err);
+		if (r == 0 || n->foreign)
+			try_live(n);
+		if (n->foreign)
+			r = n->live ? 0
+				    : err_set(err, ERR_REFUSED,
+					      "another running nmi owns table nmi, and %s",
+					      n->no_live_why);
+	}
+	if (r == 0)
+		try_hold(n);
+	return r;
+}
+
+/* The quick ways: what is right stays, its counters too. */
+static bool repair(struct nft *n)
+{
+	enum snapshot_mode mode = n->held ? SNAPSHOT_HELD : SNAPSHOT_PLAIN;
+
+	n->restored = n->altered == KEPT && n->kept && snapshot_restore(n->kept, mode, NULL) == 0;
+	return n->restored || (n->altered && !n->held && write_tables(n, n->altered, NULL) == 0);
+}
+
 static int nft_apply(void *state, struct backend_report *report, struct err *err)
 {
 	struct nft *n = state;
-	int r = -(int)ERR_REFUSED;
+	int r;
 
-	/* The quick ways of a repair: what is right stays, its counters too. */
-	n->restored = n->altered == KEPT && n->kept && snapshot_restore(n->kept, NULL) == 0;
-	if (n->restored || (n->altered && write_tables(n, n->altered, NULL) == 0)) {
+	if (repair(n)) {
+		if (n->altered & KEPT)
+			n->foreign = false;
 		n->altered = 0;
 		report_on(n, report);
 		return 0;
 	}
-	n->old_chain = run(n->reader, OLD_CHAIN, NULL, NULL) == 0;
-	if (!n->no_ownership)
-		r = write_tables(n, KEPT | LIVE, err);
-	n->owned = r == 0;
-	if (r == -(int)ERR_REFUSED) {
-		r = write_tables(n, KEPT, err);
-		if (r == 0)
-			try_live(n);
-	}
+	if (n->held)
+		forget_kept(n);
+	n->old_chain = nftctx_run(n->reader, OLD_CHAIN, NULL, NULL) == 0;
+	r = install(n, err);
 	if (r == -(int)ERR_REFUSED)
 		return fall_back_to_guard(n, err);
 	if (r < 0)
@@ -307,6 +401,19 @@ static int verify_table(struct nft *n, enum ruleset_table t, char why[static RUL
 	return 0;
 }
 
+/* A snapshot that does not bring back what it should would be tried for ever. */
+static void judge_snapshot(struct nft *n)
+{
+	bool bad = n->restored && n->altered & KEPT;
+
+	n->restored = false;
+	if (!bad)
+		return;
+	/* While it was held nobody else can have altered it. */
+	n->no_persist = n->no_persist || n->held;
+	forget_kept(n);
+}
+
 static int nft_verify(void *state, bool deleted, enum backend_verdict *out,
 		      struct backend_report *report, struct err *err)
 {
@@ -314,21 +421,21 @@ static int nft_verify(void *state, bool deleted, enum backend_verdict *out,
 	char why[RULESET_WHY_MAX];
 	int r = 0;
 
+	/* Held, it cannot be: half of the news of our own commit. Foreign, improve() looks after it. */
+	deleted = deleted && !n->held && !n->foreign;
 	n->altered = deleted ? KEPT : 0;
 	if (deleted)
 		(void)ruleset_same(RULESET_KEPT, "", NULL, why);
-	else
+	else if (!n->foreign)
 		r = verify_table(n, RULESET_KEPT, why, err);
-	if (r == 0 && n->owned && !n->altered)
+	if (r == 0 && n->live && !n->held && !n->altered)
 		r = verify_table(n, RULESET_LIVE, why, err);
 	if (r < 0)
 		return r;
-	/* A snapshot that does not bring back what it should would be tried for ever. */
-	if (n->restored && n->altered & KEPT && !deleted)
-		n->kept = snapshot_free(n->kept);
-	n->restored = n->restored && deleted;
-	if (!n->altered && !n->owned)
-		try_live(n);
+	if (!deleted)
+		judge_snapshot(n);
+	if (!n->altered)
+		improve(n);
 	report_on(n, report);
 	if (n->altered)
 		(void)snprintf(report->text, sizeof(report->text), "%s", why);
@@ -349,9 +456,9 @@ static void nft_close(void *state)
 
 	for (unsigned t = 0; t < RULESET_TABLES; t++)
 		free(n->standard[t]);
-	n->kept = snapshot_free(n->kept);
-	(void)ctx_free(n->reader);
-	(void)ctx_free(n->writer); /* nmi-live ends here */
+	forget_kept(n);
+	(void)nftctx_free(n->reader);
+	(void)nftctx_free(n->writer); /* nmi-live ends here, if there is one */
 	free(n);
 }
 
@@ -360,8 +467,8 @@ static void *nft_open(const struct redirect_spec *spec, struct err *err)
 	struct nft *n = xnew(struct nft);
 
 	n->spec = *spec;
-	n->writer = ctx_new(err);
-	n->reader = n->writer ? ctx_new(err) : NULL;
+	n->writer = nftctx_new(err);
+	n->reader = n->writer ? nftctx_new(err) : NULL;
 	if (n->reader)
 		return n;
 	nft_close(n);
@@ -369,18 +476,18 @@ static void *nft_open(const struct redirect_spec *spec, struct err *err)
 }
 
 /*
- * nmi-live goes first: while a redirector that runs owns it, that one would put nmi back, so this is
- * the moment to refuse.
+ * A redirector that runs owns one of the two, and this is refused. nmi-live goes first: whoever owns it
+ * would put nmi back.
  */
 static int nft_remove(struct err *err)
 {
-	_cleanup_(ctx_freep) struct nft_ctx *ctx = NULL;
+	_cleanup_(nftctx_freep) struct nft_ctx *ctx = NULL;
 	static const enum ruleset_table order[] = { RULESET_LIVE, RULESET_KEPT };
 	struct err why;
 
 	if (nft_probe(err) < 0)
 		return err_wrap(err, "removing the packet rules");
-	ctx = ctx_new(err);
+	ctx = nftctx_new(err);
 	if (!ctx)
 		return -(int)ERR_OS;
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
@@ -388,9 +495,9 @@ static int nft_remove(struct err *err)
 		char command[64];
 
 		(void)snprintf(command, sizeof(command), "delete table ip %s", name);
-		if (run(ctx, command, NULL, &why) == 0 || failed_with(&why, ENOENT))
+		if (nftctx_run(ctx, command, NULL, &why) == 0 || nftctx_failed_with(&why, ENOENT))
 			continue;
-		if (order[i] == RULESET_LIVE && failed_with(&why, EPERM))
+		if (nftctx_failed_with(&why, EPERM))
 			return err_set(err, ERR_REFUSED,
 				       "table %s belongs to an nmi that runs: stop it first", name);
 		return err_set(err, ERR_REFUSED, "removing table %s: %.150s", name, why.msg);

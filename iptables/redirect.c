@@ -10,6 +10,8 @@
 #include "iptables/backend.h"
 #include "iptables/redirector.h"
 #include "iptables/ruleset.h"
+#include "iptables/spoof.h"
+#include "iptables/spoof_rules.h"
 #include "iptables/wire.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -35,6 +37,8 @@ struct redirect {
 	struct redirect_status status;
 	redirect_status_fn *fn;
 	void *ctx;
+	uint8_t *ports; /* a message that could not be sent yet; NULL: none */
+	size_t ports_bytes;
 };
 
 static const char *const backend_names[] = {
@@ -43,6 +47,13 @@ static const char *const backend_names[] = {
 	[REDIRECT_NONE] = "none",
 };
 static_assert(ARRAY_SIZE(backend_names) == REDIRECT_BACKENDS, "a name for each backend");
+
+static const char *const protection_names[] = {
+	[REDIRECT_REPAIRED] = "put back when removed",
+	[REDIRECT_DOUBLED] = "put back when removed, a copy cannot be",
+	[REDIRECT_HELD] = "only nmi can remove them",
+};
+static_assert(ARRAY_SIZE(protection_names) == REDIRECT_PROTECTIONS, "a name for each");
 
 struct redirect *redirect_spawn(struct err *err)
 {
@@ -94,7 +105,7 @@ static void set_gone(struct redirect *r)
 
 	loop_fd_del(&r->channel);
 	r->status.state = REDIRECT_GONE;
-	r->status.owned = false;
+	r->status.protection = REDIRECT_REPAIRED;
 	describe_end(r, r->status.why, sizeof(r->status.why));
 	n = strlen(r->status.why);
 	(void)snprintf(r->status.why + n, sizeof(r->status.why) - n,
@@ -102,13 +113,35 @@ static void set_gone(struct redirect *r)
 	r->fn(r->ctx, &r->status);
 }
 
+/* Not before redirect_start(): the spec goes first. */
+static void send_ports(struct redirect *r)
+{
+	bool full;
+
+	if (!r->ports || !r->channel.loop)
+		return;
+	full = send(r->fd, r->ports, r->ports_bytes, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	       (errno == EAGAIN || errno == EINTR);
+	/* Another failure means that the redirector is gone, which the channel tells by itself. */
+	(void)loop_fd_mod(&r->channel, full ? EPOLLIN | EPOLLOUT : EPOLLIN, NULL);
+	if (full)
+		return;
+	free(r->ports);
+	r->ports = NULL;
+}
+
 static void on_channel(struct loop_fd *f, uint32_t events)
 {
 	struct redirect *r = container_of(f, struct redirect, channel);
 	uint8_t msg[WIRE_STATUS_BYTES + 1];
 	struct err err;
-	ssize_t n = recv(r->fd, msg, sizeof(msg), MSG_DONTWAIT);
+	ssize_t n;
 
+	if (events & EPOLLOUT)
+		send_ports(r);
+	if (!(events & ~(uint32_t)EPOLLOUT))
+		return;
+	n = recv(r->fd, msg, sizeof(msg), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0)
@@ -132,7 +165,35 @@ int redirect_start(struct redirect *r, struct loop *l, const struct redirect_spe
 	wire_put_start(spec, msg);
 	if (send(r->fd, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return err_set_errno(err, errno, "telling the redirector what to do");
-	return loop_fd_add(l, &r->channel, r->fd, EPOLLIN, on_channel, err);
+	e = loop_fd_add(l, &r->channel, r->fd, EPOLLIN, on_channel, err);
+	if (e == 0)
+		send_ports(r);
+	return e;
+}
+
+int redirect_set_ports(struct redirect *r, const struct redirect_port *ports, size_t n,
+		       struct err *err)
+{
+	int e = spoof_rules_check(ports, n, err);
+
+	if (e < 0)
+		return e;
+	free(r->ports);
+	r->ports_bytes = WIRE_PORTS_BYTES(n);
+	r->ports = xcalloc(1, r->ports_bytes);
+	wire_put_ports(ports, n, r->ports);
+	send_ports(r);
+	return 0;
+}
+
+int redirect_check_port(const struct redirect_port *port, struct err *err)
+{
+	return spoof_rules_check(port, 1, err);
+}
+
+int redirect_probe_ports(struct err *err)
+{
+	return spoof_probe(err);
 }
 
 const struct redirect_status *redirect_status(const struct redirect *r)
@@ -164,6 +225,7 @@ struct redirect *redirect_free(struct redirect *r)
 	close(r->fd);
 	if (r->pid)
 		end_process(r->pid);
+	free(r->ports);
 	free(r);
 	return NULL;
 }
@@ -176,6 +238,11 @@ int redirect_uninstall(struct err *err)
 const char *redirect_backend_name(enum redirect_backend b)
 {
 	return (unsigned)b < REDIRECT_BACKENDS ? backend_names[b] : "?";
+}
+
+const char *redirect_protection_name(enum redirect_protection p)
+{
+	return (unsigned)p < REDIRECT_PROTECTIONS ? protection_names[p] : "?";
 }
 
 int redirect_backend_parse(const char *name, enum redirect_backend *out, struct err *err)

@@ -35,14 +35,25 @@ enum redirect_state {
 	REDIRECT_STARTING, /* nothing installed yet */
 	REDIRECT_ACTIVE,   /* rules in place, as of the last comparison */
 	REDIRECT_FAILING,  /* they could not be written; being retried; `why` says what is wrong */
-	REDIRECT_GONE,	   /* the process ended: rules stand (un-owned), nobody repairs them */
+	REDIRECT_GONE, /* the process ended: rules stand (owned by nobody), nobody repairs them */
+};
+
+/* What happens when another program removes the rules. */
+enum redirect_protection {
+	REDIRECT_REPAIRED, /* it can; they are put back */
+	REDIRECT_DOUBLED, /* the same, but a copy that only we can remove stands beside: Linux 5.12 */
+	REDIRECT_HELD,	  /* it cannot: Linux 6.9 */
+	REDIRECT_PROTECTIONS
 };
 
 struct redirect_status {
 	enum redirect_state state;
-	bool owned;		   /* the owned table is in place too */
+	enum redirect_protection protection;
 	uint32_t repairs;	   /* times that something was missing or altered and put back */
 	uint32_t last_repair_usec; /* from the event to the commit */
+	uint64_t
+		spoofed; /* packets dropped since they came with an address that is not their link's */
+	uint32_t ports; /* pairs of redirect_set_ports() that are in place: all, or none */
 	char why[200];
 };
 
@@ -54,11 +65,35 @@ struct redirect *redirect_spawn(struct err *err);
 int redirect_start(struct redirect *r, struct loop *l, const struct redirect_spec *spec,
 		   redirect_status_fn *fn, void *ctx, struct err *err);
 const struct redirect_status *redirect_status(const struct redirect *r);
-/* Ends the process and waits for it (at most a second). The un-owned tables stay: guard and redirect. */
+
+/*
+ * Pods behind a bridge share a link; what tells them apart is the port, that is the host's end of the
+ * pod's own link. These are all addresses whose port is known. The kernel then drops a request to the
+ * metadata service, and ARP, that has one of them and came by another port, or the other way round.
+ */
+#define REDIRECT_PORTS_MAX 1024
+#define REDIRECT_LINK_MAX  16 /* the kernel's limit, with the NUL */
+struct redirect_port {
+	char link[REDIRECT_LINK_MAX];
+	struct inet_ip ip;
+};
+/*
+ * In place of those before; in the kernel some half a millisecond later, which shows in the status. Never
+ * waits: what cannot be sent now is sent later. ERR_INPUT, ERR_LIMIT: refused, and those before stand.
+ */
+int redirect_set_ports(struct redirect *r, const struct redirect_port *ports, size_t n,
+		       struct err *err);
+/* Would this one be taken? */
+int redirect_check_port(const struct redirect_port *port, struct err *err);
+/* Can this kernel do that? Asked in this process, which needs CAP_NET_ADMIN for it; changes nothing. */
+int redirect_probe_ports(struct err *err);
+
+/* Ends the process and waits for it (at most a second). Table nmi stays: guard and redirect. */
 struct redirect *redirect_free(struct redirect *r);
 DEFINE_CLEANUP(struct redirect, redirect_free);
 
 /* `nmi uninstall`: remove every table of ours, in this process. Nothing there is not an error. */
 int redirect_uninstall(struct err *err);
 const char *redirect_backend_name(enum redirect_backend b);
+const char *redirect_protection_name(enum redirect_protection p);
 int redirect_backend_parse(const char *name, enum redirect_backend *out, struct err *err);

@@ -17,9 +17,13 @@
  * Where another program undoes each repair, a burst goes through at full speed and then repairs are
  * spaced out (damper.c), with one warning.
  *
- * A second start message is not read: who takes nmi over later cannot redirect the node elsewhere.
- * When nmi ends, however it ends, the socketpair does, and so does this process: table nmi-live goes
- * with it, table nmi stays and keeps pods away from the metadata service.
+ * Beside them go the rules against borrowed addresses (spoof.c), which nobody else can alter. The ports
+ * of pods behind bridges come from nmi as it learns them.
+ *
+ * A second start message is not read: who takes nmi over later cannot redirect the node elsewhere. The
+ * ports can be used to cut pods off, not to send anybody anywhere.
+ * When nmi ends, however it ends, the socketpair does, and so does this process: table nmi-live goes with
+ * it, if there is one; table nmi stays, without an owner, and keeps pods away from the metadata service.
  */
 
 #include "iptables/redirector.h"
@@ -30,6 +34,8 @@
 #include "iptables/damper.h"
 #include "iptables/monitor.h"
 #include "iptables/ruleset.h"
+#include "iptables/spoof.h"
+#include "iptables/spoof_rules.h"
 #include "iptables/wire.h"
 #include "lib/base/backoff.h"
 #include "lib/base/log.h"
@@ -54,6 +60,10 @@
 #define SETTLED_MSEC	200
 #define FIGHT_LOG_MSEC	60000
 #define REPAIR_LOG_MSEC 10000
+/* How often is looked who has borrowed an address; sooner while rules against it are not in place. */
+#define SPOOF_LOOK_MSEC	 5000
+#define SPOOF_RETRY_MSEC 500
+#define SPOOF_LOG_MSEC	 10000
 
 struct redirector {
 	struct loop *loop;
@@ -69,12 +79,19 @@ struct redirector {
 	bool installed; /* apply() went through once */
 	bool altered;	/* found so, and not yet put back */
 	struct mono altered_since;
-	char conntrack_note[80];
+	char rules_note[sizeof(((struct backend_report *)0)->text)]; /* of the last report */
+	char conntrack_note[80], spoof_note[120];		     /* "": all is well */
 
-	struct loop_timer retry, sweep, conntrack, settled;
+	struct spoof *spoof; /* NULL: no rules of ours, or not yet */
+	bool spoofs_untold;  /* packets were dropped, and no line says whose */
+	uint8_t msg[WIRE_DOWN_MAX + 1];
+	struct redirect_port *ports; /* the last that were told */
+	size_t n_ports;
+
+	struct loop_timer retry, sweep, conntrack, settled, look;
 	struct backoff backoff;
 	struct damper damper;
-	struct log_limit repair_log, fight_log;
+	struct log_limit repair_log, fight_log, spoof_log;
 };
 
 /* status */
@@ -95,8 +112,8 @@ static void publish(struct redirector *r)
 {
 	const struct redirect_status *a = &r->status, *b = &r->sent;
 
-	if (a->state == b->state && a->owned == b->owned && a->repairs == b->repairs &&
-	    strcmp(a->why, b->why) == 0)
+	if (a->state == b->state && a->protection == b->protection && a->repairs == b->repairs &&
+	    a->spoofed == b->spoofed && a->ports == b->ports && strcmp(a->why, b->why) == 0)
 		return;
 	r->sent = r->status;
 	send_status(r);
@@ -112,22 +129,33 @@ static void on_settled(struct loop_timer *t)
 	(void)malloc_trim(0); /* it had nothing to give, or it did */
 }
 
-/* Rules in place. What the operator should know all the same is in `why`. */
+/* All that the operator should know although the rules are in place. */
+static void put_notes(struct redirector *r)
+{
+	const char *const notes[] = { r->rules_note, r->conntrack_note, r->spoof_note };
+	char *why = r->status.why;
+	size_t n = 0;
+
+	*why = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(notes); i++) {
+		if (!*notes[i])
+			continue;
+		(void)snprintf(why + n, sizeof(r->status.why) - n, "%s%s", n ? "; " : "", notes[i]);
+		n = strlen(why);
+	}
+}
+
 static void set_active(struct redirector *r, const struct backend_report *report)
 {
 	struct redirect_status *s = &r->status;
-	size_t n;
 
 	r->installed = true;
 	r->altered = false;
 	backoff_reset(&r->backoff);
 	s->state = REDIRECT_ACTIVE;
-	s->owned = report->owned;
-	memcpy(s->why, report->text, sizeof(s->why));
-	n = strlen(s->why);
-	if (*r->conntrack_note)
-		(void)snprintf(s->why + n, sizeof(s->why) - n, "%s%s", n ? "; " : "",
-			       r->conntrack_note);
+	s->protection = report->protection;
+	memcpy(r->rules_note, report->text, sizeof(r->rules_note));
+	put_notes(r);
 	loop_timer_set_msec(r->loop, &r->settled, SETTLED_MSEC, on_settled);
 	publish(r);
 }
@@ -170,6 +198,92 @@ static void plan_conntrack(struct redirector *r)
 		loop_timer_set_msec(r->loop, &r->conntrack, CONNTRACK_DELAY_MSEC, on_conntrack);
 }
 
+/* borrowed addresses */
+
+static void tell_culprits(struct redirector *r)
+{
+	struct spoof_culprits c;
+	struct err err = { 0 };
+	unsigned long held;
+
+	if (!r->spoofs_untold ||
+	    !log_limit_pass(&r->spoof_log, loop_mono(r->loop), SPOOF_LOG_MSEC, &held))
+		return;
+	r->spoofs_untold = false;
+	if (spoof_culprits(r->spoof, &c, &err) < 0) {
+		log_warn("dropped packets with borrowed addresses; whose is not known: %s",
+			 err.msg);
+		return;
+	}
+	for (size_t i = 0; i < c.n_worst; i++) {
+		const struct spoof_source *s = &c.worst[i];
+		char ip[INET_IP_TEXT_MAX];
+
+		log_warn("dropped %llu packets with a borrowed address: %s came from link %s, "
+			 "which is "
+			 "not its own",
+			 (unsigned long long)s->packets, inet_ip_print(&s->from.ip, ip),
+			 LOG_Q(s->from.link));
+	}
+	if (c.n_more)
+		log_warn("dropped packets with borrowed addresses from %zu more sources", c.n_more);
+}
+
+/* Puts the ports in place; true if all is well. */
+static bool apply_spoof(struct redirector *r)
+{
+	size_t before = r->status.ports;
+	char note[sizeof(r->spoof_note)] = "";
+	struct err err = { 0 };
+
+	if (spoof_apply(r->spoof, &err) < 0)
+		(void)snprintf(note, sizeof(note), "borrowed addresses: %.90s", err.msg);
+	r->status.ports = (uint32_t)spoof_ports(r->spoof);
+	if (*note && strcmp(note, r->spoof_note) != 0)
+		log_warn("rules against borrowed addresses are not in place, trying again: %s",
+			 err.msg);
+	if (!before != !r->status.ports)
+		log_info("addresses behind bridges that are tied to their port: %u",
+			 (unsigned)r->status.ports);
+	memcpy(r->spoof_note, note, sizeof(note));
+	if (r->status.state == REDIRECT_ACTIVE)
+		put_notes(r);
+	publish(r);
+	return !*note;
+}
+
+static void on_look(struct loop_timer *t)
+{
+	struct redirector *r = container_of(t, struct redirector, look);
+	uint64_t packets = 0;
+	struct err err = { 0 };
+	bool well;
+
+	if (spoof_look(r->spoof, &packets, &err) < 0)
+		log_debug("%s", err.msg);
+	r->status.spoofed += packets;
+	r->spoofs_untold = r->spoofs_untold || packets;
+	tell_culprits(r);
+	well = apply_spoof(r);
+	loop_timer_set_msec(r->loop, t, well ? SPOOF_LOOK_MSEC : SPOOF_RETRY_MSEC, on_look);
+}
+
+/* With the first rules; ports that were told before come in with them. */
+static void start_spoof(struct redirector *r)
+{
+	struct err err = { 0 };
+
+	if (r->spoof || r->backend->id != REDIRECT_NFT)
+		return;
+	r->spoof = spoof_new(&r->spec, &err);
+	if (!r->spoof) {
+		log_warn("no rules against borrowed addresses: %s", err.msg);
+		return;
+	}
+	spoof_set_ports(r->spoof, r->ports, r->n_ports);
+	on_look(&r->look);
+}
+
 /*
  * rules: each of these returns 0, or how many milliseconds to wait before the next look
  */
@@ -190,11 +304,12 @@ static unsigned install(struct redirector *r)
 	if (r->backend->apply(r->state, &report, &err) < 0)
 		return later(r, &err);
 	log_info("packet rules in place (%s, %s)", r->backend->name,
-		 report.owned ? "owned table" : "no owned table");
+		 redirect_protection_name(report.protection));
 	if (*report.text)
 		log_warn("packet rules: %s", report.text);
 	plan_conntrack(r);
 	set_active(r, &report);
+	start_spoof(r);
 	return report.again_msec;
 }
 
@@ -222,8 +337,8 @@ static unsigned repair(struct redirector *r, const char *what)
 		log_warn("packet rules put back after %u us: %s (%lu repairs since the last such "
 			 "line)",
 			 (unsigned)r->status.last_repair_usec, what, held);
-	/* Where the owned table stood all the time, nobody got past the rules. */
-	if (!report.owned)
+	/* Where one of our tables stood all the time, nobody got past the rules. */
+	if (report.protection == REDIRECT_REPAIRED)
 		plan_conntrack(r);
 	set_active(r, &report);
 	return report.again_msec;
@@ -314,32 +429,59 @@ static int start(struct redirector *r, const void *msg, size_t n, struct err *er
 	return 0;
 }
 
+static void set_ports(struct redirector *r, size_t n)
+{
+	_cleanup_free_ struct redirect_port *ports = xcalloc(REDIRECT_PORTS_MAX, sizeof(*ports));
+	struct err err = { 0 };
+	size_t n_ports;
+	int e = wire_get_ports(r->msg, n, ports, &n_ports, &err);
+
+	if (e == 0)
+		e = spoof_rules_check(ports, n_ports, &err);
+	if (e < 0) {
+		log_warn("ignoring what nmi says about ports: %s", err.msg);
+		return;
+	}
+	free(r->ports);
+	r->ports = steal_ptr(ports);
+	r->n_ports = n_ports;
+	if (!r->spoof)
+		return;
+	spoof_set_ports(r->spoof, r->ports, n_ports);
+	if (!apply_spoof(r))
+		loop_timer_set_msec(r->loop, &r->look, SPOOF_RETRY_MSEC, on_look);
+}
+
+static void on_message(struct redirector *r, size_t n)
+{
+	struct err err = { 0 };
+
+	if (wire_is_ports(r->msg, n))
+		set_ports(r, n);
+	else if (r->started)
+		log_warn("the redirector was told twice where to send pods: ignoring the second");
+	else if (start(r, r->msg, n, &err) < 0)
+		set_failing(r, err.msg);
+	else
+		r->started = true;
+}
+
 static void on_channel(struct loop_fd *f, uint32_t events)
 {
 	struct redirector *r = container_of(f, struct redirector, channel);
-	uint8_t msg[WIRE_START_BYTES + 1];
-	struct err err = { 0 };
 	ssize_t n;
 
 	if (events & EPOLLOUT)
 		send_status(r);
 	if (!(events & ~(uint32_t)EPOLLOUT))
 		return;
-	n = recv(r->fd, msg, sizeof(msg), MSG_DONTWAIT);
+	n = recv(r->fd, r->msg, sizeof(r->msg), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0) {
+	if (n <= 0)
 		loop_quit(r->loop, 0); /* nmi ended, or wants us to */
-		return;
-	}
-	if (r->started) {
-		log_warn("the redirector was told twice where to send pods: ignoring the second");
-		return;
-	}
-	if (start(r, msg, (size_t)n, &err) < 0)
-		set_failing(r, err.msg);
 	else
-		r->started = true;
+		on_message(r, (size_t)n);
 }
 
 static struct redirector *redirector_free(struct redirector *r)
@@ -347,6 +489,8 @@ static struct redirector *redirector_free(struct redirector *r)
 	if (!r)
 		return NULL;
 	r->monitor = monitor_free(r->monitor);
+	r->spoof = spoof_free(r->spoof);
+	free(r->ports);
 	if (r->backend)
 		r->backend->close(r->state);
 	r->loop = loop_free(r->loop);

@@ -54,6 +54,8 @@ static const struct {
 /* clang-format on */
 static_assert(sizeof(tables) / sizeof(tables[0]) == RULESET_TABLES, "a row for each table");
 
+#define FLAGS_LINE "\tflags " /* of the table; a set's has two tabs */
+
 const char *ruleset_table_name(enum ruleset_table t)
 {
 	return tables[t].name;
@@ -157,17 +159,56 @@ char *ruleset_print_guard(const struct redirect_spec *spec)
 			 (unsigned)spec->metadata_port);
 }
 
-/* An owned table is listed with the name of its owner's process, as far as nft can find it out. */
+/*
+ * "\tflags dormant,owner" without who owns the table: some versions of nft name the flag persist, 1.0.6
+ * leaves its place empty. Writes at most line.n bytes; 0: nothing is left to tell.
+ */
+static size_t put_flags(char *to, struct str line)
+{
+	const char *at = line.p + strlen(FLAGS_LINE), *end = line.p + line.n;
+	char *start = to;
+
+	while (at < end) {
+		struct str word = { at, 0 };
+
+		while (at < end && *at != ',' && *at != ' ')
+			at++;
+		word.n = (size_t)(at - word.p);
+		at += at < end;
+		if (!word.n || str_eq(word, STR("owner")) || str_eq(word, STR("persist")))
+			continue;
+		if (to == start)
+			to = mempcpy(to, FLAGS_LINE, strlen(FLAGS_LINE));
+		else
+			*to++ = ',';
+		memmove(to, word.p, word.n);
+		to += word.n;
+	}
+	return (size_t)(to - start);
+}
+
 void ruleset_normalise(char *listing)
 {
-	static const char mark[] = " # progname ";
-	char *at;
+	static const char progname[] = " # progname ";
+	char *to = listing;
 
-	while ((at = strstr(listing, mark))) {
-		const char *rest = at + strcspn(at, "\n");
+	for (const char *from = listing, *next; *from; from = next) {
+		struct str line = { from, strcspn(from, "\n") };
+		const char *mark = memmem(line.p, line.n, progname, strlen(progname));
+		size_t n;
 
-		memmove(at, rest, strlen(rest) + 1);
+		next = from + line.n + (from[line.n] == '\n');
+		if (mark)
+			line.n = (size_t)(mark - line.p);
+		if (str_starts(line, STR(FLAGS_LINE)))
+			n = put_flags(to, line);
+		else
+			memmove(to, line.p, n = line.n);
+		to += n;
+		if (n && next[-1] == '\n')
+			*to++ = '\n';
 	}
+	*to = '\0';
 }
 
 static struct str next_line(const char **at)

@@ -7,7 +7,7 @@
  * The packet rules as nftables text: pure functions, nothing here talks to the kernel.
  */
 enum ruleset_table {
-	RULESET_KEPT, /* un-owned: outlives the redirector */
+	RULESET_KEPT, /* outlives the redirector; written without an owner, see nft.c for what follows */
 	RULESET_LIVE, /* owned by the redirector's socket: nobody else can remove it, ends with it */
 	RULESET_TABLES,
 };
@@ -21,7 +21,10 @@ char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t);
 /* The same for table nmi with nothing in it but a guard that any kernel with nftables takes. */
 char *ruleset_print_guard(const struct redirect_spec *spec);
 
-/* Take out of a listing what differs between two listings of the same rules. In place. */
+/*
+ * Take out of a listing what differs between two listings of the same rules: blank lines, and who owns
+ * the table. In place.
+ */
 void ruleset_normalise(char *listing);
 #define RULESET_WHY_MAX 160
 /* Both normalised; `actual` may be NULL: no such table. If they differ, `why` says where. */

@@ -17,6 +17,11 @@
  * (handles, use counts). So no rule is described twice; that what comes back is what there was is
  * checked by comparing listings afterwards, as after any change, and a restore that fails leaves the
  * work to libnftables.
+ *
+ * This is also how a table comes to be held, since libnftables 1.0.6 does not know the flag. A table with
+ * owner and persist belongs to the socket that made it; when that socket closes, the kernel takes the
+ * owner away and leaves the table, an orphan that anybody may replace or remove. Linux 6.9: commits
+ * 31bf508be656 and da5141bbe0c2.
  */
 
 #include "iptables/snapshot.h"
@@ -35,6 +40,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* NFT_TABLE_F_PERSIST of newer headers. */
+#define TABLE_PERSIST 0x4U
+#define TABLE_HELD    ((uint32_t)NFT_TABLE_F_OWNER | TABLE_PERSIST)
+
 /* Our tables come to about 4 KiB. */
 #define SNAPSHOT_MAX ((size_t)64 * 1024)
 
@@ -51,8 +60,9 @@ struct snapshot {
 	struct nl_sock *sk;
 	const char *table; /* while it is taken */
 	struct buf batch;
-	size_t last; /* where the last message starts */
-	int error;   /* while it is taken */
+	size_t last;  /* where the last message starts */
+	size_t flags; /* where the table's flags are, in network order */
+	int error;    /* while it is taken */
 };
 
 /* A message with those attributes of `from` that are in the set `attrs`. */
@@ -88,6 +98,21 @@ static void add_object(struct snapshot *s, int type, int flags, struct nlmsghdr 
 	add(s, NFNL_SUBSYS_NFTABLES << 8 | type, flags, AF_INET, 0, from, attrs);
 }
 
+/* In the message that was added last. */
+static void find_flags(struct snapshot *s)
+{
+	struct nlattr *flags;
+
+	if (s->error)
+		return;
+	flags = nlmsg_find_attr((void *)(s->batch.p + s->last), sizeof(struct nfgenmsg),
+				NFTA_TABLE_FLAGS);
+	if (flags && nla_len(flags) == sizeof(uint32_t))
+		s->flags = (size_t)((char *)nla_data(flags) - s->batch.p);
+	else
+		s->error = 1;
+}
+
 static int on_object(struct nl_msg *msg, void *arg)
 {
 	struct snapshot *s = arg;
@@ -103,6 +128,7 @@ static int on_object(struct nl_msg *msg, void *arg)
 		add_object(s, NFT_MSG_NEWTABLE, NLM_F_CREATE, h, 1U << NFTA_TABLE_NAME);
 		add_object(s, NFT_MSG_DELTABLE, 0, h, 1U << NFTA_TABLE_NAME);
 		add_object(s, NFT_MSG_NEWTABLE, NLM_F_CREATE, h, TABLE_ATTRS);
+		find_flags(s);
 		break;
 	case NFT_MSG_NEWCHAIN:
 		add_object(s, NFT_MSG_NEWCHAIN, NLM_F_CREATE, h, CHAIN_ATTRS);
@@ -200,10 +226,16 @@ static int read_answers(int fd, struct err *err)
 	return 0;
 }
 
-int snapshot_restore(struct snapshot *s, struct err *err)
+int snapshot_restore(struct snapshot *s, enum snapshot_mode mode, struct err *err)
 {
 	int fd = nl_socket_get_fd(s->sk);
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	uint32_t flags;
+
+	memcpy(&flags, s->batch.p + s->flags, sizeof(flags));
+	flags &= ~htonl(TABLE_HELD);
+	flags |= mode == SNAPSHOT_HELD ? htonl(TABLE_HELD) : 0;
+	memcpy(s->batch.p + s->flags, &flags, sizeof(flags));
 
 	if (sendto(fd, s->batch.p, s->batch.n, 0, (const struct sockaddr *)&kernel,
 		   sizeof(kernel)) < 0)

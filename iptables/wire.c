@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Both ends are the same binary, so a version is not needed; the kind catches a mix-up. */
-enum wire_kind { WIRE_START = 0x6e6d6901, WIRE_STATUS = 0x6e6d6902 };
+enum wire_kind { WIRE_START = 0x6e6d6901, WIRE_STATUS = 0x6e6d6902, WIRE_PORTS = 0x6e6d6903 };
 
 struct wire_start {
 	uint32_t kind;
@@ -26,13 +26,27 @@ static_assert(sizeof(struct wire_start) == WIRE_START_BYTES, "no padding");
 struct wire_status {
 	uint32_t kind;
 	uint8_t state;
-	uint8_t owned;
+	uint8_t protection;
 	uint16_t zero;
 	uint32_t repairs;
 	uint32_t last_repair_usec;
+	uint64_t spoofed;
+	uint32_t ports;
+	uint32_t zero2;
 	char why[sizeof(((struct redirect_status *)0)->why)];
 };
 static_assert(sizeof(struct wire_status) == WIRE_STATUS_BYTES, "no padding");
+
+struct wire_ports {
+	uint32_t kind;
+	uint32_t n;
+};
+struct wire_port {
+	char link[REDIRECT_LINK_MAX];
+	uint8_t ip[16];
+};
+static_assert(WIRE_PORTS_BYTES(3) == sizeof(struct wire_ports) + 3 * sizeof(struct wire_port),
+	      "no padding");
 
 void wire_put_start(const struct redirect_spec *spec, uint8_t out[static WIRE_START_BYTES])
 {
@@ -78,9 +92,11 @@ void wire_put_status(const struct redirect_status *s, uint8_t out[static WIRE_ST
 	struct wire_status w = {
 		.kind = WIRE_STATUS,
 		.state = (uint8_t)s->state,
-		.owned = s->owned,
+		.protection = (uint8_t)s->protection,
 		.repairs = s->repairs,
 		.last_repair_usec = s->last_repair_usec,
+		.spoofed = s->spoofed,
+		.ports = s->ports,
 	};
 
 	memcpy(w.why, s->why, strnlen(s->why, sizeof(w.why) - 1));
@@ -94,16 +110,78 @@ int wire_get_status(const void *p, size_t n, struct redirect_status *out, struct
 	if (n != sizeof(w))
 		return err_set(err, ERR_INPUT, "a message of %zu bytes, not %zu", n, sizeof(w));
 	memcpy(&w, p, sizeof(w));
-	if (w.kind != WIRE_STATUS || w.zero)
+	if (w.kind != WIRE_STATUS || w.zero || w.zero2)
 		return err_set(err, ERR_INPUT, "not a status message");
-	if (w.state > REDIRECT_GONE || w.owned > 1 || !memchr(w.why, '\0', sizeof(w.why)))
+	if (w.state > REDIRECT_GONE || w.protection >= REDIRECT_PROTECTIONS ||
+	    w.ports > REDIRECT_PORTS_MAX || !memchr(w.why, '\0', sizeof(w.why)))
 		return err_set(err, ERR_INPUT, "a status message with a value out of range");
 	*out = (struct redirect_status){
 		.state = (enum redirect_state)w.state,
-		.owned = w.owned,
+		.protection = (enum redirect_protection)w.protection,
 		.repairs = w.repairs,
 		.last_repair_usec = w.last_repair_usec,
+		.spoofed = w.spoofed,
+		.ports = w.ports,
 	};
 	memcpy(out->why, w.why, sizeof(w.why));
+	return 0;
+}
+
+bool wire_is_ports(const void *p, size_t n)
+{
+	uint32_t kind;
+
+	if (n < sizeof(kind))
+		return false;
+	memcpy(&kind, p, sizeof(kind));
+	return kind == WIRE_PORTS;
+}
+
+void wire_put_ports(const struct redirect_port *ports, size_t n, uint8_t *out)
+{
+	struct wire_ports w = { .kind = WIRE_PORTS, .n = (uint32_t)n };
+
+	assert(n <= REDIRECT_PORTS_MAX);
+	memcpy(out, &w, sizeof(w));
+	out += sizeof(w);
+	for (size_t i = 0; i < n; i++, out += sizeof(struct wire_port)) {
+		struct wire_port port = { 0 };
+
+		memcpy(port.link, ports[i].link, strnlen(ports[i].link, sizeof(port.link) - 1));
+		memcpy(port.ip, ports[i].ip.b, sizeof(port.ip));
+		memcpy(out, &port, sizeof(port));
+	}
+}
+
+/* What a name or an address may be is the rules' affair: spoof_rules_check(). */
+int wire_get_ports(const void *p, size_t n, struct redirect_port out[static REDIRECT_PORTS_MAX],
+		   size_t *out_n, struct err *err)
+{
+	struct wire_ports w;
+	const uint8_t *at = p;
+
+	if (n < sizeof(w))
+		return err_set(err, ERR_INPUT, "a message of %zu bytes", n);
+	memcpy(&w, p, sizeof(w));
+	if (w.kind != WIRE_PORTS)
+		return err_set(err, ERR_INPUT, "not a message of ports");
+	if (w.n > REDIRECT_PORTS_MAX || n != WIRE_PORTS_BYTES(w.n))
+		return err_set(err, ERR_INPUT, "%zu bytes for %u ports", n, (unsigned)w.n);
+	at += sizeof(w);
+	for (size_t i = 0; i < w.n; i++) {
+		const char *link = (const char *)at + i * sizeof(struct wire_port);
+		size_t len = strnlen(link, REDIRECT_LINK_MAX);
+
+		for (size_t rest = len; rest < REDIRECT_LINK_MAX; rest++)
+			if (link[rest])
+				return err_set(err, ERR_INPUT, "a name with more behind its end");
+		if (len == 0 || len == REDIRECT_LINK_MAX)
+			return err_set(err, ERR_INPUT, "a link without a name, or without its end");
+	}
+	for (size_t i = 0; i < w.n; i++, at += sizeof(struct wire_port)) {
+		memcpy(out[i].link, at, REDIRECT_LINK_MAX);
+		memcpy(out[i].ip.b, at + REDIRECT_LINK_MAX, sizeof(out[i].ip.b));
+	}
+	*out_n = w.n;
 	return 0;
 }

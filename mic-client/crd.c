@@ -248,7 +248,14 @@ struct azure_identity *azure_identity_unref(struct azure_identity *i)
 
 /* bindings */
 
-struct azure_binding *azure_binding_parse(const struct jval *obj, struct err *err)
+struct azure_binding *azure_binding_unref(struct azure_binding *b)
+{
+	if (b && --b->refs == 0)
+		free(b);
+	return NULL;
+}
+
+static struct azure_binding *binding_read(const struct jval *obj, struct err *err)
 {
 	struct object_id id = { 0 };
 	const char *identity = NULL, *selector = NULL;
@@ -277,11 +284,16 @@ struct azure_binding *azure_binding_parse(const struct jval *obj, struct err *er
 	return b;
 }
 
-struct azure_binding *azure_binding_unref(struct azure_binding *b)
+/* A schema may leave out what a binding cannot do without: whoever wrote it is waiting for it to work. */
+struct azure_binding *azure_binding_parse(const struct jval *obj, struct err *err)
 {
-	if (b && --b->refs == 0)
-		free(b);
-	return NULL;
+	struct azure_binding *b = binding_read(obj, err);
+
+	if (!b || (*b->selector && *b->azure_identity))
+		return b;
+	(void)err_set(err, ERR_INPUT, "spec.%s is missing or empty",
+		      *b->selector ? "azureIdentity" : "selector");
+	return azure_binding_unref(b);
 }
 
 /* exceptions */
@@ -302,6 +314,10 @@ struct azure_exception *azure_exception_parse(const struct jval *obj, struct err
 		return NULL;
 	if (labels_parse(map, &labels, &n, err) < 0) {
 		(void)err_wrap(err, "spec.podLabels");
+		return NULL;
+	}
+	if (n == 0) {
+		(void)err_set(err, ERR_INPUT, "spec.podLabels is missing or empty");
 		return NULL;
 	}
 	const struct part parts[] = {
@@ -355,7 +371,7 @@ static int read_refs(const struct jval *identity, const struct jval *binding,
 
 	object_id_read(binding, &id);
 	if (*id.name) {
-		*out_binding = azure_binding_parse(binding, err);
+		*out_binding = binding_read(binding, err); /* as the controller copied it */
 		if (!*out_binding)
 			return err_wrap(err, "spec.azureBindingRef");
 	}

@@ -94,11 +94,6 @@ void rejects_resync_end(struct rejects *r)
 	}
 }
 
-size_t rejects_count(const struct rejects *r)
-{
-	return hmap_count(&r->seen);
-}
-
 void rejects_deinit(struct rejects *r)
 {
 	hmap_for_each_safe (n, next, &r->seen)

@@ -27,5 +27,4 @@ bool rejects_forget(struct rejects *r, const struct object_id *id);
 /* What is not noted between begin and end does not exist any more, or is readable. */
 void rejects_resync_begin(struct rejects *r);
 void rejects_resync_end(struct rejects *r);
-size_t rejects_count(const struct rejects *r);
 void rejects_deinit(struct rejects *r);

@@ -33,11 +33,13 @@
 #include "nmi/metrics.h"
 #include "nmi/node_address.h"
 #include "nmi/peer_uid.h"
+#include "nmi/pods/binding.h"
 #include "nmi/pods/by_name.h"
 #include "nmi/pods/pod.h"
 #include "nmi/pods/resolver.h"
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
+#include "nmi/ports.h"
 #include "nmi/proxy.h"
 #include "nmi/token/cache.h"
 #include "nmi/token/cert.h"
@@ -71,6 +73,8 @@ struct agent {
 
 	struct kube_client *kube;
 	struct pod_store *pods;
+	struct binding *binding; /* NULL: --link-binding=off */
+	struct ports *ports;	 /* likewise */
 	struct pod_watch *pod_watch;
 	struct resolver *resolver;
 	struct by_name *names;
@@ -175,8 +179,11 @@ static void before_metrics(void *ctx)
 		  (double)(t->waiting + resolver_waiting(a->resolver) + by_name_waiting(a->names) +
 			   issuer_waiting(a->issuer)));
 	set_gauge(a, NMI_METRIC_CONNECTIONS, (double)front_connections(a->front));
+	set_gauge(a, NMI_METRIC_LINK_MISMATCH, pod_store_stats(a->pods)->mismatches);
 	set_gauge(a, NMI_METRIC_REDIRECT_ACTIVE, s->state == REDIRECT_ACTIVE);
 	set_gauge(a, NMI_METRIC_REDIRECT_REPAIRS, s->repairs);
+	set_gauge(a, NMI_METRIC_SPOOFED, (double)s->spoofed);
+	set_gauge(a, NMI_METRIC_BRIDGE_PORTS, s->ports);
 	set_gauge(a, NMI_METRIC_LOG_DROPPED, (double)log_dropped());
 	measure_reflector(a, pod_watch_reflector(a->pod_watch));
 	for (size_t i = 0; (r = identity_store_reflector(a->identities, i)); i++)
@@ -201,7 +208,7 @@ static void on_redirect_status(void *ctx, const struct redirect_status *s)
 	switch (s->state) {
 	case REDIRECT_ACTIVE:
 		a->health.active = true;
-		log_info("packet rules in place%s", s->owned ? ", owned by the redirector" : "");
+		log_info("packet rules in place: %s", redirect_protection_name(s->protection));
 		break;
 	case REDIRECT_FAILING:
 		log_err("packet rules cannot be written, trying again: %s", s->why);
@@ -224,6 +231,14 @@ static void on_objects_changed(void *ctx)
 	struct agent *a = ctx;
 
 	issuer_identities_changed(a->issuer);
+}
+
+/* Whoever talks from there is somebody else now. */
+static void on_claim_end(void *ctx, const struct inet_ip *ip, const char *uid)
+{
+	const struct agent *a = ctx;
+
+	front_close_peer(a->front, ip, uid);
 }
 
 static bool on_refused(void *ctx, const struct pod *pod, enum reason reason, const char *text,
@@ -275,6 +290,11 @@ static void on_signal(void *ctx, int signo)
 
 /* start, in order */
 
+static bool is_redirected_by_others(const struct agent *a)
+{
+	return strcasecmp(a->config->redirect_backend, "none") == 0;
+}
+
 static int choose_addresses(struct agent *a, struct err *err)
 {
 	const char *listen = a->config->listen_address;
@@ -290,9 +310,10 @@ static int choose_addresses(struct agent *a, struct err *err)
 	if (inet_ip_parse(listen, &a->listen_ip, err) < 0)
 		return err_wrap(err, "--nmi-listen-address");
 	a->redirect_ip = a->listen_ip;
-	if (inet_ip_is_unspecified(&a->listen_ip))
+	/* without rules of ours there is nothing to send anywhere, and the node may have no IPv4 */
+	if (inet_ip_is_unspecified(&a->listen_ip) && !is_redirected_by_others(a))
 		return node_address_find(&a->metadata_ip, &a->redirect_ip, err);
-	if (inet_ip_is_loopback(&a->listen_ip))
+	if (inet_ip_is_loopback(&a->listen_ip) && inet_ip_is_v4(&a->listen_ip))
 		log_warn("--nmi-listen-address=%s: pods reach it only where route_localnet is set; "
 			 "auto works everywhere",
 			 listen);
@@ -304,6 +325,10 @@ static int make_kube(struct agent *a, struct err *err)
 	struct kube_config kc = { 0 };
 	int r = kube_config_load(&kc, a->config->kubeconfig, err);
 
+	if (r < 0 && *a->config->kubeconfig) {
+		err->kind = ERR_INPUT; /* whatever is wrong with the file, the setting names it */
+		r = err_wrap(err, "--kubeconfig");
+	}
 	if (r == 0) {
 		log_info("API server %s", kc.server);
 		a->kube = kube_client_new(a->loop, &kc, a->user_agent, err);
@@ -333,9 +358,32 @@ static void make_decider(struct agent *a)
 	identity_store_on_change(a->identities, on_objects_changed, a);
 }
 
-static void make_who(struct agent *a)
+static const char *link_name(void *ctx, uint32_t link)
+{
+	const struct agent *a = ctx;
+
+	return binding_link_name(a->binding, link);
+}
+
+static int set_ports(void *ctx, const struct redirect_port *ports, size_t n, struct err *err)
+{
+	struct agent *a = ctx;
+
+	return redirect_set_ports(a->redirect, ports, n, err);
+}
+
+static int make_who(struct agent *a, struct err *err)
 {
 	a->pods = pod_store_new();
+	if (strcasecmp(a->config->link_binding, "off") != 0) {
+		a->binding = binding_new(a->loop, a->pods, err);
+		if (!a->binding)
+			return err_wrap(err, "--link-binding=auto");
+		a->ports = ports_new(a->loop, &(struct ports_spec){ .store = a->pods,
+								    .name = link_name,
+								    .set = set_ports,
+								    .ctx = a });
+	}
 	a->pod_watch = pod_watch_new(a->loop, a->kube, a->config->node, a->pods);
 	pod_watch_on_synced(a->pod_watch, on_pods_synced, a);
 	pod_watch_on_change(a->pod_watch, on_objects_changed, a);
@@ -343,6 +391,7 @@ static void make_who(struct agent *a)
 				   a->config->pod_wait_msec);
 	a->names = by_name_new(a->loop, a->pods, a->config->pod_wait_msec);
 	make_decider(a);
+	return 0;
 }
 
 static int make_entra(struct agent *a, struct err *err)
@@ -455,7 +504,10 @@ static int make_front(struct agent *a, struct err *err)
 				  .before_metrics_ctx = a,
 			  },
 			  err);
-	return a->front ? 0 : -(int)err->kind;
+	if (!a->front)
+		return -(int)err->kind;
+	pod_store_on_claim_end(a->pods, on_claim_end, a);
+	return 0;
 }
 
 static int make_redirect(struct agent *a, struct err *err)
@@ -490,8 +542,7 @@ static int agent_init(struct agent *a, struct err *err)
 	a->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, LIMIT_METRIC_SERIES);
 	if (choose_addresses(a, err) < 0 || make_kube(a, err) < 0)
 		return -(int)err->kind;
-	make_who(a);
-	if (make_tokens(a, err) < 0 || make_front(a, err) < 0)
+	if (make_who(a, err) < 0 || make_tokens(a, err) < 0 || make_front(a, err) < 0)
 		return -(int)err->kind;
 	return isolate_late(a->config->user, err);
 }
@@ -512,16 +563,19 @@ struct agent *agent_new_take(const struct nmi_config *config, struct redirect *r
 
 int agent_run(struct agent *a, struct err *err)
 {
-	char listen[INET_IP_TEXT_MAX], target[INET_IP_TEXT_MAX];
+	char listen[INET_IP_PORT_TEXT_MAX], target[INET_IP_PORT_TEXT_MAX];
+	char how[2 * INET_IP_PORT_TEXT_MAX + 32] = "";
 
 	pod_watch_start(a->pod_watch);
 	identity_store_start(a->identities);
 	if (make_redirect(a, err) < 0)
 		return err_wrap(err, "redirector");
-	log_info("listening on %s:%u, redirecting %s:%u to %s:%u, in %s mode%s for node %s",
-		 inet_ip_print(&a->listen_ip, listen), a->config->port, a->config->metadata_ip,
-		 a->config->metadata_port, inet_ip_print(&a->redirect_ip, target), a->config->port,
-		 a->decider.name,
+	if (!is_redirected_by_others(a))
+		(void)snprintf(how, sizeof(how), ", redirecting %s:%u to %s",
+			       a->config->metadata_ip, a->config->metadata_port,
+			       inet_ip_print_port(&a->redirect_ip, a->config->port, target));
+	log_info("listening on %s%s, in %s mode%s for node %s",
+		 inet_ip_print_port(&a->listen_ip, a->config->port, listen), how, a->decider.name,
 		 a->config->force_namespaced && !nmi_config_is_managed(a->config) ? ", namespaced,"
 										  : "",
 		 a->config->node);
@@ -534,6 +588,8 @@ struct agent *agent_free(struct agent *a)
 		return NULL;
 	loop_timer_del(&a->stop_timer);
 	a->redirect = redirect_free(a->redirect);
+	if (a->pods)
+		pod_store_on_claim_end(a->pods, NULL, NULL);
 	a->front = front_free(a->front);
 	a->proxy = proxy_free(a->proxy);
 	a->issuer = issuer_free(a->issuer);
@@ -549,6 +605,8 @@ struct agent *agent_free(struct agent *a)
 	a->resolver = resolver_free(a->resolver);
 	a->identities = identity_store_free(a->identities);
 	a->pod_watch = pod_watch_free(a->pod_watch);
+	a->ports = ports_free(a->ports);
+	a->binding = binding_free(a->binding);
 	a->pods = pod_store_free(a->pods);
 	a->kube = kube_client_free(a->kube);
 	a->metrics = metrics_free(a->metrics);

@@ -9,6 +9,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* As long as a name can be in DNS (RFC 1035). */
+#define NODE_NAME_MAX 253
+
 static const struct opt opts[] = {
 #define X(type, ctype, name, field, letter, metavar, dflt, variable, group, help)                  \
 	{ name,	    letter, type, offsetof(struct nmi_config, field), metavar, dflt,               \
@@ -26,14 +29,41 @@ const struct opt_table nmi_options = {
 		 "instance metadata service. `nmi uninstall` removes every packet rule of ours.",
 };
 
-static int check_ip(const char *setting, const char *text, struct err *err)
+static int check_metadata_ip(const char *text, struct err *err)
 {
 	struct inet_ip ip;
 
 	if (inet_ip_parse(text, &ip, err) < 0)
-		return err_wrap(err, "--%s", setting);
+		return err_wrap(err, "--metadata-ip");
 	if (!inet_ip_is_v4(&ip))
-		return err_set(err, ERR_INPUT, "--%s: '%s' is not an IPv4 address", setting, text);
+		return err_set(err, ERR_INPUT, "--metadata-ip: '%s' is not an IPv4 address", text);
+	return 0;
+}
+
+/*
+ * The packet rules are IPv4's, as the metadata address is: nothing would keep anybody from the agent's
+ * port over IPv6 (docs/decisions/008-ipv6-sources.md).
+ */
+static int check_listen(const struct nmi_config *c, struct err *err)
+{
+	const char *text = c->listen_address;
+	struct inet_ip ip;
+
+	if (strcasecmp(text, "auto") == 0)
+		return 0;
+	if (inet_ip_parse(text, &ip, err) < 0)
+		return err_wrap(err, "--nmi-listen-address");
+	if (inet_ip_is_link_local6(&ip))
+		return err_set(err, ERR_INPUT,
+			       "--nmi-listen-address: '%s' is link-local: give an address that "
+			       "pods can reach, or ::",
+			       text);
+	if (!inet_ip_is_v4(&ip) && strcasecmp(c->redirect_backend, "none") != 0)
+		return err_set(err, ERR_INPUT,
+			       "--nmi-listen-address: '%s' is an IPv6 address, and the packet "
+			       "rules guard the port over IPv4 only: give an IPv4 address, "
+			       "0.0.0.0 or auto, or --redirect-backend=none",
+			       text);
 	return 0;
 }
 
@@ -90,20 +120,55 @@ static int check_waits(const struct nmi_config *c, struct err *err)
 	return 0;
 }
 
-int nmi_config_check(const struct nmi_config *c, struct err *err)
+static int check_wait(const char *setting, unsigned msec, struct err *err)
 {
-	if (!*c->node)
+	if (msec > WAIT_MAX_SEC * 1000)
+		return err_set(err, ERR_INPUT, "--%s: more than an hour", setting);
+	return 0;
+}
+
+/* The API server is asked for the pods of this name, and no node has one of another shape. */
+static int check_node(const char *node, struct err *err)
+{
+	size_t n = strlen(node);
+
+	if (n == 0)
 		return err_set(err, ERR_INPUT,
 			       "--node is required: the name of this node, "
 			       "spec.nodeName of the agent's own pod");
-	if (check_ip("metadata-ip", c->metadata_ip, err) < 0)
+	if (n > NODE_NAME_MAX || strspn(node, "abcdefghijklmnopqrstuvwxyz0123456789-.") != n)
+		return err_set(err, ERR_INPUT,
+			       "--node: '%.64s' is not the name of a node: lower-case letters, "
+			       "digits, - and . (kubectl get nodes)",
+			       node);
+	return 0;
+}
+
+/* It becomes part of a header. */
+static int check_user_agent(const char *text, struct err *err)
+{
+	for (const char *p = text; *p; p++) {
+		if (*p < ' ' || *p > '~')
+			return err_set(err, ERR_INPUT,
+				       "--custom-user-agent: only printable ASCII can stand in a "
+				       "header");
+	}
+	return 0;
+}
+
+int nmi_config_check(const struct nmi_config *c, struct err *err)
+{
+	if (check_node(c->node, err) < 0 || check_user_agent(c->custom_user_agent, err) < 0)
 		return -ERR_INPUT;
-	if (strcasecmp(c->listen_address, "auto") != 0 &&
-	    check_ip("nmi-listen-address", c->listen_address, err) < 0)
+	if (check_metadata_ip(c->metadata_ip, err) < 0 || check_listen(c, err) < 0)
 		return -ERR_INPUT;
 	if (c->sweep_sec == 0)
 		return err_set(err, ERR_INPUT, "--ipt-update-interval-sec must not be 0");
-	if (check_ports(c, err) < 0)
+	if (c->token_wait_msec == 0)
+		return err_set(err, ERR_INPUT,
+			       "--token-wait must not be 0: no token is there without a wait");
+	if (check_ports(c, err) < 0 || check_wait("pod-wait", c->pod_wait_msec, err) < 0 ||
+	    check_wait("token-wait", c->token_wait_msec, err) < 0)
 		return -ERR_INPUT;
 	return check_waits(c, err);
 }

@@ -107,6 +107,7 @@ static const bool is_transient[REASONS] = {
 	/* of a connection or a process of the node, and no fault of the pod */
 	[REASON_STALE_CONNECTION] = true,
 	[REASON_HOST_CALLER] = true,
+	[REASON_SOURCE] = true,
 };
 
 /* no_label: NmiNoLabel */

@@ -63,7 +63,8 @@ struct issue {
 	struct loop_timer timer;
 	struct loop_defer wake;
 	struct pod *pod;		 /* the first that had the address; no other is served */
-	bool is_vouched;		 /* by the API server, while our watch is behind */
+	bool is_vouched;		 /* by the API server, against our watch */
+	struct place vouched_at;	 /* where the address led to then */
 	struct azure_identity *identity; /* NULL: the node's own */
 	bool is_again;			 /* fetched for another identity before */
 	struct mono assigning_since;	 /* all waiting for an assignment counts from there */
@@ -99,9 +100,7 @@ static void answer_init(struct issue_answer *a)
 	a->body_id = 0;
 	a->retry_after_sec = 0;
 	a->error[0] = '\0';
-	a->upstream.n_codes = 0;
-	a->upstream.trace_id[0] = a->upstream.correlation_id[0] = '\0';
-	a->upstream.timestamp[0] = '\0';
+	a->trace = (struct upstream_trace){ 0 };
 	a->text[0] = '\0';
 	a->pod_namespace[0] = '\0';
 	a->is_reported = false;
@@ -204,6 +203,20 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 	return LOOK_GRANTED;
 }
 
+static void refuse_unplaced(const struct issuer *i, struct issue_answer *a, const struct pod *pod,
+			    const struct inet_ip *peer)
+{
+	char ip[INET_IP_TEXT_MAX], place[PLACE_NAME_MAX];
+
+	resolver_print_place(i->spec.resolver, peer, place);
+	answer_name(a, pod);
+	issue_refuse(
+		a, REASON_LINK_MISMATCH,
+		"pod %s/%s: its address %s leads to %s, which is not known to be its own link, so "
+		"it may be another pod that asks; ask again if the pod has just started",
+		pod->namespace, pod->name, inet_ip_print(peer, ip), place);
+}
+
 /*
  * `vouched` is a pod that the API server has named at the end of a wait, or NULL. It stands in as long
  * as our own watch knows nobody at the address. LOOK_GRANTED: there is a pod.
@@ -217,6 +230,8 @@ static enum look look_for_pod(const struct issuer *i, const struct issue_request
 		out->pod = by_name_peek(i->spec.names, req->pod_namespace, req->pod_name);
 		return out->pod ? LOOK_GRANTED : LOOK_UNKNOWN;
 	}
+	if (issue_refuse_source(a, &req->peer))
+		return LOOK_REFUSED;
 	switch (resolver_peek(i->spec.resolver, &req->peer, &out->pod)) {
 	case RESOLVE_UNKNOWN:
 		out->pod = vouched;
@@ -230,6 +245,9 @@ static enum look look_for_pod(const struct issuer *i, const struct issue_request
 			"help find them with kubectl get pods -A -o wide",
 			inet_ip_print(&req->peer, ip));
 		return LOOK_AMBIGUOUS;
+	case RESOLVE_UNPLACED:
+		refuse_unplaced(i, a, out->pod, &req->peer);
+		return LOOK_REFUSED;
 	case RESOLVE_OVERLOADED:
 		issue_refuse_overloaded(a, "their pod to be known");
 		return LOOK_REFUSED;
@@ -487,10 +505,11 @@ static bool wait_for_assignment(struct issue *q, const struct sight *s, struct i
  */
 static const struct pod *vouched(struct issue *q)
 {
+	struct resolver *r = q->issuer->spec.resolver;
 	const struct pod *known;
 
-	if (q->is_vouched &&
-	    resolver_peek(q->issuer->spec.resolver, &q->req.peer, &known) != RESOLVE_UNKNOWN)
+	if (q->is_vouched && (resolver_peek(r, &q->req.peer, &known) != RESOLVE_UNKNOWN ||
+			      !resolver_vouches(r, &q->req.peer, q->pod, &q->vouched_at)))
 		q->is_vouched = false;
 	return q->is_vouched ? q->pod : NULL;
 }
@@ -588,11 +607,9 @@ static void on_pod(void *ctx, enum resolve_result result, const struct pod *pod)
 
 	q->resolving = NULL;
 	if (result == RESOLVE_FOUND) {
-		const struct pod *known;
-
 		q->pod = pod_ref(pod);
-		q->is_vouched = resolver_peek(q->issuer->spec.resolver, &q->req.peer, &known) ==
-				RESOLVE_UNKNOWN;
+		q->is_vouched = resolver_vouch(q->issuer->spec.resolver, &q->req.peer,
+					       &q->vouched_at);
 	}
 	look_and_go_on(q);
 }
@@ -662,6 +679,11 @@ size_t issuer_waiting(const struct issuer *i)
 	return i->n_undecided;
 }
 
+void issuer_admit(struct issuer *i, const struct inet_ip *peer)
+{
+	resolver_admit(i->spec.resolver, peer);
+}
+
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 			  struct issue_answer *out, issue_done_fn *done, void *ctx)
 {
@@ -691,6 +713,11 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 	report(i, req, q->pod, out);
 	issue_free(q);
 	return NULL;
+}
+
+const char *issue_pod_uid(const struct issue *q)
+{
+	return q->pod ? q->pod->uid : NULL;
 }
 
 void issue_cancel(struct issue *q)

@@ -49,27 +49,18 @@ struct issue_request {
  */
 #define ISSUE_TEXT_MAX 1536
 
-/* By what Microsoft finds a refusal of Entra's again; empty where it gave none. */
-#define ISSUE_CODES_MAX 4
-
-struct issue_upstream {
-	unsigned codes[ISSUE_CODES_MAX];
-	size_t n_codes;
-	char trace_id[40], correlation_id[40], timestamp[32];
-};
-
 struct issue_answer {
-	enum reason reason;	   /* REASON_NONE: token is set */
-	const struct token *token; /* borrowed for the call */
-	uint64_t body_id;	   /* equal ids and equal seconds give equal bodies */
-	unsigned retry_after_sec;  /* overrides the reason's own when not 0 */
-	char error[64];		   /* upstream's error code, overrides the reason's when not "" */
-	struct issue_upstream upstream;
-	char text[ISSUE_TEXT_MAX]; /* for a person */
-	char pod_namespace[256];   /* "" when the pod is not known: metrics label */
-	bool is_reported;	   /* somebody was given the request's id: it must be in the log */
-	const char *pod_uid;	   /* borrowed for the call; NULL when the pod is not known */
-	const char *client_id;	   /* of the AzureIdentity; borrowed; NULL for the node's own */
+	enum reason reason;	     /* REASON_NONE: token is set */
+	const struct token *token;   /* borrowed for the call */
+	uint64_t body_id;	     /* equal ids and equal seconds give equal bodies */
+	unsigned retry_after_sec;    /* overrides the reason's own when not 0 */
+	char error[64];		     /* upstream's error code, overrides the reason's when not "" */
+	struct upstream_trace trace; /* with REASON_UPSTREAM_REFUSED; all "" otherwise */
+	char text[ISSUE_TEXT_MAX];   /* for a person */
+	char pod_namespace[256];     /* "" when the pod is not known: metrics label */
+	bool is_reported;      /* somebody was given the request's id: it must be in the log */
+	const char *pod_uid;   /* borrowed for the call; NULL when the pod is not known */
+	const char *client_id; /* of the AzureIdentity; borrowed; NULL for the node's own */
 };
 
 typedef void issue_done_fn(void *ctx, const struct issue_answer *answer);
@@ -102,10 +93,14 @@ DEFINE_CLEANUP(struct issuer, issuer_free);
 /* Identities or pods became known or changed: requests that no one could decide are looked at again. */
 void issuer_identities_changed(struct issuer *i);
 size_t issuer_waiting(const struct issuer *i); /* how many such requests there are */
+/* A connection from that address was accepted. To be called before its first request. */
+void issuer_admit(struct issuer *i, const struct inet_ip *peer);
 
 /* NULL: `out` was filled, `done` will not be called. Strings of `req` are copied if needed. */
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 			  struct issue_answer *out, issue_done_fn *done, void *ctx);
+/* Whose it is; NULL as long as that is not known. Borrowed. */
+const char *issue_pod_uid(const struct issue *q);
 void issue_cancel(struct issue *q);
 
 /* The body of a granted answer, on the heap; free with issue_body_free(), which wipes it. */

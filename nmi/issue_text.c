@@ -92,6 +92,31 @@ void issue_refuse_unknown(struct issue_answer *a, const struct issue_request *re
 			inet_ip_print(&req->peer, ip));
 }
 
+/*
+ * Addresses that no pod can have: to wait for one would be in vain. A link-local one may be several
+ * pods' at once, each on its own link.
+ */
+bool issue_refuse_source(struct issue_answer *a, const struct inet_ip *peer)
+{
+	char ip[INET_IP_TEXT_MAX];
+
+	if (inet_ip_is_loopback(peer))
+		issue_refuse(a, REASON_SOURCE,
+			     "the request comes from the node itself (%s), which has no pod's "
+			     "identity: the node's own is at 169.254.169.254 directly, a pod's at "
+			     "/host/token",
+			     inet_ip_print(peer, ip));
+	else if (inet_ip_is_link_local6(peer))
+		issue_refuse(a, REASON_SOURCE,
+			     "the request's source address %s is link-local, and may be that of "
+			     "several pods: ask 169.254.169.254, or an address of the node that is "
+			     "not link-local",
+			     inet_ip_print(peer, ip));
+	else
+		return false;
+	return true;
+}
+
 void issue_refuse_unsynced(struct issue_answer *a, const struct pod *pod)
 {
 	issue_refuse(
@@ -177,11 +202,5 @@ void issue_refuse_failure(struct issue_answer *a, const struct pod *pod,
 	if (fail->fault != TOKEN_FAULT_REFUSED)
 		return;
 	(void)snprintf(a->error, sizeof(a->error), "%s", fail->error);
-	static_assert(ISSUE_CODES_MAX == TOKEN_CODES_MAX, "copied as they are");
-	a->upstream = (struct issue_upstream){ .n_codes = fail->n_codes };
-	memcpy(a->upstream.codes, fail->codes, sizeof(a->upstream.codes));
-	(void)snprintf(a->upstream.trace_id, sizeof(a->upstream.trace_id), "%s", fail->trace_id);
-	(void)snprintf(a->upstream.correlation_id, sizeof(a->upstream.correlation_id), "%s",
-		       fail->correlation_id);
-	(void)snprintf(a->upstream.timestamp, sizeof(a->upstream.timestamp), "%s", fail->timestamp);
+	a->trace = fail->trace;
 }

@@ -4,6 +4,9 @@
 #include "mic-client/match.h"
 #include "nmi/reason.h"
 
+#include <stdbool.h>
+
+struct inet_ip;
 struct issue_answer;
 struct issue_request;
 struct pod;
@@ -17,6 +20,8 @@ void issue_refuse(struct issue_answer *a, enum reason reason, const char *fmt, .
 	__attribute__((format(printf, 3, 4)));
 void issue_refuse_overloaded(struct issue_answer *a, const char *what);
 void issue_refuse_unknown(struct issue_answer *a, const struct issue_request *req);
+/* False: a pod may have this address, look for it. */
+bool issue_refuse_source(struct issue_answer *a, const struct inet_ip *peer);
 void issue_refuse_unsynced(struct issue_answer *a, const struct pod *pod);
 void issue_refuse_failure(struct issue_answer *a, const struct pod *pod,
 			  const struct azure_identity *identity, const struct token_failure *fail);

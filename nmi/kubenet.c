@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Kubenet is refused: see kubenet.h. */
+/* Kubenet, where it is refused: see kubenet.h. */
 
 #include "nmi/kubenet.h"
 
@@ -12,10 +12,11 @@
 
 #define KUBELET_FILE_MAX ((size_t)64 * 1024)
 
-int kubenet_check(const char *path, struct err *err)
+int kubenet_check(const char *path, int (*probe)(struct err *err), struct err *err)
 {
 	static char text[KUBELET_FILE_MAX + 1];
 	FILE *f = fopen(path, "re");
+	struct err why = { .msg = "that is switched off" };
 	size_t n;
 
 	if (!f) {
@@ -29,9 +30,13 @@ int kubenet_check(const char *path, struct err *err)
 	text[n] = '\0';
 	if (!strstr(text, "--network-plugin=kubenet"))
 		return 0;
+	if (probe && probe(&why) == 0) {
+		log_info("kubenet: pods share a bridge, so their addresses are tied to its ports");
+		return 0;
+	}
 	return err_set(err, ERR_REFUSED,
-		       "AAD Pod Identity is not supported for Kubenet (%s says "
-		       "--network-plugin=kubenet): pods there can borrow each other's addresses; "
+		       "AAD Pod Identity is not supported for Kubenet (%.60s names it) where pods "
+		       "can borrow addresses: they are not tied to ports (%.70s); "
 		       "--allow-network-plugin-kubenet=true starts nevertheless",
-		       path);
+		       path, why.msg);
 }

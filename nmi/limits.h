@@ -50,6 +50,8 @@
 #define LIMIT_FORWARD_MSEC	    20000
 /* Requests forwarded at once, per agent: beyond it 503. */
 #define LIMIT_FORWARDS 64
+/* A quarter of them to one address: a pod that asks and asks leaves room for the others. */
+#define LIMIT_FORWARDS_PER_PEER 16
 /* An answer of IMDS to a token request; a token is under 8 KiB. */
 #define LIMIT_TOKEN_ANSWER_BYTES 65536
 /* IMDS allows 5 identity requests at once for a VM (Azure, "Rate limiting"): one is left to others. */

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Settings that are wrong: the process was not even tried. */
+/* Settings that are wrong: nothing was begun. */
 #define EXIT_USAGE 2
 /* From this verbosity on klog users expect every request in the log. */
 #define VERBOSITY_DEBUG 4
@@ -24,6 +24,17 @@ static void tell_ignored(const struct opt *o, const char *value)
 {
 	log_info("--%s is accepted for old manifests and has no meaning here: %s", o->name,
 		 o->help);
+}
+
+static int check_network(const struct nmi_config *config, struct err *err)
+{
+	bool is_on = strcasecmp(config->link_binding, "off") != 0 &&
+		     strcasecmp(config->redirect_backend, redirect_backend_name(REDIRECT_NONE)) !=
+			     0;
+
+	if (config->allow_kubenet)
+		return 0;
+	return kubenet_check(config->kubelet_config, is_on ? redirect_probe_ports : NULL, err);
 }
 
 static int run(const struct nmi_config *config, struct err *err)
@@ -38,7 +49,7 @@ static int run(const struct nmi_config *config, struct err *err)
 	if (!config->metadata_header_required)
 		log_warn("--metadata-header-required=false: a pod that can be made to fetch a URL "
 			 "can be made to fetch a token");
-	if (!config->allow_kubenet && kubenet_check(config->kubelet_config, err) < 0)
+	if (check_network(config, err) < 0)
 		return -(int)err->kind;
 	if (isolate_early(err) < 0)
 		return -(int)err->kind;
@@ -80,17 +91,37 @@ static int settings(int argc, char **argv)
 		break;
 	}
 	r = run(&config, &err);
-	if (r < 0)
-		log_err("%s", err.msg);
-	return r < 0 ? EXIT_FAILURE : r;
+	if (r >= 0)
+		return r;
+	log_err("%s", err.msg);
+	/* what a setting names is wrong: a file, a user */
+	return err.kind == ERR_INPUT ? EXIT_USAGE : EXIT_FAILURE;
 }
+
+static const char uninstall_help[] =
+	"Usage: nmi uninstall\n\n"
+	"Removes every packet rule of ours from this node, the guard too: pods reach the\n"
+	"instance metadata service again, and with it the node's own identity. While an\n"
+	"agent runs this is refused: stop it first. Needs CAP_NET_ADMIN in the network\n"
+	"namespace of the node; takes no setting.\n\n"
+	"  -h, --help                      Show this help\n\n"
+	"Exit status: 0 nothing of ours is left, 1 it could not be removed, 2 usage.\n";
 
 static int uninstall(int argc, char **argv)
 {
 	struct err err = { 0 };
 
+	for (int i = 2; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			fputs(uninstall_help, stdout);
+			return EXIT_SUCCESS;
+		}
+	}
 	if (argc > 2) {
-		fprintf(stderr, "nmi: uninstall takes no further argument, not '%s'\n", argv[2]);
+		fprintf(stderr,
+			"nmi: uninstall takes no further argument, not '%.80s'; see nmi uninstall "
+			"--help\n",
+			argv[2]);
 		return EXIT_USAGE;
 	}
 	if (redirect_uninstall(&err) < 0) {

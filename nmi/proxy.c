@@ -19,6 +19,7 @@
 
 struct proxy_call {
 	struct proxy *proxy;
+	struct inet_ip peer;
 	struct http_call *http;
 	proxy_done_fn *done;
 	void *ctx;
@@ -173,7 +174,7 @@ static bool is_status(long status)
 static void fail(struct proxy_answer *a, const struct err *why)
 {
 	if (why->kind == ERR_LIMIT) {
-		a->reason = REASON_INTERNAL;
+		a->reason = REASON_UPSTREAM_TOO_LARGE;
 		(void)err_set(&a->err, ERR_LIMIT,
 			      "The metadata service's answer is longer than %d bytes and is not "
 			      "passed on: ask for a part of it",
@@ -211,6 +212,28 @@ static void on_done(void *ctx, const struct http_reply *reply, const struct err 
 	done(done_ctx, &a);
 }
 
+static int check_room(const struct proxy *p, const struct inet_ip *peer, struct err *err)
+{
+	const struct proxy_call *c;
+	unsigned theirs = 0;
+
+	if (p->n_calls >= LIMIT_FORWARDS)
+		return err_set(
+			err, ERR_LIMIT,
+			"%d requests wait for the instance metadata service already: ask again "
+			"in a moment",
+			LIMIT_FORWARDS);
+	DL_FOREACH (p->calls, c)
+		theirs += inet_ip_eq(&c->peer, peer);
+	if (theirs >= LIMIT_FORWARDS_PER_PEER)
+		return err_set(
+			err, ERR_LIMIT,
+			"%d requests of this pod wait for the instance metadata service already: "
+			"ask again when one of them is answered",
+			LIMIT_FORWARDS_PER_PEER);
+	return 0;
+}
+
 struct proxy_call *proxy_forward(struct proxy *p, const struct proxy_request *req,
 				 proxy_done_fn *done, void *ctx, struct err *err)
 {
@@ -219,18 +242,12 @@ struct proxy_call *proxy_forward(struct proxy *p, const struct proxy_request *re
 	struct proxy_call *c;
 
 	assert(req->target[0] == '/');
-	if (p->n_calls >= LIMIT_FORWARDS) {
-		(void)err_set(
-			err, ERR_LIMIT,
-			"%d requests wait for the instance metadata service already: ask again "
-			"in a moment",
-			LIMIT_FORWARDS);
+	if (check_room(p, &req->peer, err) < 0)
 		return NULL;
-	}
 	url = xasprintf("%s%s", p->base_url, req->target);
 	headers = headers_new(req);
 	c = xnew(struct proxy_call);
-	*c = (struct proxy_call){ .proxy = p, .done = done, .ctx = ctx };
+	*c = (struct proxy_call){ .proxy = p, .peer = req->peer, .done = done, .ctx = ctx };
 	DL_APPEND(p->calls, c);
 	p->n_calls++;
 	c->http = http_send(

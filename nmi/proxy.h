@@ -3,6 +3,7 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
+#include "lib/base/inet.h"
 #include "nmi/reason.h"
 
 #include <stdbool.h>
@@ -12,9 +13,13 @@ struct http_client;
 struct loop;
 
 /*
- * Instance metadata passed through to IMDS: everything that is not below /metadata/identity. Headers
- * are an allow-list in neither direction but a deny-list of what must not pass: hop-by-hop,
- * X-Forwarded-For and its kin, x-ms-azure-host-*, Host. Bodies and answers have limits.
+ * Instance metadata passed through to IMDS: everything that is not below /metadata/identity.
+ *
+ * A request's headers pass unless there is a reason against it, as RFC 9110 (5.1, 7.6.1) has it of an
+ * intermediary: IMDS may learn new ones. Against it: hop-by-hop, or made so by Connection; ours to
+ * say, such as Host; who asks according to somebody else, X-Forwarded-For and its kin;
+ * x-ms-azure-host-*. Nothing is added. Of an answer only those pass that proxy_answer has. Bodies and
+ * answers have limits, and no pod has more than its share of the requests under way.
  */
 struct proxy;
 struct proxy_call;
@@ -24,6 +29,7 @@ struct proxy_header {
 };
 
 struct proxy_request {
+	struct inet_ip peer; /* who asks: each has its share */
 	const char *method;
 	const char *target; /* raw path and query, as the client sent it, already judged harmless */
 	const struct proxy_header *headers;

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -78,6 +79,11 @@ bool inet_ip_is_unspecified(const struct inet_ip *ip)
 	return inet_ip_is_v4(ip) ? memcmp(ip->b + 12, zero, 4) == 0 : memcmp(ip->b, zero, 16) == 0;
 }
 
+bool inet_ip_is_link_local6(const struct inet_ip *ip)
+{
+	return ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
+}
+
 bool inet_ip_eq(const struct inet_ip *a, const struct inet_ip *b)
 {
 	return memcmp(a->b, b->b, sizeof(a->b)) == 0;
@@ -89,4 +95,14 @@ const char *inet_ip_print(const struct inet_ip *ip, char buf[static INET_IP_TEXT
 					  : inet_ntop(AF_INET6, ip->b, buf, INET_IP_TEXT_MAX);
 
 	return s ? s : "?";
+}
+
+const char *inet_ip_print_port(const struct inet_ip *ip, uint16_t port,
+			       char buf[static INET_IP_PORT_TEXT_MAX])
+{
+	char text[INET_IP_TEXT_MAX];
+
+	(void)snprintf(buf, INET_IP_PORT_TEXT_MAX, inet_ip_is_v4(ip) ? "%s:%u" : "[%s]:%u",
+		       inet_ip_print(ip, text), (unsigned)port);
+	return buf;
 }

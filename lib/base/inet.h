@@ -26,5 +26,11 @@ unsigned inet_ip_to_sockaddr(const struct inet_ip *ip, uint16_t port, struct soc
 bool inet_ip_is_v4(const struct inet_ip *ip);
 bool inet_ip_is_loopback(const struct inet_ip *ip);
 bool inet_ip_is_unspecified(const struct inet_ip *ip);
+/* Of IPv6, fe80::/10: each link has its own, so that one alone says nothing. */
+bool inet_ip_is_link_local6(const struct inet_ip *ip);
 bool inet_ip_eq(const struct inet_ip *a, const struct inet_ip *b);
 const char *inet_ip_print(const struct inet_ip *ip, char buf[static INET_IP_TEXT_MAX]);
+/* As in a URL: "10.0.0.1:80", "[fd00::1]:80". */
+#define INET_IP_PORT_TEXT_MAX (INET_IP_TEXT_MAX + 8)
+const char *inet_ip_print_port(const struct inet_ip *ip, uint16_t port,
+			       char buf[static INET_IP_PORT_TEXT_MAX]);

@@ -276,7 +276,7 @@ struct refusal front_refusal(const struct issue_answer *a)
 	return (struct refusal){ .reason = a->reason,
 				 .text = a->text,
 				 .error = a->error,
-				 .upstream = &a->upstream,
+				 .trace = &a->trace,
 				 .retry_after_sec = a->retry_after_sec,
 				 .namespace = a->pod_namespace,
 				 .is_reported = a->is_reported };
@@ -418,6 +418,13 @@ static bool is_dispensable(enum listener i, const struct err *err)
 	       (err->os_errno == EAFNOSUPPORT || err->os_errno == EADDRNOTAVAIL);
 }
 
+static void on_accepted(void *ctx, const struct inet_ip *peer)
+{
+	const struct front *f = ctx;
+
+	issuer_admit(f->spec.issuer, peer);
+}
+
 static int start_listeners(struct front *f, struct err *err)
 {
 	const struct front_spec *spec = &f->spec;
@@ -438,6 +445,7 @@ static int start_listeners(struct front *f, struct err *err)
 			.connections_per_peer = LIMIT_CONNECTIONS_PER_PEER,
 			.body_max = LIMIT_FORWARD_REQUEST_BYTES,
 			.handle = on_pod,
+			.accepted = on_accepted,
 			.ctx = f,
 		},
 		[LISTENER_HOST] = host,
@@ -497,9 +505,19 @@ void front_drain(struct front *f)
 	}
 }
 
-void front_close_peer(struct front *f, const struct inet_ip *ip)
+/* By its earlier requests, or by the one under way. */
+static bool is_of_pod(const struct exchange *x, const char *pod_uid)
 {
-	server_close_peer(f->servers[LISTENER_PODS], ip);
+	const char *uid = x->pod_uid;
+
+	if (!uid && x->gone == on_gone)
+		uid = issue_pod_uid(x->op);
+	return uid && strcmp(uid, pod_uid) == 0;
+}
+
+void front_close_peer(struct front *f, const struct inet_ip *ip, const char *pod_uid)
+{
+	server_close_peer(f->servers[LISTENER_PODS], ip, is_of_pod, pod_uid);
 }
 
 size_t front_connections(const struct front *f)

@@ -47,10 +47,11 @@ struct front *front_new(struct loop *l, const struct front_spec *spec, struct er
 /* Takes no new connections; those with a request under way are finished. */
 void front_drain(struct front *f);
 /*
- * Ends the pods' connections from that address: the pod that had it has it no longer. At once nothing
- * more is sent on them; requests under way are cancelled from the loop. May be called from anywhere.
+ * Ends the connections from that address that belong to this pod: it has the address no longer. At once
+ * nothing more is sent on them; requests under way are cancelled from the loop. Those of which it has not
+ * been decided whose they are stay: the address's next pod may have made them. May be called from anywhere.
  */
-void front_close_peer(struct front *f, const struct inet_ip *ip);
+void front_close_peer(struct front *f, const struct inet_ip *ip, const char *pod_uid);
 size_t front_connections(const struct front *f);
 struct front *front_free(struct front *f); /* ends what is under way */
 DEFINE_CLEANUP(struct front, front_free);

@@ -9,12 +9,12 @@
 
 #include <stdio.h>
 
-/* More than a header block of LIMIT_CONNECTION_POOL can hold of sensible ones. */
+/* Far more than any client sends; the library's pool holds some 200 of the smallest. */
 #define HEADERS_MAX 128
 
 struct headers {
 	struct proxy_header at[HEADERS_MAX];
-	size_t n;
+	size_t n; /* may be more than there is room for */
 };
 
 static void add_header(void *ctx, const char *name, const char *value)
@@ -22,7 +22,8 @@ static void add_header(void *ctx, const char *name, const char *value)
 	struct headers *h = ctx;
 
 	if (h->n < HEADERS_MAX)
-		h->at[h->n++] = (struct proxy_header){ name, value };
+		h->at[h->n] = (struct proxy_header){ name, value };
+	h->n++;
 }
 
 static void on_answer(void *ctx, const struct proxy_answer *a)
@@ -56,7 +57,9 @@ static void on_gone(struct exchange *x)
 	x->op = NULL;
 }
 
-static bool is_forwardable(struct front *f, struct exchange *x, const struct target *t)
+/* All or nothing: a Connection that was left out would let through what it names. */
+static bool is_forwardable(struct front *f, struct exchange *x, const struct target *t,
+			   const struct headers *headers)
 {
 	struct refusal why = { .reason = REASON_BAD_REQUEST };
 	char text[96];
@@ -72,6 +75,12 @@ static bool is_forwardable(struct front *f, struct exchange *x, const struct tar
 			LIMIT_FORWARD_REQUEST_BYTES);
 		why.text = text;
 		why.close = true;
+	} else if (headers->n > HEADERS_MAX) {
+		(void)snprintf(text, sizeof(text),
+			       "The request has more than %d headers, and is not passed on: send "
+			       "less",
+			       HEADERS_MAX);
+		why.text = text;
 	} else if (!query_is_plain(t->query)) {
 		why.text = "The request's query has a byte that must be percent-encoded";
 	} else {
@@ -87,14 +96,15 @@ void h_forward(struct front *f, struct exchange *x, const struct target *t)
 	struct headers headers = { .n = 0 };
 	struct err err = { 0 };
 
-	if (!is_forwardable(f, x, t))
+	exchange_each_header(x, add_header, &headers);
+	if (!is_forwardable(f, x, t, &headers))
 		return;
 	/* the canonical path: what was judged is what IMDS reads */
 	target = xasprintf("%s%s%.*s", t->path.p, t->query.p ? "?" : "", (int)t->query.n,
 			   t->query.p ? t->query.p : "");
-	exchange_each_header(x, add_header, &headers);
 	x->op = proxy_forward(f->spec.proxy,
 			      &(struct proxy_request){
+				      .peer = x->peer,
 				      .method = x->method,
 				      .target = target,
 				      .headers = headers.at,

@@ -27,6 +27,7 @@ enum method {
 	METHOD_HEAD = 2,
 	METHOD_POST = 4,
 	METHOD_PUT = 8,
+	METHOD_OTHER = 16, /* whatever else a client makes up */
 };
 
 typedef void route_fn(struct front *f, struct exchange *x, const struct target *t);
@@ -44,9 +45,9 @@ struct route {
 
 /* The first that fits the path, whatever the method; NULL: none. */
 const struct route *route_find(enum listener listener, struct str path);
-/* A method by its exact name; 0: none that we know. */
+/* A method by its exact name. */
 unsigned method_parse(const char *name);
-/* "GET, HEAD" for an Allow header. */
+/* "GET, HEAD" for an Allow header; "any". */
 const char *methods_print(unsigned methods, char *buf, size_t size);
 
 /* Who was told what lately, so that a pod cannot flood the log. */

@@ -11,6 +11,7 @@
 #define GET	METHOD_GET
 #define READ	(METHOD_GET | METHOD_HEAD)
 #define ANY	(METHOD_GET | METHOD_HEAD | METHOD_POST | METHOD_PUT)
+#define EVERY	(ANY | METHOD_OTHER)
 #define PODS	LISTENER_PODS
 #define HOST	LISTENER_HOST
 #define PROBES	LISTENER_PROBES
@@ -32,7 +33,7 @@ static const struct route routes[] = {
 	/* The first name is the old agent's label, so that its dashboards keep working. */
 	{ PODS, GET, "/metadata/identity/oauth2/token", NULL, "/metadata/identity/oauth2/token", h_token,
 	  "A token of the pod's own identity" },
-	{ PODS, ANY, "/metadata/identity/...", target_is_identity, "identity", h_identity,
+	{ PODS, EVERY, "/metadata/identity/...", target_is_identity, "identity", h_identity,
 	  "404: no other identity path exists here, and none is ever forwarded" },
 	/* Where the pods' listener is on a loopback address too, it is the host's at the same time. */
 	{ PODS, GET, "/host/token", is_host_token, "/host/token", h_host_token,
@@ -44,7 +45,7 @@ static const struct route routes[] = {
 
 	{ HOST, GET, "/host/token", is_host_token, "/host/token", h_host_token,
 	  "A token in the name of a pod, for processes of this node; see --host-token" },
-	{ HOST, ANY, "/...", is_any, "host", h_host_other,
+	{ HOST, EVERY, "/...", is_any, "host", h_host_other,
 	  "404" },
 
 	{ PROBES, READ, "/healthz", NULL, "healthz", h_healthz,
@@ -87,7 +88,7 @@ unsigned method_parse(const char *name)
 		if (strcmp(name, method_names[i].name) == 0)
 			return method_names[i].method;
 	}
-	return 0;
+	return METHOD_OTHER;
 }
 
 const char *methods_print(unsigned methods, char *buf, size_t size)
@@ -95,6 +96,10 @@ const char *methods_print(unsigned methods, char *buf, size_t size)
 	size_t n = 0;
 
 	buf[0] = '\0';
+	if (methods & METHOD_OTHER) {
+		(void)snprintf(buf, size, "any");
+		return buf;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(method_names) && n < size; i++) {
 		if (methods & method_names[i].method)
 			n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? ", " : "",

@@ -274,7 +274,8 @@ void exchange_drop(struct exchange *x)
 	end(c, loop_mono(c->server->loop));
 }
 
-void server_close_peer(struct server *s, const struct inet_ip *ip)
+void server_close_peer(struct server *s, const struct inet_ip *ip, server_meant_fn *meant,
+		       const char *pod_uid)
 {
 	struct mono now = loop_mono(s->loop);
 
@@ -284,7 +285,7 @@ void server_close_peer(struct server *s, const struct inet_ip *ip)
 		if (p == PHASE_CUT)
 			continue;
 		DL_FOREACH_SAFE (s->phases[p], c, next) {
-			if (inet_ip_eq(&c->x.peer, ip))
+			if (inet_ip_eq(&c->x.peer, ip) && meant(&c->x, pod_uid))
 				end(c, now);
 		}
 	}
@@ -466,6 +467,8 @@ static void conn_start(struct server *s, struct MHD_Connection *mhd, void **cont
 	enter(c, PHASE_FRESH, loop_mono(s->loop));
 	s->n_conns++;
 	*context = c;
+	if (s->spec.accepted)
+		s->spec.accepted(s->spec.ctx, &c->x.peer);
 }
 
 static void conn_end(struct server *s, struct conn *c)

@@ -62,6 +62,7 @@ struct server_spec {
 	unsigned connections, connections_per_peer;
 	size_t body_max;
 	server_handle_fn *handle;
+	void (*accepted)(void *ctx, const struct inet_ip *peer); /* before its requests; or NULL */
 	void *ctx;
 };
 
@@ -73,11 +74,13 @@ void server_drain(struct server *s);
 bool server_is_draining(const struct server *s);
 size_t server_connections(const struct server *s);
 /*
- * Ends every connection from that address, whatever state it is in: at once nothing more is sent, also
- * not what was not yet taken of an answer; the handlers of waiting ones are told from the loop. May be
- * called from inside a handler.
+ * Ends the connections from that address that are meant, whatever state they are in: at once nothing more
+ * is sent, also not what was not yet taken of an answer; the handlers of waiting ones are told from the
+ * loop. May be called from inside a handler.
  */
-void server_close_peer(struct server *s, const struct inet_ip *ip);
+typedef bool server_meant_fn(const struct exchange *x, const char *pod_uid);
+void server_close_peer(struct server *s, const struct inet_ip *ip, server_meant_fn *meant,
+		       const char *pod_uid);
 
 /* answering: one of them, exactly once; takes a reference of its own */
 void exchange_answer(struct exchange *x, struct response *r);

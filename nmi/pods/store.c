@@ -1,172 +1,106 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The pods of this node: see store.h.
+ * The pods of this node: see store.h. Which of them is found at an IP is decided in claim.c.
  *
- * Every pod is in a table by UID. An active one claims each of its IPs; the first claim on an IP is in
- * the table of IPs, further ones hang on it. One claim: the pod is found. Several: nobody is, since to
- * guess is to give one tenant's token to another.
+ * Where places are known, a removed pod is not forgotten at once: a server that lags behind may list it
+ * again, when its IP has long been another's. It would be found in the table of removed ones, with
+ * its claims as they were.
  *
- * Changes are told when the store is whole again, with the pods that they came from still held, so that
- * a listener may ask anything. It must not feed.
+ * Changes are told when the store is whole again, so that a listener may ask anything. It must not feed.
  */
 
 #include "nmi/pods/store.h"
 
 #include "lib/base/hmap.h"
 #include "lib/base/mem.h"
+#include "nmi/pods/claim.h"
+#include "nmi/pods/place.h"
 #include "nmi/pods/pod.h"
 
-#include <assert.h>
 #include <string.h>
-#include <utlist.h>
 
-struct claim {
-	struct hmap_node node; /* of the first claim on an IP only; key: the IP, inside the pod */
-	const struct entry *entry;
-	struct claim *next;
-};
+/* Removed pods that are remembered: more than come and go while a server lags behind. */
+#define REMOVED_MAX 256
 
 struct entry {
 	struct hmap_node node; /* key: the UID, inside the pod */
 	struct pod *pod;
+	struct claimant claimant;
 	unsigned epoch;
-	unsigned n_claims;
-	struct claim claims[];
 };
 
 struct pod_store {
 	struct hmap by_uid;
-	struct hmap by_ip;
+	struct hmap removed; /* the one that went first comes first */
+	struct claims claims;
 	unsigned epoch;
-	pod_ip_changed_fn *changed;
-	void *changed_ctx;
 	pod_seen_fn *seen;
 	void *seen_ctx;
-	bool is_telling;
 };
-
-/* claims */
-
-static struct claim *first_claim(const struct pod_store *s, const struct inet_ip *ip)
-{
-	struct hmap_node *n = hmap_find(&s->by_ip, ip, sizeof(*ip));
-
-	return n ? container_of(n, struct claim, node) : NULL;
-}
-
-static const struct inet_ip *claim_ip(const struct claim *c)
-{
-	return &c->entry->pod->ips[c - c->entry->claims];
-}
-
-static void add_first(struct pod_store *s, struct claim *c)
-{
-	hmap_add(&s->by_ip, &c->node, claim_ip(c), sizeof(struct inet_ip));
-}
-
-static void claim_add(struct pod_store *s, struct claim *c)
-{
-	struct claim *first = first_claim(s, claim_ip(c));
-
-	if (first)
-		LL_APPEND(first, c);
-	else
-		add_first(s, c);
-}
-
-static void claim_del(struct pod_store *s, struct claim *c)
-{
-	struct claim *first = first_claim(s, claim_ip(c));
-
-	if (first != c) {
-		LL_DELETE(first, c);
-		return;
-	}
-	hmap_del(&s->by_ip, &c->node);
-	if (c->next)
-		add_first(s, c->next);
-}
 
 /* entries */
 
-static struct entry *entry_find(const struct pod_store *s, const char *uid)
+static struct entry *find_in(const struct hmap *m, const char *uid)
 {
-	struct hmap_node *n = hmap_find(&s->by_uid, uid, strlen(uid));
+	struct hmap_node *n = hmap_find(m, uid, strlen(uid));
 
 	return n ? container_of(n, struct entry, node) : NULL;
 }
 
-static struct entry *entry_add_take(struct pod_store *s, struct pod *p)
+static void put_in(struct hmap *m, struct entry *e)
 {
-	unsigned n = pod_is_active(p) ? (unsigned)p->n_ips : 0;
-	struct entry *e = xcalloc(1, sizeof(*e) + n * sizeof(struct claim));
+	hmap_add(m, &e->node, e->pod->uid, strlen(e->pod->uid));
+}
 
-	e->pod = p;
-	e->epoch = s->epoch;
-	e->n_claims = n;
-	hmap_add(&s->by_uid, &e->node, p->uid, strlen(p->uid));
-	for (unsigned i = 0; i < n; i++) {
-		e->claims[i].entry = e;
-		claim_add(s, &e->claims[i]);
+static struct entry *entry_take_out(struct pod_store *s, const char *uid)
+{
+	struct entry *e = find_in(&s->by_uid, uid);
+
+	if (e) {
+		hmap_del(&s->by_uid, &e->node);
+		return e;
 	}
+	e = find_in(&s->removed, uid);
+	if (e)
+		hmap_del(&s->removed, &e->node);
 	return e;
 }
 
-/* Out of both tables; still whole, for telling() to read. */
-static void entry_detach(struct pod_store *s, struct entry *e)
+/* All that has changed, and the pod that it came from. */
+static void tell(struct pod_store *s, const struct pod *p)
 {
-	for (unsigned i = 0; i < e->n_claims; i++)
-		claim_del(s, &e->claims[i]);
-	hmap_del(&s->by_uid, &e->node);
+	claims_tell(&s->claims);
+	if (!s->seen)
+		return;
+	s->claims.is_telling = true;
+	s->seen(s->seen_ctx, p);
+	s->claims.is_telling = false;
 }
 
-static void entry_free(struct entry *e)
+static void entry_free(struct pod_store *s, struct entry *e)
 {
-	if (!e)
-		return;
+	claims_forget(&s->claims, &e->claimant);
+	claims_tell(&s->claims);
 	(void)pod_unref(e->pod);
 	free(e);
 }
 
-/* telling */
-
-static bool has_claim(const struct entry *e, const struct inet_ip *ip)
-{
-	for (unsigned i = 0; e && i < e->n_claims; i++) {
-		if (inet_ip_eq(claim_ip(&e->claims[i]), ip))
-			return true;
-	}
-	return false;
-}
-
-/* For each IP that `a` claims and `b` does not; either may be NULL. */
-static void tell_difference(struct pod_store *s, const struct entry *a, const struct entry *b)
-{
-	for (unsigned i = 0; a && s->changed && i < a->n_claims; i++) {
-		const struct inet_ip *ip = claim_ip(&a->claims[i]);
-
-		if (!has_claim(b, ip))
-			s->changed(s->changed_ctx, ip);
-	}
-}
-
-static void tell(struct pod_store *s, const struct entry *was, const struct entry *is)
-{
-	assert(!s->is_telling);
-	s->is_telling = true;
-	tell_difference(s, was, is);
-	tell_difference(s, is, was);
-	if (s->seen)
-		s->seen(s->seen_ctx, is ? is->pod : was->pod);
-	s->is_telling = false;
-}
-
 static void entry_remove(struct pod_store *s, struct entry *e)
 {
-	entry_detach(s, e);
-	tell(s, e, NULL);
-	entry_free(e);
+	hmap_del(&s->by_uid, &e->node);
+	claims_update(&s->claims, &e->claimant, NULL);
+	tell(s, e->pod);
+	if (!s->claims.places) {
+		entry_free(s, e);
+		return;
+	}
+	put_in(&s->removed, e);
+	if (hmap_count(&s->removed) <= REMOVED_MAX)
+		return;
+	e = container_of(hmap_first(&s->removed), struct entry, node);
+	hmap_del(&s->removed, &e->node);
+	entry_free(s, e);
 }
 
 /* feeding */
@@ -180,11 +114,16 @@ struct pod_store *pod_store_free(struct pod_store *s)
 {
 	if (!s)
 		return NULL;
-	hmap_for_each_safe (n, next, &s->by_uid) {
-		struct entry *e = container_of(n, struct entry, node);
-
-		entry_detach(s, e);
-		entry_free(e);
+	s->claims.changed = NULL;
+	s->claims.ended = NULL;
+	s->claims.ports_changed = NULL;
+	s->seen = NULL;
+	s->claims.places = NULL;
+	for (struct hmap *m = &s->by_uid; m; m = m == &s->by_uid ? &s->removed : NULL) {
+		hmap_for_each_safe (n, next, m) {
+			hmap_del(m, n);
+			entry_free(s, container_of(n, struct entry, node));
+		}
 	}
 	free(s);
 	return NULL;
@@ -192,19 +131,29 @@ struct pod_store *pod_store_free(struct pod_store *s)
 
 void pod_store_put_take(struct pod_store *s, struct pod *p)
 {
-	struct entry *was = entry_find(s, p->uid), *is;
+	struct entry *e;
+	struct pod *was = NULL;
 
-	if (was)
-		entry_detach(s, was);
-	is = entry_add_take(s, p);
-	tell(s, was, is);
-	entry_free(was);
+	pod_store_catch_up(s);
+	e = entry_take_out(s, p->uid);
+	if (e)
+		was = e->pod;
+	else
+		e = xnew(struct entry);
+	e->pod = p;
+	e->epoch = s->epoch;
+	put_in(&s->by_uid, e);
+	claims_update(&s->claims, &e->claimant, p);
+	tell(s, p);
+	(void)pod_unref(was);
 }
 
 void pod_store_remove(struct pod_store *s, const char *uid)
 {
-	struct entry *e = entry_find(s, uid);
+	struct entry *e;
 
+	pod_store_catch_up(s);
+	e = find_in(&s->by_uid, uid);
 	if (e)
 		entry_remove(s, e);
 }
@@ -213,16 +162,94 @@ void pod_store_remove(struct pod_store *s, const char *uid)
 void pod_store_resync_begin(struct pod_store *s)
 {
 	s->epoch++;
+	claims_list_begin(&s->claims);
 }
 
 void pod_store_resync_end(struct pod_store *s)
 {
+	pod_store_catch_up(s);
 	hmap_for_each_safe (n, next, &s->by_uid) {
 		struct entry *e = container_of(n, struct entry, node);
 
 		if (e->epoch != s->epoch)
 			entry_remove(s, e);
 	}
+	claims_list_end(&s->claims);
+	claims_tell(&s->claims);
+}
+
+/* places */
+
+void pod_store_bind(struct pod_store *s, const struct place_source *places)
+{
+	s->claims.places = places;
+}
+
+void pod_store_link_gone(struct pod_store *s, uint32_t link)
+{
+	claims_link_gone(&s->claims, link);
+	claims_tell(&s->claims);
+}
+
+void pod_store_link_changed(struct pod_store *s, uint32_t link)
+{
+	claims_link_changed(&s->claims, link);
+	claims_tell(&s->claims);
+}
+
+void pod_store_moved(struct pod_store *s, const struct inet_ip *prefix, unsigned bits)
+{
+	claims_moved(&s->claims, prefix, bits);
+	claims_tell(&s->claims);
+}
+
+void pod_store_catch_up(struct pod_store *s)
+{
+	const struct place_source *places = s->claims.places;
+
+	if (places && !s->claims.is_telling)
+		places->catch_up(places->ctx);
+}
+
+void pod_store_look(struct pod_store *s, const struct inet_ip *ip)
+{
+	pod_store_catch_up(s);
+	claims_look(&s->claims, ip);
+	claims_tell(&s->claims);
+}
+
+void pod_store_place(const struct pod_store *s, const struct inet_ip *ip, struct place *out)
+{
+	const struct place_source *places = s->claims.places;
+
+	*out = (struct place){ .kind = PLACE_LINK };
+	if (places)
+		places->find(places->ctx, ip, out);
+}
+
+void pod_store_print_place(const struct pod_store *s, const struct inet_ip *ip,
+			   char buf[PLACE_NAME_MAX])
+{
+	const struct place_source *places = s->claims.places;
+	struct place place;
+
+	pod_store_place(s, ip, &place);
+	if (places)
+		places->print(places->ctx, &place, buf);
+	else
+		buf[0] = '\0';
+}
+
+bool pod_store_is_bound(const struct pod_store *s)
+{
+	return s->claims.places != NULL;
+}
+
+uint32_t pod_store_newest_link(const struct pod_store *s)
+{
+	const struct place_source *places = s->claims.places;
+
+	return places ? places->newest(places->ctx) : 0;
 }
 
 /* asking */
@@ -230,26 +257,18 @@ void pod_store_resync_end(struct pod_store *s)
 enum pod_lookup pod_store_find_ip(const struct pod_store *s, const struct inet_ip *ip,
 				  const struct pod **out)
 {
-	const struct claim *c = first_claim(s, ip);
-
-	if (!c)
-		return POD_NONE;
-	if (c->next)
-		return POD_AMBIGUOUS;
-	*out = c->entry->pod;
-	return POD_FOUND;
+	return claims_find(&s->claims, ip, out);
 }
 
 void pod_store_claimants(const struct pod_store *s, const struct inet_ip *ip, pod_claimant_fn *fn,
 			 void *ctx)
 {
-	for (const struct claim *c = first_claim(s, ip); c; c = c->next)
-		fn(ctx, c->entry->pod);
+	claims_each(&s->claims, ip, fn, ctx);
 }
 
 const struct pod *pod_store_find_uid(const struct pod_store *s, const char *uid)
 {
-	const struct entry *e = entry_find(s, uid);
+	const struct entry *e = find_in(&s->by_uid, uid);
 
 	return e ? e->pod : NULL;
 }
@@ -276,19 +295,60 @@ const struct pod *pod_store_find_name(const struct pod_store *s, const char *nam
 	return found;
 }
 
+bool pod_store_was_removed(const struct pod_store *s, const char *uid)
+{
+	return find_in(&s->removed, uid) != NULL;
+}
+
+/* Pods on the host's network count: they have the addresses of the node, of as many families. */
+bool pod_store_has_second(const struct pod_store *s, const struct inet_ip *ip)
+{
+	hmap_for_each_safe (n, next, &s->by_uid) {
+		const struct pod *p = container_of(n, struct entry, node)->pod;
+
+		for (size_t i = 1; i < p->n_ips; i++) {
+			if (inet_ip_is_v4(&p->ips[i]) == inet_ip_is_v4(ip))
+				return true;
+		}
+	}
+	return false;
+}
+
 size_t pod_store_count(const struct pod_store *s)
 {
 	return hmap_count(&s->by_uid);
 }
 
+const struct pod_store_stats *pod_store_stats(const struct pod_store *s)
+{
+	return &s->claims.stats;
+}
+
 void pod_store_on_change(struct pod_store *s, pod_ip_changed_fn *fn, void *ctx)
 {
-	s->changed = fn;
-	s->changed_ctx = ctx;
+	s->claims.changed = fn;
+	s->claims.changed_ctx = ctx;
+}
+
+void pod_store_on_claim_end(struct pod_store *s, pod_claim_end_fn *fn, void *ctx)
+{
+	s->claims.ended = fn;
+	s->claims.ended_ctx = ctx;
 }
 
 void pod_store_on_pod(struct pod_store *s, pod_seen_fn *fn, void *ctx)
 {
 	s->seen = fn;
 	s->seen_ctx = ctx;
+}
+
+void pod_store_on_ports_changed(struct pod_store *s, pod_ports_changed_fn *fn, void *ctx)
+{
+	s->claims.ports_changed = fn;
+	s->claims.ports_changed_ctx = ctx;
+}
+
+void pod_store_each_port(const struct pod_store *s, pod_port_fn *fn, void *ctx)
+{
+	claims_each_port(&s->claims, fn, ctx);
 }

@@ -80,9 +80,9 @@ static void print_hint(struct token_failure *fail, const struct entra_ask *ask, 
 
 static void add_hint(struct token_failure *fail, const struct entra_ask *ask)
 {
-	for (size_t i = 0; i < fail->n_codes; i++) {
+	for (size_t i = 0; i < fail->trace.n_codes; i++) {
 		for (size_t k = 0; k < ARRAY_SIZE(hints); k++) {
-			if (hints[k].code == fail->codes[i]) {
+			if (hints[k].code == fail->trace.codes[i]) {
 				print_hint(fail, ask, k);
 				return;
 			}
@@ -132,9 +132,10 @@ static void read_codes(const struct jval *list, struct token_failure *fail)
 {
 	int64_t code;
 
-	for (size_t i = 0; list && i < jval_len(list) && fail->n_codes < TOKEN_CODES_MAX; i++) {
+	for (size_t i = 0; list && i < jval_len(list) && fail->trace.n_codes < UPSTREAM_CODES_MAX;
+	     i++) {
 		if (jval_as_int(jval_at(list, i), &code) && code > 0 && code <= UINT32_MAX)
-			fail->codes[fail->n_codes++] = (unsigned)code;
+			fail->trace.codes[fail->trace.n_codes++] = (unsigned)code;
 	}
 }
 
@@ -160,10 +161,11 @@ static bool read_error(struct str body, const struct entra_ask *ask, struct toke
 	hide_credential(fail->error, ask);
 	copy_text(fail->description, sizeof(fail->description), description ? description : "",
 		  ask);
-	copy_id(fail->trace_id, sizeof(fail->trace_id), text_of(doc, "trace_id"), ask);
-	copy_id(fail->correlation_id, sizeof(fail->correlation_id), text_of(doc, "correlation_id"),
+	copy_id(fail->trace.trace_id, sizeof(fail->trace.trace_id), text_of(doc, "trace_id"), ask);
+	copy_id(fail->trace.correlation_id, sizeof(fail->trace.correlation_id),
+		text_of(doc, "correlation_id"), ask);
+	copy_id(fail->trace.timestamp, sizeof(fail->trace.timestamp), text_of(doc, "timestamp"),
 		ask);
-	copy_id(fail->timestamp, sizeof(fail->timestamp), text_of(doc, "timestamp"), ask);
 	/* a list that is none is no reason to lose the rest */
 	(void)jval_read(doc, fields, ARRAY_SIZE(fields), JVAL_CASE_EXACT, NULL);
 	read_codes(codes, fail);
@@ -173,8 +175,8 @@ static bool read_error(struct str body, const struct entra_ask *ask, struct toke
 
 static bool has_code(const struct token_failure *fail, unsigned code)
 {
-	for (size_t i = 0; i < fail->n_codes; i++) {
-		if (fail->codes[i] == code)
+	for (size_t i = 0; i < fail->trace.n_codes; i++) {
+		if (fail->trace.codes[i] == code)
 			return true;
 	}
 	return false;

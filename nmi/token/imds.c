@@ -57,6 +57,44 @@ static enum token_fault fault_of_status(long status)
 	}
 }
 
+/* Copies what of `from` is made of these characters; from NULL: nothing. */
+static void copy_of(char *to, size_t size, const char *from, const char *of)
+{
+	size_t n = from ? strspn(from, of) : 0;
+
+	while (n && from[n - 1] == ' ')
+		n--;
+	(void)snprintf(to, size, "%.*s", (int)n, from ? from : "");
+}
+
+/*
+ * Entra's own members of the body where they were passed on, else the end of its sentence: "Trace ID: ...
+ * Correlation ID: ... Timestamp: ...". Only digits and what stands between them are taken.
+ */
+static void read_trace(const struct jval *doc, const char *sentence, struct upstream_trace *out)
+{
+	static const char hex[] = "0123456789abcdefABCDEF-", date[] = "0123456789-: .TZ";
+	const struct {
+		const char *member, *label, *of;
+		char *to;
+		size_t size;
+	} fields[] = {
+		{ "trace_id", "Trace ID: ", hex, out->trace_id, sizeof(out->trace_id) },
+		{ "correlation_id", "Correlation ID: ", hex, out->correlation_id,
+		  sizeof(out->correlation_id) },
+		{ "timestamp", "Timestamp: ", date, out->timestamp, sizeof(out->timestamp) },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		const struct jval *v = jval_get(doc, fields[i].member);
+		const char *at = v ? jval_as_str(v) : NULL;
+
+		if (!at && sentence && (at = strstr(sentence, fields[i].label)))
+			at += strlen(fields[i].label);
+		copy_of(fields[i].to, fields[i].size, at, fields[i].of);
+	}
+}
+
 /* What `error` and `error_description` say; other shapes of body say nothing. */
 static void read_error_body(const char *body, size_t n, struct token_failure *fail,
 			    char description[static DESCRIPTION_MAX])
@@ -75,6 +113,8 @@ static void read_error_body(const char *body, size_t n, struct token_failure *fa
 		token_text_mask(description);
 	}
 	token_text_mask(fail->error);
+	if (doc)
+		read_trace(doc, text, &fail->trace);
 	(void)jval_free(doc);
 }
 

@@ -4,6 +4,7 @@
 #include "lib/base/err.h"
 #include "mic-client/crd.h"
 #include "mic-client/match.h"
+#include "nmi/reason.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,22 +55,18 @@ enum token_fault {
 	TOKEN_FAULT_POD_LIMIT,	 /* this pod asks for too many new tokens */
 };
 
-#define TOKEN_CODES_MAX 4
-
 struct token_failure {
 	enum token_fault fault;
 	unsigned retry_after_sec; /* 0: the upstream named none */
 	/* The VM was not assigned this identity: an operator has to, and the caller says how. */
 	bool not_assigned;
 	char error[64]; /* the upstream's `error`, "" if it sent none */
+	struct upstream_trace trace;
 	struct err err; /* message for a person, no secrets */
 	/* What Entra adds, each empty where it did not: printable ASCII, no secrets. */
 	char description[512]; /* error_description */
-	char trace_id[40], correlation_id[40], timestamp[32];
-	unsigned codes[TOKEN_CODES_MAX]; /* AADSTS numbers */
-	size_t n_codes;
-	char hint[512];	 /* what to do, where that is known better than from `fault` */
-	uint64_t origin; /* as token.origin; of what it was tried with */
+	char hint[512];	       /* what to do, where that is known better than from `fault` */
+	uint64_t origin;       /* as token.origin; of what it was tried with */
 };
 
 typedef void token_done_fn(void *ctx, struct token *tok, const struct token_failure *fail);

@@ -65,8 +65,11 @@ done <<-'END'
 	AzureIdentity azureidentities bad-spec "text"
 	AzureIdentityBinding azureidentitybindings bad-selector {"azureIdentity":"shop","selector":["shop"]}
 	AzureIdentityBinding azureidentitybindings bad-identity {"azureIdentity":{},"selector":"shop"}
+	AzureIdentityBinding azureidentitybindings no-selector {"azureIdentity":"shop"}
+	AzureIdentityBinding azureidentitybindings no-identity {"selector":"shop"}
 	AzureIdentityBinding azureidentitybindings bad-weight {"azureIdentity":"shop","selector":"x","weight":"heavy"}
 	AzurePodIdentityException azurepodidentityexceptions bad-labels {"podLabels":["app"]}
+	AzurePodIdentityException azurepodidentityexceptions no-labels {}
 	AzurePodIdentityException azurepodidentityexceptions bad-value {"podLabels":{"app":{}}}
 END
 well 'bad objects'
@@ -146,5 +149,10 @@ done <<-END
 END
 out=$(sb_in "$SB_NODE" env KUBECONFIG=/nonexistent timeout 10 "$nmi" --node x --operation-mode=managed 2>&1)
 status=$?
-like 'no kubeconfig: told so, and ended' "$status $out" '^[12] .*nonexistent'
+like 'no kubeconfig: told so, and ended' "$status $out" '^2 .*--kubeconfig: .*nonexistent'
+is 'no kubeconfig: one error' "$(grep -c ' error ' <<<"$out")" 1
+out=$(sb_in "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" timeout 10 "$nmi" --node x --nmi-port=2600 --http-probe-port=0 \
+	--prometheus-port=0 --redirect-backend=none --user=nmi-nobody-has-it 2>&1)
+status=$?
+like 'no such user: told so, and ended' "$status $out" "^2 .*--user: there is no user 'nmi-nobody-has-it'"
 e2e_end

@@ -108,3 +108,12 @@ metric() { # SERIES: its value, or 0
 	sb_in "$SB_NODE" curl -s -m 5 http://127.0.0.1:9090/metrics |
 		awk -v s="$1" 'index($0, s) == 1 { v = $NF } END { print v + 0 }'
 }
+
+# In the background: the answer is in $SB_DIR/bg, its status and time in $SB_DIR/bg.status.
+ask_bg() { # POD TARGET [CURL-ARGUMENT...]; its pid is in SB_SPAWNED
+	sb_spawn "$1" curl -s -m 30 -o "$SB_DIR/bg" -w '%{http_code} %{time_total}' -H Metadata:true "${@:3}" \
+		"http://169.254.169.254$2" >"$SB_DIR/bg.status"
+}
+bg_client() { sed -nE 's/.*"client_id": ?"([^"]*)".*/\1/p' "$SB_DIR/bg"; }
+waiting() { metric nmi_requests_waiting; }
+is_waiting() { [[ $(waiting) == "$1" ]]; }

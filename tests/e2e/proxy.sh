@@ -28,7 +28,7 @@ unlike 'no credential of the node' "$SB_BODY" 'node leak'
 sb_imds fault area=instance kind=close >/dev/null
 answers 'IMDS closes: 503' 503 service_unavailable web "$INSTANCE"
 sb_imds fault area=instance kind=huge >/dev/null
-answers 'IMDS answers with more than may be: refused' '50[03]' '' web "$INSTANCE"
+answers 'IMDS answers with more than may be: told so' 502 upstream_too_large web "$INSTANCE"
 sb_imds fault area=instance status=429 >/dev/null
 answers 'IMDS throttles: 429 passes through' 429 '' web "$INSTANCE"
 sb_imds fault area=instance kind=hang >/dev/null

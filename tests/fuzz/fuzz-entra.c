@@ -35,13 +35,13 @@ static void check_failure(const struct token_failure *f)
 {
 	require(f->err.kind && f->err.msg[0]);
 	require(f->fault != TOKEN_FAULT_REFUSED || (!f->retry_after_sec && f->error[0]));
-	require(f->n_codes <= TOKEN_CODES_MAX);
+	require(f->trace.n_codes <= UPSTREAM_CODES_MAX);
 	check_printable(f->err.msg, sizeof(f->err.msg));
 	check_printable(f->error, sizeof(f->error));
 	check_printable(f->description, sizeof(f->description));
-	check_printable(f->trace_id, sizeof(f->trace_id));
-	check_printable(f->correlation_id, sizeof(f->correlation_id));
-	check_printable(f->timestamp, sizeof(f->timestamp));
+	check_printable(f->trace.trace_id, sizeof(f->trace.trace_id));
+	check_printable(f->trace.correlation_id, sizeof(f->trace.correlation_id));
+	check_printable(f->trace.timestamp, sizeof(f->trace.timestamp));
 	check_printable(f->hint, sizeof(f->hint));
 }
 

@@ -35,6 +35,18 @@ static void check_token(const struct token *t, const struct token_failure *fail,
 	token_body_free(body, n);
 }
 
+/* Ids and times, and nothing that could be a token. */
+static void check_trace(const struct upstream_trace *t)
+{
+	static const char hex[] = "0123456789abcdefABCDEF-";
+
+	if (t->trace_id[strspn(t->trace_id, hex)] ||
+	    t->correlation_id[strspn(t->correlation_id, hex)])
+		abort();
+	if (t->timestamp[strspn(t->timestamp, "0123456789-: .TZ")])
+		abort();
+}
+
 static void check_failure(const struct token_failure *fail, const struct jval *doc)
 {
 	const char *secret = doc ? jval_as_str(jval_get(doc, "access_token")) : NULL;
@@ -45,6 +57,7 @@ static void check_failure(const struct token_failure *fail, const struct jval *d
 		abort();
 	if (fail->fault == TOKEN_FAULT_REFUSED && fail->retry_after_sec)
 		abort();
+	check_trace(&fail->trace);
 	for (const char *p = fail->err.msg; *p; p++) {
 		if (*p < ' ' || *p > '~')
 			abort();

@@ -15,11 +15,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t n = strlen(a);
 	_cleanup_free_ char *b = n < size ? xstrndup((const char *)data + n + 1, size - n - 1)
 					  : xstrdup("");
+	_cleanup_free_ char *twice = NULL;
 	char why[RULESET_WHY_MAX] = "";
 
 	ruleset_normalise(a);
 	ruleset_normalise(b);
 	assert(strlen(a) <= n && !strstr(a, " # progname "));
+	twice = xstrdup(a);
+	ruleset_normalise(twice);
+	assert(strcmp(a, twice) == 0);
 	assert(ruleset_same(RULESET_KEPT, a, a, why) && !*why);
 	if (ruleset_same(RULESET_KEPT, a, b, why)) {
 		assert(strcmp(a, b) == 0);

@@ -2,10 +2,12 @@
 
 /* Messages of the socketpair: what is taken is in range and comes back the same; else nothing is. */
 
+#include "iptables/spoof_rules.h"
 #include "iptables/wire.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void try_start(const uint8_t *data, size_t size)
@@ -33,13 +35,43 @@ static void try_status(const uint8_t *data, size_t size)
 	}
 	assert(strnlen(status.why, sizeof(status.why)) < sizeof(status.why));
 	wire_put_status(&status, again);
-	assert(size == sizeof(again) && memcmp(data, again, 16) == 0);
-	assert(strcmp((const char *)again + 16, status.why) == 0);
+	assert(size == sizeof(again) && memcmp(data, again, 32) == 0);
+	assert(strcmp((const char *)again + 32, status.why) == 0);
+}
+
+/* Then into rules, whatever it says: one that passes the check stands there in quotes, and nothing else. */
+static void try_ports(const uint8_t *data, size_t size)
+{
+	static struct redirect_port ports[REDIRECT_PORTS_MAX];
+	static uint8_t again[WIRE_DOWN_MAX];
+	size_t n = 7, quotes = 0;
+
+	ports[0].link[0] = 'o';
+	if (wire_get_ports(data, size, ports, &n, NULL) < 0) {
+		assert(n == 7 && ports[0].link[0] == 'o');
+		return;
+	}
+	assert(wire_is_ports(data, size) && n <= REDIRECT_PORTS_MAX);
+	wire_put_ports(ports, n, again);
+	assert(size == WIRE_PORTS_BYTES(n) && memcmp(data, again, size) == 0);
+	if (spoof_rules_check(ports, n, NULL) < 0)
+		return;
+	for (char *text = spoof_rules_print_change(ports, n), *p = text;; p++) {
+		quotes += *p == '"';
+		assert(!*p || *p == '\n' || (*p >= 0x20 && *p < 0x7f));
+		assert(*p != '*' && *p != '\\' && *p != ';' && *p != '$');
+		if (*p)
+			continue;
+		free(text);
+		break;
+	}
+	assert(quotes == n * 4);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	try_start(data, size);
 	try_status(data, size);
+	try_ports(data, size);
 	return 0;
 }

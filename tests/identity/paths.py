@@ -48,6 +48,8 @@ def spellings(path):
         "escaped space": "%20/", "plus": "+/", "overlong slash": "%c0%af", "wide slash": "\uff0f",
         "escaped wide slash": "%ef%bc%8f", "unicode escape": "%u002f", "escaped NUL": "%00/", "NUL": "\0/",
         "colon": ":/", "up and down": "/x/../", "escaped up and down": "/x/%2e%2e/", "half-escaped up": "/x/.%2e/",
+        "ESCAPED up": "/x/%2E%2E/", "twice escaped up": "/x/%252e%252e/", "twice escaped dot": "/%252e/",
+        "overlong dot": "/%c0%ae/", "twice escaped backslash": "%255c", "mixed slashes": "/\\/",
         "up with backslash": "/x\\..\\", "up with parameter": "/x/..;/",
     }.items():
         yield f"{name} before the last", "/" + "/".join(segments[:-1]) + sep + last
@@ -88,6 +90,8 @@ def requests(kind):
         "absolute form": f"http://169.254.169.254{t}", "absolute form with port": f"http://169.254.169.254:80{t}",
         "absolute form in capitals": f"HTTP://169.254.169.254{t}", "absolute form of another host": f"http://example.com{t}",
         "absolute form with user": f"http://a@169.254.169.254{t}", "https": f"https://169.254.169.254{t}",
+        "absolute form without host": f"http://{t}", "absolute form with one slash": f"http:/{t[1:]}",
+        "absolute form with backslashes": f"http:\\\\169.254.169.254{t}", "absolute form of IPv6": f"http://[::ffff:169.254.169.254]{t}",
         "authority form": "169.254.169.254:80", "authority and path": f"169.254.169.254{t}", "scheme-relative": f"//169.254.169.254{t}",
         "asterisk": "*", "asterisk and path": f"*{t}", "no slash": t[1:], "question mark first": f"?{t}", "fragment first": f"#{t}",
     }.items():

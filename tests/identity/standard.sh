@@ -8,15 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 STANDARD=(--operation-mode=standard --forceNamespaced=false -v 4)
 
-# while asking, in the background: the answer is in $SB_DIR/bg
-ask_bg() { # POD TARGET [CURL-ARGUMENT...]
-	sb_spawn "$1" curl -s -m 30 -o "$SB_DIR/bg" -w '%{http_code} %{time_total}' -H Metadata:true "${@:3}" \
-		"http://169.254.169.254$2" >"$SB_DIR/bg.status"
-}
-waiting() { metric nmi_requests_waiting; }
-is_waiting() { [[ $(waiting) == "$1" ]]; }
 ms_beside() { awk -v m="$SB_MSEC" -v w="$1" 'BEGIN { d = m - w; print d < 0 ? -d : d }'; }
-bg_client() { sed -nE 's/.*"client_id": ?"([^"]*)".*/\1/p' "$SB_DIR/bg"; }
 
 e2e_box standard
 sb_start_nmi "${STANDARD[@]}" || bail "nmi does not start: $(tail -n 5 "$SB_DIR/nmi.log")"

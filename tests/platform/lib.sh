@@ -76,7 +76,7 @@ spawn() { # spawn OUTPUT-FILE COMMAND...
 	local out=$1
 	shift
 	: >"$out" # here, not in the background: wait_for must not find what an earlier one said
-	"$@" >"$out" 2>"$out.err" &
+	"$@" >"$out" 2>"$out.err" 9>&- & # 9 is a pipe that the test closes to end a program
 	last=$!
 	pids+=("$last")
 }
@@ -103,6 +103,24 @@ add_pod() { # add_pod NAMESPACE ADDRESS LINK
 	ip -n "$1" route add 169.254.1.1 dev eth0 scope link
 	ip -n "$1" route add default via 169.254.1.1 dev eth0
 	ip -n "$1" neigh add 169.254.1.1 dev eth0 lladdr "$(on "$node" cat "/sys/class/net/$3/address")"
+}
+
+# As kubenet lays it: all pods on the ports of one bridge, which has an address of theirs.
+BRIDGE_IP=10.244.1.1
+add_bridge() {
+	ip -n "$node" link add cbr0 type bridge
+	ip -n "$node" link set cbr0 up
+	ip -n "$node" addr add $BRIDGE_IP/24 dev cbr0
+}
+
+add_bridged_pod() { # add_bridged_pod NAMESPACE ADDRESS LINK
+	ip netns add "$1"
+	ip -n "$node" link add "$3" type veth peer name eth0 netns "$1"
+	ip -n "$node" link set "$3" master cbr0 up
+	ip -n "$1" link set lo up
+	ip -n "$1" link set eth0 up
+	ip -n "$1" addr add "$2/24" dev eth0
+	ip -n "$1" route add default via $BRIDGE_IP dev eth0
 }
 
 make_node() {

@@ -177,10 +177,10 @@ static void a_snapshot_brings_all_back(void)
 		return;
 	}
 	run("flush ruleset");
-	ok(snapshot_restore(s, &err) == 0 && strcmp(run(list), was) == 0,
+	ok(snapshot_restore(s, SNAPSHOT_PLAIN, &err) == 0 && strcmp(run(list), was) == 0,
 	   "it brings back the very same listing after a flush");
 	run("insert rule ip nmi guard accept; delete chain ip nmi to_agent; add chain ip nmi more");
-	ok(snapshot_restore(s, &err) == 0 && strcmp(run(list), was) == 0,
+	ok(snapshot_restore(s, SNAPSHOT_PLAIN, &err) == 0 && strcmp(run(list), was) == 0,
 	   "and in place of an altered table");
 	run("delete table ip nmi");
 	ok(!snapshot_take("nmi", &err) && strstr(err.msg, "missing"),

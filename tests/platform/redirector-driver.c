@@ -5,22 +5,30 @@
  *
  *	redirector-driver run AGENT_IP PORT [BACKEND]	one line for each status, until SIGTERM
  *	redirector-driver uninstall
+ *	redirector-driver probe-ports
+ *
+ * While it runs, each line of stdin is the ports: LINK=IP, separated by spaces; an empty one is none.
  */
 
 #include "iptables/redirect.h"
 #include "lib/base/log.h"
+#include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 static void on_status(void *ctx, const struct redirect_status *s)
 {
 	static const char *const names[] = { "starting", "active", "failing", "gone" };
+	static const char *const protections[] = { "repaired", "doubled", "held" };
 
-	(void)printf("%s owned=%d repairs=%u usec=%u why=%s\n", names[s->state], s->owned,
-		     s->repairs, s->last_repair_usec, s->why);
+	(void)printf("%s %s repairs=%u usec=%u ports=%u spoofed=%llu why=%s\n", names[s->state],
+		     protections[s->protection], s->repairs, s->last_repair_usec, s->ports,
+		     (unsigned long long)s->spoofed, s->why);
 	(void)fflush(stdout);
 }
 
@@ -29,15 +37,66 @@ static void on_signal(void *ctx, int signo)
 	loop_quit(ctx, 0);
 }
 
+struct input {
+	struct loop_fd source;
+	struct redirect *redirect;
+	char line[4096];
+	size_t n;
+};
+
+static void set_ports(struct redirect *r, char *line)
+{
+	struct redirect_port ports[64] = { 0 };
+	struct err err = { 0 };
+	char *save = NULL;
+	size_t n = 0;
+
+	for (char *w = strtok_r(line, " ", &save); w && n < 64;
+	     w = strtok_r(NULL, " ", &save), n++) {
+		char *ip = strchr(w, '=');
+
+		if (!ip || inet_ip_parse(ip + 1, &ports[n].ip, &err) < 0)
+			break;
+		*ip = '\0';
+		(void)snprintf(ports[n].link, sizeof(ports[n].link), "%s", w);
+	}
+	if (err.kind || redirect_set_ports(r, ports, n, &err) < 0)
+		(void)printf("refused: %s\n", err.msg);
+	(void)fflush(stdout);
+}
+
+static void on_input(struct loop_fd *f, uint32_t events)
+{
+	struct input *in = container_of(f, struct input, source);
+	ssize_t got = read(f->fd, in->line + in->n, sizeof(in->line) - in->n - 1);
+	char *end;
+
+	if (got <= 0) {
+		loop_fd_del(f);
+		return;
+	}
+	in->n += (size_t)got;
+	in->line[in->n] = '\0';
+	while ((end = strchr(in->line, '\n'))) {
+		*end++ = '\0';
+		set_ports(in->redirect, in->line);
+		in->n -= (size_t)(end - in->line);
+		memmove(in->line, end, in->n + 1);
+	}
+}
+
 static int run(struct redirect *r, struct loop *l, const struct redirect_spec *spec,
 	       struct err *err)
 {
 	static const int ends[] = { SIGTERM };
+	struct input in = { .redirect = r };
 	_cleanup_(loop_signals_freep) struct loop_signals *signals =
 		loop_signals_new(l, ends, 1, on_signal, l, err);
 
 	if (!signals || redirect_start(r, l, spec, on_status, NULL, err) < 0)
 		return -1;
+	/* /dev/null cannot be watched, and says nothing */
+	(void)loop_fd_add(l, &in.source, STDIN_FILENO, EPOLLIN, on_input, NULL);
 	return loop_run(l, err);
 }
 
@@ -58,6 +117,8 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && strcmp(argv[1], "uninstall") == 0)
 		return redirect_uninstall(&err) < 0 ? fail(&err) : 0;
+	if (argc == 2 && strcmp(argv[1], "probe-ports") == 0)
+		return redirect_probe_ports(&err) < 0 ? fail(&err) : 0;
 	if (argc < 4 || strcmp(argv[1], "run") != 0)
 		return 2;
 	spec.agent_port = (uint16_t)strtoul(argv[3], NULL, 10);

@@ -8,10 +8,17 @@
  *	tool get ADDR PORT [FROM]	one line: the word that came, refused, reset, timeout or error
  *	tool hold ADDR PORT		the same on one connection for each line of stdin
  *	tool hammer ADDR PORT		connect again and again until stdin ends, then the counts
+ *	tool frame LINK TO-MAC FROM-IP ADDR PORT TAGS
+ *					a TCP SYN as a frame, behind so many VLAN tags of number 0
  */
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -162,15 +169,59 @@ static int hammer(const struct sockaddr_in *to)
 	return 0;
 }
 
+static uint16_t checksum(const void *p, size_t n)
+{
+	const uint8_t *b = p;
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i + 1 < n; i += 2)
+		sum += (uint32_t)(b[i] << 8 | b[i + 1]);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return htons((uint16_t) ~(sum + (sum >> 16)));
+}
+
+static int send_frame(char **argv)
+{
+	const uint8_t tag[] = { 0x81, 0, 0, 0 };
+	struct sockaddr_in from = address(argv[2], "40000"), to = address(argv[3], argv[4]);
+	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_halen = ETH_ALEN };
+	struct iphdr ip = { .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP };
+	struct tcphdr tcp = { .syn = 1, .doff = 5, .window = htons(1024) };
+	uint8_t frame[256], *end = frame;
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	at.sll_ifindex = (int)if_nametoindex(argv[0]);
+	(void)sscanf(argv[1], "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &frame[0], &frame[1], &frame[2],
+		     &frame[3], &frame[4], &frame[5]);
+	end = mempcpy(frame + ETH_ALEN, "\2\0\0\0\0\1", ETH_ALEN);
+	for (long i = strtol(argv[5], NULL, 10); i > 0 && end < frame + 64; i--)
+		end = mempcpy(end, tag, sizeof(tag));
+	end = mempcpy(end, "\x08\0", 2);
+	ip.tot_len = htons(sizeof(ip) + sizeof(tcp));
+	ip.saddr = from.sin_addr.s_addr;
+	ip.daddr = to.sin_addr.s_addr;
+	ip.check = checksum(&ip, sizeof(ip));
+	tcp.source = from.sin_port;
+	tcp.dest = to.sin_port;
+	end = mempcpy(mempcpy(end, &ip, sizeof(ip)), &tcp, sizeof(tcp));
+	if (sendto(fd, frame, (size_t)(end - frame), 0, (const struct sockaddr *)&at, sizeof(at)) <
+	    0)
+		perror("frame");
+	close(fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_in at;
 	char word[256];
 
 	if (argc < 4) {
-		(void)fprintf(stderr, "usage: tool serve|get|hold|hammer ADDR PORT [WORD|FROM]\n");
+		(void)fprintf(stderr, "usage: tool serve|get|hold|hammer|frame ...: see tool.c\n");
 		return 2;
 	}
+	if (strcmp(argv[1], "frame") == 0)
+		return argc == 8 ? send_frame(argv + 2) : 2;
 	at = address(argv[2], argv[3]);
 	if (strcmp(argv[1], "serve") == 0 && argc == 5)
 		return serve(&at, argv[4]);

@@ -7,6 +7,7 @@
 #include "lib/kube/client.h"
 #include "lib/loop/loop.h"
 #include "tests/replay/fixture.h"
+#include "tests/replay/server.h"
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
@@ -135,8 +136,11 @@ START_TEST(metadata_alone_is_asked_for_by_its_type)
 	send_and_settle(&(struct kube_request){
 		.path = "/x", .accept = KUBE_ACCEPT_METADATA, .timeout_msec = 1000 });
 	send_and_settle(&(struct kube_request){ .path = "/x", .timeout_msec = 1000 });
-	send_and_settle(&(struct kube_request){
-		.method = "POST", .path = "/x", .body = "{}", .body_len = 2, .timeout_msec = 1000 });
+	send_and_settle(&(struct kube_request){ .method = "POST",
+						.path = "/x",
+						.body = "{}",
+						.body_len = 2,
+						.timeout_msec = 1000 });
 	stop();
 }
 END_TEST

@@ -12,6 +12,12 @@
 # guards and leaks are real: what the node forwards is answered, and counted by source. The node has
 # net.ipv4.conf.*.route_localnet=0. With sb_entra_up there is also Microsoft Entra: entra.sh.
 #
+# With SB_BRIDGED=yes when the box is raised, as kubenet lays it: every pod is on a port (veth1, ...) of
+# the bridge cbr0, 10.244.0.1/24, which is its gateway.
+#
+# A pod may have two addresses, "10.244.0.15,fd00:10:244::15": the first is its primary one. Then the node
+# has an IPv6 address too, and the pod's gateway is the link-local one of the host's end.
+#
 # Sourced, it gives the functions sb_*; run, it is
 #	cluster.sh [--name NAME] COMMAND [ARGUMENT...]
 # Each NAME is a box of its own; everything of it is called nmi-NAME-..., and `down` ends and removes
@@ -26,11 +32,13 @@ sb_root=$(cd "$sb_here/../.." && pwd)
 
 SB_NODE_NAME=aks-nodepool1-12345678-vmss000000
 SB_NODE_IP=10.240.0.4
+SB_NODE_IP6=fd00:10:240::4 # once a pod has an IPv6 address
 SB_API_IP=10.240.0.1
 SB_API_URL=https://$SB_API_IP:6443
 SB_IMDS_CONTROL=10.241.0.1:8169
 SB_GATEWAY=169.254.1.1
 SB_GATEWAY_MAC=ee:ee:ee:ee:ee:ee
+SB_GATEWAY6=fe80::ecee:eeff:feee:eeee # made of it
 SB_GROUP=apis/aadpodidentity.k8s.io/v1
 SB_ISSUER=$SB_API_URL/ # of service account tokens; with the slash at the end that AKS has there
 
@@ -193,29 +201,85 @@ sb_link_settings() { # NAMESPACE LINK...: what kube-proxy in nftables mode and t
 
 sb_pod_ns() { printf 'nmi-%s-pod-%s\n' "$SB_NAME" "$1"; }
 
-sb_pod_net() { # POD IP: what the CNI does
-	local ns link n=0
+SB_BRIDGE_IP=10.244.0.1
+sb_bridge_up() {
+	ip -n "$SB_NODE" link add cbr0 type bridge || return
+	sb_link_settings "$SB_NODE" cbr0 || return
+	ip -n "$SB_NODE" -batch - <<-END || return
+		addr add $SB_BRIDGE_IP/24 dev cbr0
+		link set cbr0 up
+	END
+	: >"$SB_DIR/bridged"
+}
+
+sb_port_net() { # POD IP LINK: the same on the bridge
+	local ns
+	ns=$(sb_pod_ns "$1")
+	ip netns add "$ns" || return
+	ip link add "$3" netns "$SB_NODE" type veth peer name eth0 netns "$ns" || return
+	ip -n "$SB_NODE" link set "$3" master cbr0 up || return
+	ip -n "$ns" -batch - <<-END || return
+		link set lo up
+		addr add $2/24 dev eth0
+		link set eth0 up
+		route add default via $SB_BRIDGE_IP dev eth0
+	END
+	printf '%s\n' "$3" >"$SB_DIR/pods/$1.link"
+}
+
+sb_pod_net() { # POD IP[,IP]: what the CNI does
+	local ns link n=0 ip
 	ns=$(sb_pod_ns "$1")
 	[[ ! -e $SB_DIR/links ]] || n=$(<"$SB_DIR/links")
 	printf '%d\n' $((n + 1)) >"$SB_DIR/links"
+	if [[ -e $SB_DIR/bridged ]]; then
+		sb_port_net "$1" "$2" veth$((n + 1))
+		return
+	fi
 	link=azv$((n + 1))
 	ip netns add "$ns" || return
 	ip link add "$link" netns "$SB_NODE" type veth peer name eth0 netns "$ns" || return
 	sb_link_settings "$SB_NODE" "$link" || return
+	ip -n "$SB_NODE" link set "$link" address $SB_GATEWAY_MAC
+	ip -n "$ns" link set lo up
+	for ip in ${2//,/ }; do
+		if [[ $ip == *:* ]]; then sb_pod_ip6 "$ns" "$link" "$ip"; else sb_pod_ip4 "$ns" "$link" "$ip"; fi || return
+	done
+	printf '%s\n' "$link" >"$SB_DIR/pods/$1.link"
+}
+
+sb_pod_ip4() { # NAMESPACE LINK IP
 	ip -n "$SB_NODE" -batch - <<-END || return
-		link set $link address $SB_GATEWAY_MAC
-		link set $link up
-		route add $2/32 dev $link scope link
+		link set $2 up
+		route add $3/32 dev $2 scope link
 	END
-	ip -n "$ns" -batch - <<-END || return
-		link set lo up
-		addr add $2/32 dev eth0
+	ip -n "$1" -batch - <<-END
+		addr add $3/32 dev eth0
 		link set eth0 up
 		neigh add $SB_GATEWAY lladdr $SB_GATEWAY_MAC dev eth0 nud permanent
 		route add $SB_GATEWAY/32 dev eth0 scope link
 		route add default via $SB_GATEWAY dev eth0
 	END
-	printf '%s\n' "$link" >"$SB_DIR/pods/$1.link"
+}
+
+sb_pod_ip6() { # NAMESPACE LINK IP
+	local mac
+	mac=$(ip -n "$1" -br link show dev eth0 | awk '{ print $3 }')
+	# no detection of duplicates, no discovery of neighbours: both take seconds at first
+	sb_in "$SB_NODE" sh -c "echo 0 >/proc/sys/net/ipv6/conf/$2/accept_dad" || return
+	sb_in "$1" sh -c 'echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad' || return
+	ip -n "$SB_NODE" -batch - <<-END || return
+		addr replace $SB_NODE_IP6/64 dev eth0 nodad
+		link set $2 up
+		neigh add $3 lladdr $mac dev $2 nud permanent
+		route add $3/128 dev $2
+	END
+	ip -n "$1" -batch - <<-END
+		addr add $3/128 dev eth0 nodad
+		link set eth0 up
+		neigh add $SB_GATEWAY6 lladdr $SB_GATEWAY_MAC dev eth0 nud permanent
+		route add default via $SB_GATEWAY6 dev eth0 onlink
+	END
 }
 
 # ---- up and down ----
@@ -246,7 +310,8 @@ sb_imds_start() {
 }
 
 sb_up_parts() {
-	mkdir -p "$SB_DIR/pods" "$SB_DIR/namespaces" && chmod 700 "$SB_DIR" && sb_net_up && sb_credentials && sb_api_start &&
+	mkdir -p "$SB_DIR/pods" "$SB_DIR/namespaces" && chmod 700 "$SB_DIR" && sb_net_up &&
+		{ [[ -z ${SB_BRIDGED:-} ]] || sb_bridge_up; } && sb_credentials && sb_api_start &&
 		sb_imds_start
 }
 
@@ -385,21 +450,23 @@ sb_account() { # NAMESPACE NAME
 		\"kind\":\"ServiceAccount\",$(sb_meta "$1" "$2")}"
 }
 
-sb_pod_object() { # POD NAMESPACE IP [key=value,... [SERVICE-ACCOUNT]]
-	local status
+# With the node's own address it is on the host's network.
+sb_pod_object() { # POD NAMESPACE IP[,IP] [key=value,... [SERVICE-ACCOUNT]]
+	local status host=''
 	sb_namespace "$2" || return
-	status="\"status\":{\"phase\":\"Running\",\"hostIP\":\"$SB_NODE_IP\",\"podIP\":\"$3\",
-		\"podIPs\":[{\"ip\":\"$3\"}],\"containerStatuses\":[{\"name\":\"main\",\"image\":\"sandbox\",
+	[[ $3 != "$SB_NODE_IP" ]] || host='"hostNetwork":true,'
+	status="\"status\":{\"phase\":\"Running\",\"hostIP\":\"$SB_NODE_IP\",\"podIP\":\"${3%%,*}\",
+		\"podIPs\":[{\"ip\":\"${3//,/\"\},\{\"ip\":\"}\"}],\"containerStatuses\":[{\"name\":\"main\",\"image\":\"sandbox\",
 		\"imageID\":\"\",\"ready\":true,\"restartCount\":0,\"state\":{\"running\":{}}}]}"
 	sb_apply "api/v1/namespaces/$2/pods" "$1" "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",
-		$(sb_meta "$2" "$1" "$(sb_labels "${4:-}")"),\"spec\":{\"nodeName\":\"$SB_NODE_NAME\",
+		$(sb_meta "$2" "$1" "$(sb_labels "${4:-}")"),\"spec\":{${host}\"nodeName\":\"$SB_NODE_NAME\",
 		\"serviceAccountName\":\"${5:-default}\",\"containers\":[{\"name\":\"main\",\"image\":\"sandbox\"}]},
 		$status}" || return
 	# a real API server takes no status from whoever creates
 	sb_api PATCH "api/v1/namespaces/$2/pods/$1/status" "{$status}" application/merge-patch+json >/dev/null
 }
 
-sb_add_pod() { # POD NAMESPACE IP [key=value,... [SERVICE-ACCOUNT]]
+sb_add_pod() { # POD NAMESPACE IP[,IP] [key=value,... [SERVICE-ACCOUNT]]
 	printf '%s %s\n' "$2" "$3" >"$SB_DIR/pods/$1"
 	sb_pod_net "$1" "$3" && sb_pod_object "$@"
 }
@@ -567,7 +634,7 @@ sb_usage() {
 	cat <<-'END'
 		Usage: cluster.sh [--name NAME] COMMAND
 		  up | down | status
-		  add-pod POD NAMESPACE IP [key=value,...] | del-pod POD | exec POD COMMAND...
+		  add-pod POD NAMESPACE IP[,IP] [key=value,...] | del-pod POD | exec POD COMMAND...
 		  example       (two applications with an identity each, one without, an add-on)
 		  start-nmi [ARGUMENT...] | stop-nmi | kill-nmi
 		  identity NAMESPACE NAME CLIENT-ID [RESOURCE-ID [TYPE

@@ -5,6 +5,7 @@
 #include "tests/scenario/world.h"
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -252,6 +253,10 @@ START_TEST(an_address_that_nobody_has_is_unknown_after_the_wait_and_a_question)
 	ck_assert(world_answer_get(&w, NULL));
 	ck_assert_int_eq(t.reason, REASON_POD_UNKNOWN);
 	ck_assert_ptr_nonnull(strstr(t.text, "10.0.0.7"));
+	/* one question, however long */
+	world_pass(&w, UINT64_C(10) * WORLD_POD_WAIT_MSEC);
+	ck_assert(!world_answer_get(&w, NULL));
+	ck_assert_uint_eq(t.calls, 1);
 	world_deinit(&w);
 }
 END_TEST
@@ -327,6 +332,131 @@ START_TEST(during_start_up_requests_wait_for_the_identity_objects)
 	world_furnish(&w);
 	world_ask(&w, &t);
 	world_give(&w, "web-token");
+	ck_assert_str_eq(t.token, "web-token");
+	world_deinit(&w);
+}
+END_TEST
+
+START_TEST(before_the_first_pod_is_known_a_request_waits_for_pod_and_objects)
+{
+	struct told t;
+	struct world w;
+
+	world_init_unsynced(&w);
+	world_ask(&w, &t);
+	world_pass(&w, 4000);
+	world_put_pod(&w, .uid = "p1", .ip = "10.0.0.1");
+	world_pass(&w, 4000);
+	ck_assert_uint_eq(t.calls, 0);
+	world_sync(&w);
+	ck_assert_uint_eq(t.calls, 1);
+	ck_assert_int_eq(t.reason, REASON_NO_BINDING); /* decided, and not sooner */
+	world_deinit(&w);
+}
+END_TEST
+
+/* where a caller may be when it hangs up, and what comes then */
+
+static void wait_for_pod(struct world *w, struct told *t)
+{
+	world_ask(w, t, .ip = "10.0.0.7");
+	world_pass(w, 1000);
+}
+
+static void wait_for_question(struct world *w, struct told *t)
+{
+	world_ask(w, t, .ip = "10.0.0.7");
+	world_pass(w, WORLD_POD_WAIT_MSEC);
+}
+
+/* Four others hold all places at IMDS. */
+static void wait_for_place(struct world *w, struct told *t)
+{
+	static struct told others[4];
+
+	for (unsigned i = 0; i < 4; i++) {
+		char uid[8], ip[16], label[8], client[8];
+
+		(void)snprintf(uid, sizeof(uid), "o%u", i);
+		(void)snprintf(ip, sizeof(ip), "10.0.1.%u", i);
+		(void)snprintf(label, sizeof(label), "l%u", i);
+		(void)snprintf(client, sizeof(client), "c-%u", i);
+		world_put_identity(w, label, client);
+		world_put_binding(w, uid, label, label);
+		world_put_pod(w, .uid = uid, .ip = ip, .label = label);
+		world_ask(w, &others[i], .ip = ip);
+	}
+	world_put_pod(w, .uid = "p7", .ip = "10.0.0.7");
+	world_ask(w, t, .ip = "10.0.0.7");
+	world_pass(w, 100);
+	ck_assert_uint_eq(w->imds.asked, 4);
+}
+
+static const struct {
+	void (*wait)(struct world *w, struct told *t);
+	unsigned asked; /* of IMDS, by then */
+} hang_ups[] = { { wait_for_pod, 0 }, { wait_for_question, 0 }, { wait_for_place, 4 } };
+
+START_TEST(who_hangs_up_while_waiting_costs_no_question_and_no_token)
+{
+	struct told t;
+	struct world w;
+
+	world_init(&w);
+	world_furnish(&w);
+	hang_ups[_i].wait(&w, &t);
+	ck_assert_uint_eq(t.calls, 0);
+	world_leave(&t);
+	ck_assert_uint_eq(resolver_waiting(w.resolver), 0);
+	ck_assert(!world_answer_get(&w, NULL)); /* not asked, or taken back */
+	world_put_pod(&w, .uid = "p7", .ip = "10.0.0.7");
+	for (unsigned i = 0; i < hang_ups[_i].asked; i++)
+		world_give(&w, "another-token");
+	world_pass(&w, UINT64_C(2) * WORLD_POD_WAIT_MSEC);
+	ck_assert(!world_answer_get(&w, NULL));
+	ck_assert_uint_eq(w.imds.asked, hang_ups[_i].asked);
+	ck_assert_uint_eq(t.calls, 0);
+	world_deinit(&w);
+}
+END_TEST
+
+START_TEST(who_hangs_up_before_the_first_sync_costs_no_token)
+{
+	struct told t;
+	struct world w;
+
+	world_init_unsynced(&w);
+	world_put_pod(&w, .uid = "p1", .ip = "10.0.0.1");
+	world_ask(&w, &t);
+	ck_assert_uint_eq(issuer_waiting(w.issuer), 1);
+	world_leave(&t);
+	ck_assert_uint_eq(issuer_waiting(w.issuer), 0);
+	world_furnish(&w);
+	world_sync(&w);
+	world_pass(&w, WORLD_SYNC_WAIT_MSEC);
+	ck_assert_uint_eq(w.imds.asked, 0);
+	ck_assert_uint_eq(t.calls, 0);
+	world_deinit(&w);
+}
+END_TEST
+
+START_TEST(a_pod_of_two_addresses_is_one_pod)
+{
+	struct told t;
+	struct world w;
+
+	begin_cached(&w);
+	world_put_pod(&w, .uid = "p7", .ip = "fd00::7", .ip2 = "10.0.0.7");
+	world_ask(&w, &t, .ip = "10.0.0.7");
+	ck_assert_str_eq(t.token, "web-token");
+	world_ask(&w, &t, .ip = "fd00::7");
+	ck_assert_str_eq(t.token, "web-token");
+	/* nobody is served at the one that a second pod has, too */
+	world_put_pod(&w, .uid = "p8", .ip = "fd00::7");
+	world_ask(&w, &t, .ip = "fd00::7");
+	world_pass(&w, WORLD_POD_WAIT_MSEC);
+	ck_assert_int_eq(t.reason, REASON_AMBIGUOUS_IP);
+	world_ask(&w, &t, .ip = "10.0.0.7");
 	ck_assert_str_eq(t.token, "web-token");
 	world_deinit(&w);
 }
@@ -410,6 +540,10 @@ UNIT_MAIN("changes",
 	  UNIT(a_pod_that_the_question_found_gets_nothing_once_the_watch_shows_another_there),
 	  UNIT(two_pods_at_one_address_are_not_served_and_one_is_when_the_other_ends),
 	  UNIT(during_start_up_requests_wait_for_the_identity_objects),
+	  UNIT(before_the_first_pod_is_known_a_request_waits_for_pod_and_objects),
+	  UNIT_LOOP(who_hangs_up_while_waiting_costs_no_question_and_no_token, hang_ups),
+	  UNIT(who_hangs_up_before_the_first_sync_costs_no_token),
+	  UNIT(a_pod_of_two_addresses_is_one_pod),
 	  UNIT(a_start_up_that_takes_too_long_is_not_synced),
 	  UNIT(a_pod_of_two_identities_chooses_by_client_or_resource_id),
 	  UNIT(an_excepted_pod_is_given_the_nodes_own_and_no_other_pod_is))

@@ -152,13 +152,17 @@ static char *pod_text(const struct world_pod *p)
 	_cleanup_free_ char *label = *value ? xasprintf("\"aadpodidbinding\":\"%s\",", value)
 					    : xstrdup("");
 	_cleanup_free_ char *name = p->name ? xstrdup(p->name) : xasprintf("pod-%s", p->uid);
-	_cleanup_free_ char *ip = p->ip ? xasprintf("{\"ip\":\"%s\"}", p->ip) : xstrdup("");
+	_cleanup_free_ char *second = p->ip2 ? xasprintf(",{\"ip\":\"%s\"}", p->ip2) : xstrdup("");
+	_cleanup_free_ char *ip = p->ip ? xasprintf("{\"ip\":\"%s\"}%s", p->ip, second)
+					: xstrdup("");
 
 	return xasprintf("{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"shop\",\"name\":\"%s\","
-			 "\"resourceVersion\":\"1\",\"labels\":{%s\"exempt\":\"%s\"}},"
+			 "\"resourceVersion\":\"1\",%s\"labels\":{%s\"exempt\":\"%s\"}},"
 			 "\"spec\":{\"nodeName\":\"node-1\"},"
 			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]}}",
-			 p->uid, name, label, p->uid, p->phase ? p->phase : "Running", ip);
+			 p->uid, name,
+			 p->deleting ? "\"deletionTimestamp\":\"2026-01-02T03:04:05Z\"," : "",
+			 label, p->uid, p->phase ? p->phase : "Running", ip);
 }
 
 void world_put_pod_(struct world *w, const struct world_pod *p)

@@ -52,9 +52,11 @@ void world_deinit(struct world *w);
 /* the cluster: everything is in namespace "shop" on this node */
 struct world_pod {
 	const char *uid, *ip; /* ip NULL: it has none yet */
+	const char *ip2;      /* its second one, or NULL */
 	const char *name;     /* NULL: "pod-" and its uid */
 	const char *label;    /* value of aadpodidbinding; NULL: "web", "": no label */
 	const char *phase;    /* NULL: Running */
+	bool deleting;
 };
 void world_put_pod_(struct world *w, const struct world_pod *p);
 #define world_put_pod(w, ...) world_put_pod_((w), &(struct world_pod){ __VA_ARGS__ })

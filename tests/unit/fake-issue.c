@@ -16,6 +16,12 @@ struct issue {
 	struct issue *prev, *next;
 };
 
+void issuer_admit(struct issuer *i, const struct inet_ip *peer)
+{
+	i->admitted++;
+	i->admitted_peer = *peer;
+}
+
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 			  struct issue_answer *out, issue_done_fn *done, void *ctx)
 {
@@ -50,6 +56,11 @@ static void drop(struct issue *q)
 	DL_DELETE(q->issuer->waiting, q);
 	q->issuer->n_waiting--;
 	free(q);
+}
+
+const char *issue_pod_uid(const struct issue *q)
+{
+	return q->issuer->under_way;
 }
 
 void issue_cancel(struct issue *q)

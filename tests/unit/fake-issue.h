@@ -14,9 +14,11 @@ struct token {
 struct issuer {
 	bool hold;
 	struct issue_answer answer;
-	unsigned started, cancelled, bodies, bodies_freed;
+	unsigned started, cancelled, bodies, bodies_freed, admitted;
+	struct inet_ip admitted_peer;	   /* the last one */
 	void (*on_start)(const char *arg); /* called inside issue_start(), or NULL */
 	const char *on_start_arg;
+	const char *under_way; /* whose the waiting ones are, or NULL */
 	struct issue *waiting; /* a list */
 	size_t n_waiting;
 	/* of the last request */

@@ -43,7 +43,7 @@ struct pod *pod_unref(struct pod *p)
 enum resolve_result resolver_peek(const struct resolver *r, const struct inet_ip *ip,
 				  const struct pod **out)
 {
-	if (r->result == RESOLVE_FOUND)
+	if (r->result == RESOLVE_FOUND || r->result == RESOLVE_UNPLACED)
 		*out = r->pod;
 	return r->result;
 }
@@ -53,6 +53,29 @@ void resolver_claimants(const struct resolver *r, const struct inet_ip *ip,
 {
 	for (size_t i = 0; i < ARRAY_SIZE(r->claimants) && r->claimants[i]; i++)
 		fn(ctx, r->claimants[i]);
+}
+
+void resolver_admit(struct resolver *r, const struct inet_ip *ip)
+{
+	r->admitted++;
+}
+
+bool resolver_vouch(struct resolver *r, const struct inet_ip *ip, struct place *out)
+{
+	*out = (struct place){ .kind = PLACE_LINK, .link = r->link };
+	return r->vouched;
+}
+
+bool resolver_vouches(struct resolver *r, const struct inet_ip *ip, const struct pod *p,
+		      const struct place *then)
+{
+	return then->link == r->link;
+}
+
+void resolver_print_place(const struct resolver *r, const struct inet_ip *ip,
+			  char buf[PLACE_NAME_MAX])
+{
+	(void)snprintf(buf, PLACE_NAME_MAX, "veth%u", r->link);
 }
 
 struct resolver_wait *resolver_wait(struct resolver *r, const struct inet_ip *ip,

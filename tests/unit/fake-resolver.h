@@ -15,6 +15,8 @@ struct resolver {
 	const struct pod *vouched;	/* what a wait finds, whatever the result */
 	struct resolver_wait *waits;
 	size_t n_waits;
+	unsigned link; /* that the address leads to */
+	unsigned admitted;
 	bool full; /* resolver_wait() gives NULL */
 };
 

@@ -11,7 +11,7 @@
 /* A pod with what a test does not care about filled in: pod(.uid = "a", .ip = "10.0.0.1"). */
 struct pod_args {
 	const char *uid, *name, *ip, *ip2, *phase, *node; /* name NULL: pod-<uid> */
-	bool host_network;
+	bool host_network, deleting;
 };
 
 static inline char *pod_json_from(const struct pod_args *a)
@@ -22,11 +22,13 @@ static inline char *pod_json_from(const struct pod_args *a)
 	_cleanup_free_ char *name = a->name ? xstrdup(a->name) : xasprintf("pod-%s", a->uid);
 
 	return xasprintf("{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"my-app\",\"name\":\"%s\","
-			 "\"resourceVersion\":\"1\",\"labels\":{\"aadpodidbinding\":\"web\"}},"
+			 "\"resourceVersion\":\"1\",\"labels\":{\"aadpodidbinding\":\"web\"}%s},"
 			 "\"spec\":{\"nodeName\":\"%s\",\"hostNetwork\":%s},"
 			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]}}",
-			 a->uid, name, a->node ? a->node : "node-1",
-			 a->host_network ? "true" : "false", a->phase ? a->phase : "Running", ips);
+			 a->uid, name,
+			 a->deleting ? ",\"deletionTimestamp\":\"2026-01-02T03:04:05Z\"" : "",
+			 a->node ? a->node : "node-1", a->host_network ? "true" : "false",
+			 a->phase ? a->phase : "Running", ips);
 }
 
 static inline struct pod *pod_from(const struct pod_args *a)

@@ -5,74 +5,22 @@
 #include "tests/unit/rig-front.h"
 
 #include "lib/base/log.h"
-#include "lib/base/mem.h"
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
 #include "tests/unit/unit.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <net/if.h>
-#include <netinet/tcp.h>
-#include <sched.h>
 #include <stdio.h>
-#include <string.h>
-#include <strings.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-
-/* Turns of the loop without an event before something counts as not coming. */
-#define QUIET_TURNS 30
-/* The library reads 128 bytes a turn when a connection's pool is nearly full. */
-#define ANSWER_TURNS 500
-
-/*
- * A port that is free is free until somebody else is given it. So each test has a loopback of its own;
- * who is not root shares the machine's, and may meet others there.
- */
-static void own_network(void)
-{
-	static bool done;
-	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
-	int fd;
-
-	if (done || unshare(CLONE_NEWNET) < 0)
-		return;
-	done = true;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
-	close(fd);
-}
-
-static int listen_loopback(uint16_t *port)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	socklen_t n = sizeof(in);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, n), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&in, &n), 0);
-	*port = ntohs(in.sin_port);
-	return fd;
-}
 
 uint16_t rig_free_port(void)
 {
-	uint16_t port;
-
-	own_network();
-	close(listen_loopback(&port));
-	return port;
+	return client_free_port();
 }
 
 void rig_start(struct rig *r)
 {
 	struct err err = { 0 };
 
-	own_network();
+	client_own_network();
 	log_set_level(LOG_LEVEL_ERR); /* refusals are what is tested here */
 	r->loop = loop_new_fake(NULL);
 	ck_assert_ptr_nonnull(r->loop);
@@ -82,7 +30,7 @@ void rig_start(struct rig *r)
 	snprintf(r->issuer.answer.pod_namespace, sizeof(r->issuer.answer.pod_namespace), "shop");
 	r->proxy = proxy_new(r->loop, &r->http, "http://imds");
 	r->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, LIMIT_METRIC_SERIES);
-	if (inet_ip_is_unspecified(&r->spec.address))
+	if (inet_ip_is_unspecified(&r->spec.address) && !r->any_address)
 		(void)inet_ip_parse("127.0.0.1", &r->spec.address, NULL);
 	if (!r->spec.port)
 		r->spec.port = rig_free_port();
@@ -105,161 +53,17 @@ void rig_stop(struct rig *r)
 
 void rig_settle(struct rig *r)
 {
-	for (int i = 0; i < QUIET_TURNS; i++)
-		ck_assert_int_eq(loop_turn(r->loop, 1, NULL), 0);
-}
-
-static socklen_t address(const char *ip, uint16_t port, struct sockaddr_storage *ss)
-{
-	struct inet_ip parsed;
-
-	ck_assert_int_eq(inet_ip_parse(ip, &parsed, NULL), 0);
-	return inet_ip_to_sockaddr(&parsed, port, ss);
-}
-
-static struct client *open_at(struct rig *r, const char *from, const char *to, uint16_t port)
-{
-	struct client *c = xnew(struct client);
-	struct sockaddr_storage ss;
-	socklen_t n = address(to, port, &ss);
-	int yes = 1;
-
-	c->rig = r;
-	c->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(c->fd, 0);
-	if (from) {
-		struct sockaddr_storage mine;
-		socklen_t mine_n = address(from, 0, &mine);
-
-		ck_assert_int_eq(bind(c->fd, (struct sockaddr *)&mine, mine_n), 0);
-	}
-	/* the kernel completes it: the listener need not have accepted */
-	if (connect(c->fd, (struct sockaddr *)&ss, n) < 0)
-		return client_free(c);
-	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
-	return c;
+	client_settle(r->loop);
 }
 
 struct client *client_open(struct rig *r, uint16_t port)
 {
-	return open_at(r, NULL, "127.0.0.1", port);
+	return client_connect(r->loop, NULL, "127.0.0.1", port);
 }
 
 struct client *client_open_at(struct rig *r, const char *from, const char *to)
 {
-	return open_at(r, from, to, r->spec.port);
-}
-
-struct client *client_free(struct client *c)
-{
-	if (c)
-		close(c->fd);
-	free(c);
-	return NULL;
-}
-
-void client_send_bytes(struct client *c, const void *p, size_t n)
-{
-	/* a front that has closed already is not the sender's failure */
-	ssize_t sent = send(c->fd, p, n, MSG_NOSIGNAL);
-
-	ck_assert_msg(sent == (ssize_t)n || errno == EPIPE || errno == ECONNRESET, "send: %zd",
-		      sent);
-}
-
-void client_send(struct client *c, const char *text)
-{
-	client_send_bytes(c, text, strlen(text));
-}
-
-static bool receive(struct client *c)
-{
-	ssize_t got;
-
-	ck_assert_int_eq(loop_turn(c->rig->loop, 1, NULL), 0);
-	got = recv(c->fd, c->buf + c->n, sizeof(c->buf) - c->n, MSG_DONTWAIT);
-	if (got > 0)
-		c->n += (size_t)got;
-	else if (got == 0 || errno == ECONNRESET)
-		c->eof = true;
-	return got > 0;
-}
-
-/* A whole answer at the start of the buffer: 0 when there is none yet, else its length. */
-static size_t whole_answer(const struct client *c, struct answer *out, bool headless)
-{
-	const char *end = memmem(c->buf, c->n, "\r\n\r\n", 4);
-	const char *length;
-	size_t head_n, body_n;
-
-	if (!end)
-		return 0;
-	head_n = (size_t)(end - c->buf) + 4;
-	ck_assert_uint_lt(head_n, sizeof(out->head));
-	memcpy(out->head, c->buf, head_n);
-	out->head[head_n] = '\0';
-	ck_assert_int_eq(strncmp(out->head, "HTTP/1.", 7), 0);
-	out->status = (int)strtol(out->head + strlen("HTTP/1.1 "), NULL, 10);
-	length = answer_header(out, "Content-Length");
-	body_n = headless || !length ? 0 : strtoul(length, NULL, 10);
-	if (head_n + body_n > c->n)
-		return 0;
-	ck_assert_uint_lt(body_n, sizeof(out->body));
-	memcpy(out->body, c->buf + head_n, body_n);
-	out->body[body_n] = '\0';
-	out->body_len = body_n;
-	return head_n + body_n;
-}
-
-static bool next_answer(struct client *c, struct answer *out, bool headless)
-{
-	memset(out, 0, sizeof(*out));
-	for (int quiet = 0; quiet < ANSWER_TURNS;) {
-		size_t n = whole_answer(c, out, headless);
-
-		if (n) {
-			memmove(c->buf, c->buf + n, c->n - n);
-			c->n -= n;
-			return true;
-		}
-		if (c->eof)
-			return false;
-		quiet = receive(c) ? 0 : quiet + 1;
-	}
-	return false;
-}
-
-bool client_next(struct client *c, struct answer *out)
-{
-	return next_answer(c, out, false);
-}
-
-bool client_next_headless(struct client *c, struct answer *out)
-{
-	return next_answer(c, out, true);
-}
-
-bool client_is_closed(struct client *c)
-{
-	for (int i = 0; i < QUIET_TURNS && !c->eof; i++)
-		(void)receive(c);
-	return c->eof;
-}
-
-const char *answer_header(const struct answer *a, const char *name)
-{
-	static char value[512];
-	size_t n = strlen(name);
-
-	for (const char *p = strstr(a->head, "\r\n"); p && p[2]; p = strstr(p + 2, "\r\n")) {
-		if (strncasecmp(p + 2, name, n) != 0 || p[2 + n] != ':')
-			continue;
-		p += 2 + n + 1;
-		p += strspn(p, " ");
-		snprintf(value, sizeof(value), "%.*s", (int)strcspn(p, "\r"), p);
-		return value;
-	}
-	return NULL;
+	return client_connect(r->loop, from, to, r->spec.port);
 }
 
 struct answer ask_port(struct rig *r, uint16_t port, const char *request)

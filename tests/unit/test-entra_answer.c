@@ -110,11 +110,11 @@ START_TEST(a_refusal_keeps_what_support_asks_for)
 	ck_assert_str_eq(fail.description,
 			 "AADSTS7000215: Invalid client secret provided. Trace ID: 0a Correlation "
 			 "ID: 0b Timestamp: 2026-11-24 14:00:00Z");
-	ck_assert_uint_eq(fail.n_codes, 1);
-	ck_assert_uint_eq(fail.codes[0], 7000215);
-	ck_assert_str_eq(fail.trace_id, "11111111-2222-3333-4444-555555555555");
-	ck_assert_str_eq(fail.correlation_id, "66666666-2222-3333-4444-555555555555");
-	ck_assert_str_eq(fail.timestamp, "2026-11-24 14:00:00Z");
+	ck_assert_uint_eq(fail.trace.n_codes, 1);
+	ck_assert_uint_eq(fail.trace.codes[0], 7000215);
+	ck_assert_str_eq(fail.trace.trace_id, "11111111-2222-3333-4444-555555555555");
+	ck_assert_str_eq(fail.trace.correlation_id, "66666666-2222-3333-4444-555555555555");
+	ck_assert_str_eq(fail.trace.timestamp, "2026-11-24 14:00:00Z");
 	ck_assert_ptr_nonnull(strstr(fail.hint, "Secret shop/sp: the client secret is wrong"));
 }
 END_TEST
@@ -252,9 +252,9 @@ START_TEST(many_codes_are_cut_to_a_few)
 	ck_assert_ptr_null(
 		parse(400, "{\"error\":\"e\",\"error_codes\":[0,-1,\"x\",1,2,3,4,5,99999999999]}",
 		      NULL, &fail));
-	ck_assert_uint_eq(fail.n_codes, TOKEN_CODES_MAX);
-	ck_assert_uint_eq(fail.codes[0], 1);
-	ck_assert_uint_eq(fail.codes[3], 4);
+	ck_assert_uint_eq(fail.trace.n_codes, UPSTREAM_CODES_MAX);
+	ck_assert_uint_eq(fail.trace.codes[0], 1);
+	ck_assert_uint_eq(fail.trace.codes[3], 4);
 }
 END_TEST
 

@@ -47,6 +47,32 @@ START_TEST(a_connection_is_kept_for_many_requests)
 }
 END_TEST
 
+START_TEST(a_connection_is_admitted_once_and_before_it_asks)
+{
+	struct inet_ip loopback;
+	struct client *c;
+	struct answer a;
+
+	start();
+	ck_assert_int_eq(inet_ip_parse("127.0.0.1", &loopback, NULL), 0);
+	c = client_open(&rig, rig.spec.port);
+	rig_settle(&rig);
+	ck_assert_uint_eq(rig.issuer.admitted, 1);
+	ck_assert(inet_ip_eq(&rig.issuer.admitted_peer, &loopback));
+	for (int i = 0; i < 3; i++) {
+		client_send(c, TOKEN_REQUEST);
+		ck_assert(client_next(c, &a));
+	}
+	ck_assert_uint_eq(rig.issuer.admitted, 1);
+	client_free(c);
+	c = client_open(&rig, rig.spec.probe_port); /* no pod asks there */
+	rig_settle(&rig);
+	ck_assert_uint_eq(rig.issuer.admitted, 1);
+	client_free(c);
+	stop();
+}
+END_TEST
+
 START_TEST(a_refusal_keeps_the_connection)
 {
 	struct client *c;
@@ -741,6 +767,7 @@ START_TEST(what_the_kernel_accepted_before_a_drain_is_served)
 END_TEST
 
 UNIT_MAIN("front-conn", UNIT(a_connection_is_kept_for_many_requests),
+	  UNIT(a_connection_is_admitted_once_and_before_it_asks),
 	  UNIT(a_refusal_keeps_the_connection), UNIT(http_1_0_is_answered_and_closed),
 	  UNIT(pipelined_requests_are_answered_in_order),
 	  UNIT(a_request_that_comes_byte_by_byte_is_one_request),

@@ -44,6 +44,7 @@ static void start_on(const char *pods_address, enum front_host host_token)
 				      .peer_uid = peer_uid } };
 	kernel = (typeof(kernel)){ 0 };
 	(void)inet_ip_parse(pods_address, &rig.spec.address, NULL);
+	rig.any_address = true;
 	rig_start(&rig);
 	rig.issuer.answer.client_id = "client-\"1\"";
 }
@@ -249,6 +250,7 @@ static const struct {
 } shared[] = {
 	{ "127.0.0.1", "127.0.0.1" }, { "127.0.0.1", "::1" }, { "0.0.0.0", "127.0.0.1" },
 	{ "0.0.0.0", "::1" },	      { "::1", "127.0.0.1" }, { "::1", "::1" },
+	{ "::", "127.0.0.1" },	      { "::", "::1" },
 };
 
 START_TEST(no_address_is_bound_twice)

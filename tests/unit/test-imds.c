@@ -276,6 +276,49 @@ START_TEST(of_an_errors_body_the_code_and_the_description_are_kept)
 }
 END_TEST
 
+#define GUID1 "11111111-2222-4333-8444-555555555555"
+#define GUID2 "66666666-7777-4888-9999-aaaaaaaaaaaa"
+#define SENTENCE                                                                                   \
+	"AADSTS500011: The resource principal named https://no.such was not found in the tenant "  \
+	"named Contoso. This can happen if the application has not been installed. Trace "         \
+	"ID: " GUID1
+
+static const struct {
+	const char *body, *trace_id, *correlation_id, *timestamp;
+} traces[] = {
+	{ "{\"error\":\"e\",\"error_description\":\"" SENTENCE " Correlation ID: " GUID2
+	  " Timestamp: 2026-01-02 03:04:05Z\"}",
+	  GUID1, GUID2, "2026-01-02 03:04:05Z" },
+	{ "{\"error\":\"e\",\"error_description\":\"" SENTENCE "\\r\\nCorrelation ID: " GUID2
+	  "\\r\\nTimestamp: 2026-01-02 03:04:05Z\"}",
+	  GUID1, GUID2, "2026-01-02 03:04:05Z" },
+	/* members go before the sentence */
+	{ "{\"error\":\"e\",\"error_description\":\"Trace ID: 0\",\"trace_id\":\"" GUID2
+	  "\",\"timestamp\":\"2026-01-02T03:04:05.678Z\"}",
+	  GUID2, "", "2026-01-02T03:04:05.678Z" },
+	/* nothing but what can be an id or a time, and none of it without end */
+	{ "{\"trace_id\":\"eyJ0.secret\",\"correlation_id\":7,\"timestamp\":\"now\"}", "e", "",
+	  "" },
+	{ "{\"trace_id\":\"" GUID1 GUID1 "\",\"timestamp\":\"2026-01-02  \"}", GUID1 "111", "",
+	  "2026-01-02" },
+	{ "{\"error\":\"e\",\"error_description\":\"Trace ID: \"}", "", "", "" },
+	{ "{\"error\":\"e\"}", "", "", "" },
+	{ "[]", "", "", "" },
+	{ "nonsense", "", "", "" },
+};
+
+START_TEST(the_ids_that_support_asks_for_are_kept)
+{
+	const struct token_ask ask = { .resource = "r" };
+	struct token_failure fail = { 0 };
+
+	ck_assert_ptr_null(parse(400, traces[_i].body, NULL, &ask, &fail));
+	ck_assert_str_eq(fail.trace.trace_id, traces[_i].trace_id);
+	ck_assert_str_eq(fail.trace.correlation_id, traces[_i].correlation_id);
+	ck_assert_str_eq(fail.trace.timestamp, traces[_i].timestamp);
+}
+END_TEST
+
 START_TEST(a_long_error_is_cut_and_a_long_code_is_none)
 {
 	const struct token_ask ask = { .resource = "r" };
@@ -484,6 +527,7 @@ UNIT_MAIN("imds", UNIT_LOOP(the_request_carries_the_identity_or_the_callers_own_
 	  UNIT_LOOP(an_excepted_pod_gets_the_identity_that_it_named, nodes),
 	  UNIT_LOOP(a_status_is_sorted_into_its_class, statuses),
 	  UNIT_LOOP(of_an_errors_body_the_code_and_the_description_are_kept, bodies),
+	  UNIT_LOOP(the_ids_that_support_asks_for_are_kept, traces),
 	  UNIT(a_long_error_is_cut_and_a_long_code_is_none),
 	  UNIT(the_source_sends_one_get_with_the_metadata_header_and_no_other),
 	  UNIT(a_refusal_is_passed_on_with_its_retry_after_and_counted),

@@ -116,7 +116,39 @@ START_TEST(different_addresses_are_different)
 }
 END_TEST
 
+static const struct {
+	const char *ip;
+	bool link_local;
+	const char *with_port;
+} kinds[] = {
+	{ "fe80::1", true, "[fe80::1]:2579" },
+	{ "febf:ffff::1", true, "[febf:ffff::1]:2579" },
+	{ "fe7f::1", false, "[fe7f::1]:2579" },
+	{ "fec0::1", false, "[fec0::1]:2579" },
+	{ "fd00::1", false, "[fd00::1]:2579" },
+	{ "::", false, "[::]:2579" },
+	{ "::1", false, "[::1]:2579" },
+	{ "254.128.0.1", false, "254.128.0.1:2579" },
+	{ "169.254.169.254", false, "169.254.169.254:2579" },
+	{ "::ffff:10.0.0.1", false, "10.0.0.1:2579" },
+	/* the longest */
+	{ "fe80:1111:1111:1111:1111:1111:1111:1111", true,
+	  "[fe80:1111:1111:1111:1111:1111:1111:1111]:2579" },
+};
+
+START_TEST(a_link_local_address_is_known_and_a_port_is_set_apart)
+{
+	char text[INET_IP_PORT_TEXT_MAX];
+	struct inet_ip ip;
+
+	ck_assert_int_eq(inet_ip_parse(kinds[_i].ip, &ip, NULL), 0);
+	ck_assert_int_eq(inet_ip_is_link_local6(&ip), kinds[_i].link_local);
+	ck_assert_str_eq(inet_ip_print_port(&ip, 2579, text), kinds[_i].with_port);
+}
+END_TEST
+
 UNIT_MAIN("inet", UNIT_LOOP(text_is_read_strictly_and_printed_in_one_way, texts),
+	  UNIT_LOOP(a_link_local_address_is_known_and_a_port_is_set_apart, kinds),
 	  UNIT_LOOP(an_address_survives_the_way_through_a_sockaddr, texts),
 	  UNIT(a_peer_on_a_dual_stack_socket_is_the_pod_of_its_ipv4_address),
 	  UNIT(another_family_is_no_address), UNIT(different_addresses_are_different))

@@ -40,6 +40,54 @@ START_TEST(the_watch_is_believed_over_what_the_api_server_said_before)
 }
 END_TEST
 
+START_TEST(what_the_api_server_said_counts_while_the_address_leads_to_the_same_link)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	vouch(&b, &g);
+	b.resolver.link = 2;
+	give(&b, "secret");
+	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
+	ck_assert_str_eq(g.token, "");
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(what_the_watch_told_is_nobodys_word_once_the_watch_takes_it_back)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	b.resolver.result = RESOLVE_UNKNOWN;
+	ck_assert_ptr_nonnull(start(&b, &g));
+	b.resolver.result = RESOLVE_FOUND;
+	fake_resolver_tell(&b.resolver);
+	b.resolver.result = RESOLVE_UNKNOWN; /* the pod has ended */
+	give(&b, "secret");
+	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
+	ck_assert_str_eq(g.token, "");
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(an_address_that_leads_to_another_link_meanwhile_gets_nothing)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	ck_assert_ptr_nonnull(start(&b, &g));
+	b.resolver.result = RESOLVE_UNPLACED;
+	give(&b, "secret");
+	ck_assert_int_eq(g.a.reason, REASON_LINK_MISMATCH);
+	ck_assert_str_eq(g.token, "");
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(an_address_that_passes_to_another_pod_meanwhile_gets_nothing)
 {
 	struct got g = { 0 };
@@ -223,6 +271,9 @@ END_TEST
 
 UNIT_MAIN("issue-changes", UNIT(a_pod_that_only_the_api_server_knows_is_served),
 	  UNIT(the_watch_is_believed_over_what_the_api_server_said_before),
+	  UNIT(what_the_api_server_said_counts_while_the_address_leads_to_the_same_link),
+	  UNIT(what_the_watch_told_is_nobodys_word_once_the_watch_takes_it_back),
+	  UNIT(an_address_that_leads_to_another_link_meanwhile_gets_nothing),
 	  UNIT(an_address_that_passes_to_another_pod_meanwhile_gets_nothing),
 	  UNIT(an_address_that_passes_to_another_pod_during_the_sync_gets_nothing),
 	  UNIT_LOOP(an_address_that_is_lost_meanwhile_gets_nothing, losses),

@@ -99,6 +99,42 @@ START_TEST(a_resolver_that_is_overloaded_is_passed_on)
 }
 END_TEST
 
+static const struct {
+	const char *peer, *says;
+} sources[] = {
+	{ "127.0.0.1", "comes from the node itself (127.0.0.1)" },
+	{ "127.9.9.9", "comes from the node itself" },
+	{ "::1", "comes from the node itself (::1)" },
+	{ "fe80::aa", "fe80::aa is link-local" },
+	{ "::ffff:127.0.0.1", "comes from the node itself (127.0.0.1)" },
+};
+
+START_TEST(an_address_that_no_pod_can_have_is_refused_at_once)
+{
+	struct got g = { 0 }, named = { 0 };
+	struct issue_request req = request();
+	struct bench b;
+
+	bench_init(&b); /* whatever the resolver would say */
+	ck_assert_int_eq(inet_ip_parse(sources[_i].peer, &req.peer, NULL), 0);
+	ck_assert_ptr_null(start_with(&b, &req, &g));
+	ck_assert_int_eq(g.a.reason, REASON_SOURCE);
+	ck_assert_msg(strstr(g.a.text, sources[_i].says) != NULL, "%s", g.a.text);
+	ck_assert_ptr_nonnull(strstr(g.a.text, "169.254.169.254"));
+	ck_assert_str_eq(g.uid, "");
+	ck_assert_uint_eq(b.source.asked, 0);
+	/* in a pod's name it is the node's own processes that ask */
+	req.by_name = true;
+	req.pod_namespace = "shop";
+	req.pod_name = "web-0";
+	b.names.pod = &b.pod;
+	ck_assert_ptr_nonnull(start_with(&b, &req, &named));
+	give(&b, "one");
+	ck_assert_str_eq(named.token, "one");
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(an_address_of_two_pods_waits_for_one_of_them_to_end)
 {
 	struct got g[2] = { 0 };
@@ -115,6 +151,54 @@ START_TEST(an_address_of_two_pods_waits_for_one_of_them_to_end)
 	fake_resolver_tell(&b.resolver);
 	give(&b, "one");
 	ck_assert_str_eq(g[1].token, "one");
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(an_address_that_does_not_lead_to_its_pods_link_is_refused_with_the_link)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	b.resolver.result = RESOLVE_UNPLACED;
+	b.resolver.link = 7;
+	ck_assert_ptr_null(start(&b, &g));
+	ck_assert_int_eq(g.a.reason, REASON_LINK_MISMATCH);
+	ck_assert_ptr_nonnull(strstr(g.a.text, "veth7"));
+	ck_assert_ptr_nonnull(strstr(g.a.text, "pod shop/"));
+	ck_assert_str_eq(g.a.pod_namespace, "shop");
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(an_accepted_connection_is_admitted)
+{
+	struct inet_ip ip = { { 0 } };
+	struct bench b;
+
+	bench_init(&b);
+	issuer_admit(b.issuer, &ip);
+	ck_assert_uint_eq(b.resolver.admitted, 1);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(whose_a_waiting_request_is_is_known_with_its_pod)
+{
+	struct got g = { 0 };
+	struct issue *q;
+	struct bench b;
+
+	bench_init(&b);
+	b.resolver.result = RESOLVE_UNKNOWN;
+	q = start(&b, &g);
+	ck_assert_ptr_null(issue_pod_uid(q));
+	b.resolver.result = RESOLVE_FOUND;
+	fake_resolver_tell(&b.resolver); /* it waits for the token now */
+	ck_assert_str_eq(issue_pod_uid(q), "u1");
+	issue_cancel(q);
+	ck_assert_uint_eq(g.calls, 0);
 	bench_deinit(&b);
 }
 END_TEST
@@ -473,7 +557,11 @@ UNIT_MAIN("issue", UNIT(a_cached_token_is_answered_inside_the_call),
 	  UNIT(an_identity_without_a_client_id_is_refused_by_name_and_not_asked_for),
 	  UNIT(a_type_without_a_source_is_refused_by_name),
 	  UNIT(a_resolver_that_is_overloaded_is_passed_on),
+	  UNIT_LOOP(an_address_that_no_pod_can_have_is_refused_at_once, sources),
 	  UNIT(an_address_of_two_pods_waits_for_one_of_them_to_end),
+	  UNIT(an_address_that_does_not_lead_to_its_pods_link_is_refused_with_the_link),
+	  UNIT(an_accepted_connection_is_admitted),
+	  UNIT(whose_a_waiting_request_is_is_known_with_its_pod),
 	  UNIT(an_unknown_address_waits_for_its_pod),
 	  UNIT(an_address_that_stays_unknown_is_refused_by_number),
 	  UNIT(more_unknown_addresses_than_the_resolver_takes_are_turned_away),

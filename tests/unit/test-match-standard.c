@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Who gets which identity in standard mode, as one table; of managed mode: test-match.c. Every row is
- * tried with its objects put into the index in every order; the answer must be the same.
+ * Who gets which identity in standard mode, as one table; of managed mode: test-match.c. The rules in words
+ * stand at the top of mic-client/match.c. Every row is tried with its objects put into the index in every
+ * order; the answer must be the same.
  *
  * The pod is always my-app/demo.
  */
@@ -137,6 +138,9 @@ static const struct row {
 	{ "then the identity's name decides", &usual,
 	  { ASSIGNED("my-app/m", "c-m"), ASSIGNED("my-app/a", "c-a"), UNTOLD("my-app/z", "c-z") },
 	  LABELLED, NULL, NO_ID, MATCH_GRANTED, "my-app/a", 3, "one of 3" },
+	{ "whatever their states: one that has none does not go first", &usual,
+	  { UNTOLD("my-app/z", "c-z"), ASSIGNED("my-app/a", "c-a") },
+	  LABELLED, NULL, NO_ID, MATCH_GRANTED, "my-app/a", 2, "one of 2" },
 	{ "and its namespace", &usual,
 	  { ASSIGNED("z/a", "c-z"), ASSIGNED("b/a", "c-b") },
 	  LABELLED, NULL, NO_ID, MATCH_GRANTED, "b/a", 2, "one of 2" },
@@ -154,6 +158,15 @@ static const struct row {
 	{ "a resource id chooses, without case", &usual,
 	  { ASSIGNED("my-app/a", "c-a"), ASSIGNED("my-app/z", "c-z") },
 	  LABELLED, NULL, RESOURCE("/R/C-Z"), MATCH_GRANTED, "my-app/z", 2, "AzureIdentity z" },
+	{ "a client id does not answer for a resource id", &usual,
+	  { ASSIGNED("my-app/a", "c-a") },
+	  LABELLED, NULL, RESOURCE("c-a"), MATCH_SELECTOR_NOT_BOUND, "", 1, "has resource id \"c-a\"" },
+	{ "nor the other way round", &usual,
+	  { ASSIGNED("my-app/a", "c-a") },
+	  LABELLED, NULL, CLIENT_ID("/r/c-a"), MATCH_SELECTOR_NOT_BOUND, "", 1, "has client_id \"/r/c-a\"" },
+	{ "one without a state is had by its id beside others", &usual,
+	  { ASSIGNED("my-app/a", "c-a", .weight = 9), UNTOLD("my-app/z", "c-z") },
+	  LABELLED, NULL, CLIENT_ID("c-z"), MATCH_GRANTED, "my-app/z", 2, "AzureIdentity z" },
 	{ "an empty id is nobody's", &usual,
 	  { ASSIGNED("my-app/a", "") },
 	  LABELLED, NULL, CLIENT_ID(""), MATCH_SELECTOR_NOT_BOUND, "", 1, "has client_id \"\"" },
@@ -224,6 +237,15 @@ static const struct row {
 	{ "an exception goes before what is assigned", &usual,
 	  { ASSIGNED("my-app/a", "c-a"), EXCEPT("{\"app\":\"DEMO\"}") },
 	  LABELLED, NULL, NO_ID, MATCH_EXCEPTED, "", 0, "AzurePodIdentityException o-1 covers it" },
+	{ "with or without a label, with or without anything assigned", &usual,
+	  { EXCEPT("{\"tier\":\"x\",\"app\":\"demo\"}") },
+	  BARE, NULL, CLIENT_ID("any"), MATCH_EXCEPTED, "", 0, "AzurePodIdentityException o-0 covers it" },
+	{ "and before what is waited for", &usual,
+	  { CREATED("my-app/a", "c-a"), EXCEPT("{\"aadpodidbinding\":\"web\"}") },
+	  LABELLED, NULL, OBJECT_ID("any"), MATCH_EXCEPTED, "", 0, "AzurePodIdentityException o-1 covers it" },
+	{ "its keys are compared exactly", &usual,
+	  { ASSIGNED("my-app/a", "c-a"), EXCEPT("{\"App\":\"demo\"}") },
+	  LABELLED, NULL, NO_ID, MATCH_GRANTED, "my-app/a", 1, "AzureIdentity a" },
 	{ "one that does not fit covers nothing", &usual,
 	  { ASSIGNED("my-app/a", "c-a"), EXCEPT("{\"app\":\"other\"}") },
 	  LABELLED, NULL, NO_ID, MATCH_GRANTED, "my-app/a", 1, "AzureIdentity a" },
@@ -354,5 +376,34 @@ START_TEST(the_answer_is_as_the_table_says_in_any_order_of_arrival)
 }
 END_TEST
 
+/* As the host asks, in the pod's name. */
+START_TEST(without_exceptions_neither_they_nor_the_controllers_account_count)
+{
+	static const struct object objects[] = { EXCEPT("{\"app\":\"demo\"}"),
+						 ASSIGNED("my-app/a", "c-a") };
+	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
+	char app[] = "app", demo[] = "demo", binding[] = LABEL_BINDING, web[] = "web";
+	struct label labels[] = { { app, demo }, { binding, web } };
+	struct match_pod pod = { .namespace = "my-app",
+				 .name = "demo",
+				 .labels = labels,
+				 .n_labels = 2,
+				 .service_account = "mic",
+				 .no_exceptions = true };
+	const struct selector none = NO_ID;
+	struct match_answer a;
+
+	for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
+		put(x, &objects[i], i);
+	match_standard(x, &here, &pod, &none, &a);
+	ck_assert_int_eq(a.result, MATCH_GRANTED);
+	ck_assert_ptr_null(a.exception);
+	pod.no_exceptions = false;
+	match_standard(x, &here, &pod, &none, &a);
+	ck_assert_int_eq(a.result, MATCH_EXCEPTED);
+}
+END_TEST
+
 UNIT_MAIN("match-standard",
-	  UNIT_LOOP(the_answer_is_as_the_table_says_in_any_order_of_arrival, rows))
+	  UNIT_LOOP(the_answer_is_as_the_table_says_in_any_order_of_arrival, rows),
+	  UNIT(without_exceptions_neither_they_nor_the_controllers_account_count))

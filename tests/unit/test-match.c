@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Who gets which identity in managed mode, as one table; of standard mode: test-match-standard.c. Every row is tried with its objects put into the index in every
- * order; the answer must be the same.
+ * Who gets which identity in managed mode, as one table; of standard mode: test-match-standard.c. The rules
+ * in words stand at the top of mic-client/match.c. Every row is tried with
+ * its objects put into the index in every order; the answer must be the same.
  *
  * The pod is always my-app/demo.
  */
@@ -77,7 +78,7 @@ static const struct row {
 	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b", "", "a", 0) },
 	  "{\"aadpodidbinding\":\"\"}", NO_ID, MATCH_NO_LABEL, "", "", 0, "Identity not found: pod my-app/demo has an empty label aadpodidbinding: set it to" },
 	{ "a pod without any label has none",
-	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b", "", "a", 0), EXCEPT("my-app/e", "{}") },
+	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b", "", "a", 0) },
 	  "{}", NO_ID, MATCH_NO_LABEL, "", "", 0, "has no label" },
 	{ "an empty cluster has none to give",
 	  { { 0 } },
@@ -141,6 +142,9 @@ static const struct row {
 	  { ID("my-app/a", "c-a", "/subscriptions/1/resourcegroups/RG/providers/x/a"), ID("my-app/z", "c-z", "r-z"),
 	    BIND("my-app/b1", "web", "a", 0), BIND("my-app/b2", "web", "z", 9) },
 	  LABELLED, RESOURCE("/Subscriptions/1/resourceGroups/rg/providers/X/A"), MATCH_GRANTED, "a", "b1", 2, "AzureIdentity a" },
+	{ "nor need it be one of ARM's",
+	  { ID("my-app/a", "c-a", "anything at all"), BIND("my-app/b", "web", "a", 0) },
+	  LABELLED, RESOURCE("Anything at all"), MATCH_GRANTED, "a", "b", 1, "AzureIdentity a" },
 	{ "an id is compared wholly",
 	  { ID("my-app/a", "c-aa", "r-a"), BIND("my-app/b", "web", "a", 0) },
 	  LABELLED, CLIENT_ID("c-a"), MATCH_SELECTOR_UNKNOWN, "", "", 1, "Identity not found: no AzureIdentity with client_id \"c-a\" exists, so pod my-app/demo with label aadpodidbinding=\"web\"" },
@@ -205,6 +209,16 @@ static const struct row {
 	{ "the key exactly",
 	  { EXCEPT("my-app/e", "{\"App\":\"demo\"}") },
 	  BARE, NO_ID, MATCH_NO_LABEL, "", "", 0, "has no label" },
+	{ "a value that begins with the pod's is another",
+	  { EXCEPT("my-app/e", "{\"app\":\"demo2\"}"), EXCEPT("my-app/f", "{\"app\":\"dem\"}") },
+	  BARE, NO_ID, MATCH_NO_LABEL, "", "", 0, "has no label" },
+	{ "the label of bindings is a label like others",
+	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b", "web", "a", 0),
+	    EXCEPT("my-app/e", "{\"aadpodidbinding\":\"WEB\"}") },
+	  LABELLED, NO_ID, MATCH_EXCEPTED, "", "", 0, "AzurePodIdentityException e" },
+	{ "of several exceptions one that fits is enough",
+	  { EXCEPT("my-app/d", "{\"app\":\"other\"}"), EXCEPT("my-app/e", "{\"zone\":\"y\"}"), EXCEPT("my-app/f", "{\"app\":\"demo\"}") },
+	  BARE, NO_ID, MATCH_EXCEPTED, "", "", 0, "AzurePodIdentityException f" },
 	{ "key and value must be of one pair",
 	  { EXCEPT("my-app/e", "{\"app\":\"web\",\"aadpodidbinding\":\"demo\"}") },
 	  LABELLED, NO_ID, MATCH_NO_BINDING, "", "", 0, "Identity not found" },
@@ -214,15 +228,15 @@ static const struct row {
 	{ "an exception of another namespace covers nothing here",
 	  { EXCEPT("kube-system/e", "{\"app\":\"demo\"}") },
 	  BARE, NO_ID, MATCH_NO_LABEL, "", "", 0, "has no label" },
-	{ "an exception without labels covers nothing",
-	  { EXCEPT("my-app/e", "{}"), EXCEPT("my-app/n", "null") },
-	  BARE, NO_ID, MATCH_NO_LABEL, "", "", 0, "has no label" },
 	{ "an exception goes before a binding",
 	  { ID("my-app/a", "c-a", "r-a"), BIND("my-app/b", "web", "a", 0), EXCEPT("my-app/e", "{\"app\":\"demo\"}") },
 	  LABELLED, NO_ID, MATCH_EXCEPTED, "", "", 0, "AzurePodIdentityException e" },
 	{ "an excepted pod may ask by client_id",
 	  { EXCEPT("my-app/e", "{\"app\":\"demo\"}") },
 	  BARE, CLIENT_ID("any"), MATCH_EXCEPTED, "", "", 0, "AzurePodIdentityException e" },
+	{ "and by resource id",
+	  { EXCEPT("my-app/e", "{\"app\":\"demo\"}") },
+	  BARE, RESOURCE("any"), MATCH_EXCEPTED, "", "", 0, "AzurePodIdentityException e" },
 	{ "and by object_id",
 	  { EXCEPT("my-app/e", "{\"app\":\"demo\"}") },
 	  BARE, OBJECT_ID("any"), MATCH_EXCEPTED, "", "", 0, "AzurePodIdentityException e" },
@@ -244,8 +258,8 @@ static struct jval *object_json(const struct object *o)
 		spec = xasprintf("\"clientID\":\"%s\",\"resourceID\":\"%s\"", o->a, o->b);
 		break;
 	case BINDING:
-		spec = xasprintf("\"selector\":\"%s\",\"azureIdentity\":\"%s\",\"weight\":%d", o->a,
-				 o->b, o->weight);
+		spec = xasprintf("\"selector\":\"%s\",\"azureIdentity\":\"%s\",\"weight\":%d",
+				 *o->a ? o->a : "x", o->b, o->weight);
 		break;
 	case EXCEPTION:
 		spec = xasprintf("\"podLabels\":%s", o->a);
@@ -258,6 +272,16 @@ static struct jval *object_json(const struct object *o)
 	return mk_json(text);
 }
 
+/* The parser lets none through that has no selector; the rules do not rely on that. */
+static struct azure_binding *binding(const struct jval *doc, bool has_selector, struct err *err)
+{
+	struct azure_binding *b = azure_binding_parse(doc, err);
+
+	if (b && !has_selector)
+		b->selector[0] = '\0';
+	return b;
+}
+
 static void put(struct identity_index *x, const struct object *o)
 {
 	_cleanup_(jval_freep) struct jval *doc = object_json(o);
@@ -266,7 +290,7 @@ static void put(struct identity_index *x, const struct object *o)
 	if (o->what == IDENTITY)
 		identity_index_put_identity_take(x, azure_identity_parse(doc, &err));
 	else if (o->what == BINDING)
-		identity_index_put_binding_take(x, azure_binding_parse(doc, &err));
+		identity_index_put_binding_take(x, binding(doc, *o->a, &err));
 	else
 		identity_index_put_exception_take(x, azure_exception_parse(doc, &err));
 	ck_assert_msg(err.kind == ERR_NONE, "%s", err.msg);
@@ -344,6 +368,21 @@ START_TEST(without_exceptions_a_covered_pod_has_what_it_is_bound_to)
 }
 END_TEST
 
+/* Its short way to the node's own identity is standard mode's: there is none in managed mode. */
+START_TEST(managed_mode_knows_no_pods_of_a_controller)
+{
+	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
+	struct match_pod pod = { .namespace = "default",
+				 .name = "mic-0",
+				 .service_account = "aad-pod-id-mic-service-account" };
+	const struct selector none = NO_ID;
+	struct match_answer a;
+
+	match_managed(x, &pod, &none, &a);
+	ck_assert_int_eq(a.result, MATCH_NO_LABEL);
+}
+END_TEST
+
 START_TEST(a_short_buffer_cuts_the_sentence)
 {
 	const struct match_pod pod = { .namespace = "my-app", .name = "demo" };
@@ -371,5 +410,5 @@ END_TEST
 
 UNIT_MAIN("match", UNIT_LOOP(the_answer_is_as_the_table_says_in_any_order_of_arrival, rows),
 	  UNIT(without_exceptions_a_covered_pod_has_what_it_is_bound_to),
-	  UNIT(a_short_buffer_cuts_the_sentence),
+	  UNIT(managed_mode_knows_no_pods_of_a_controller), UNIT(a_short_buffer_cuts_the_sentence),
 	  UNIT(what_the_pod_sent_is_escaped_in_the_sentence))

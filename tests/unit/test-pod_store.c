@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-/* "a" for the pod of that UID, "-" for nobody, "?" for several. Asserts are slow: not one a call. */
+/* "a" for the pod of that UID, "-" for nobody, "?" for several, "!" for one without its link. Asserts are slow: not one a call. */
 static const char *who(const struct pod_store *s, const char *ip)
 {
 	const struct inet_ip key = ip_from(ip);
@@ -17,6 +17,8 @@ static const char *who(const struct pod_store *s, const char *ip)
 		return p->uid;
 	case POD_AMBIGUOUS:
 		return p ? "a pod was told" : "?";
+	case POD_UNPLACED:
+		return p ? "!" : "nobody was told";
 	case POD_NONE:
 		break;
 	}
@@ -71,6 +73,43 @@ START_TEST(a_pod_that_is_not_active_claims_nothing)
 	ck_assert_str_eq(who(s, "10.0.0.2"), "-");
 	ck_assert_uint_eq(pod_store_count(s), 3);
 	ck_assert_ptr_nonnull(pod_store_find_uid(s, "a"));
+}
+END_TEST
+
+static const struct {
+	struct pod_args one, two;
+	bool second4, second6;
+} families[] = {
+	{ { .uid = "a" }, { .uid = "b" }, false, false },
+	{ { .uid = "a", .ip = "10.0.0.1" }, { .uid = "b" }, false, false },
+	{ { .uid = "a", .ip = "fd00::1" }, { .uid = "b" }, false, false },
+	{ { .uid = "a", .ip = "fd00::1", .ip2 = "10.0.0.1" }, { .uid = "b" }, true, false },
+	{ { .uid = "a", .ip = "10.0.0.1", .ip2 = "fd00::1" }, { .uid = "b" }, false, true },
+	/* what has one address now may have had two, or be given them */
+	{ { .uid = "a", .ip = "fd00::1" },
+	  { .uid = "b", .ip = "fd00::2", .ip2 = "10.0.0.2" },
+	  true,
+	  false },
+	/* the agent's own pod, for one */
+	{ { .uid = "a", .ip = "fd00::1", .ip2 = "10.0.0.1", .host_network = true },
+	  { .uid = "b" },
+	  true,
+	  false },
+	{ { .uid = "a", .ip = "fd00::1", .ip2 = "10.0.0.1" },
+	  { .uid = "b", .ip = "10.0.0.2", .ip2 = "fd00::2" },
+	  true,
+	  true },
+};
+
+START_TEST(a_family_that_comes_second_is_known_by_any_pod_that_has_it_so)
+{
+	_cleanup_(pod_store_freep) struct pod_store *s = pod_store_new();
+	struct inet_ip v4 = ip_from("10.0.0.9"), v6 = ip_from("fd00::9");
+
+	pod_store_put_take(s, pod_from(&families[_i].one));
+	pod_store_put_take(s, pod_from(&families[_i].two));
+	ck_assert_int_eq(pod_store_has_second(s, &v4), families[_i].second4);
+	ck_assert_int_eq(pod_store_has_second(s, &v6), families[_i].second6);
 }
 END_TEST
 
@@ -383,6 +422,7 @@ END_TEST
 
 UNIT_MAIN("pod_store", UNIT(an_active_pod_is_found_by_its_ips_and_by_uid),
 	  UNIT(a_pod_that_is_not_active_claims_nothing),
+	  UNIT_LOOP(a_family_that_comes_second_is_known_by_any_pod_that_has_it_so, families),
 	  UNIT(two_active_pods_with_one_ip_hide_each_other),
 	  UNIT(a_pod_that_ends_frees_its_ip_for_the_next),
 	  UNIT(a_pod_that_changes_its_ip_releases_the_old_one),

@@ -47,6 +47,11 @@ static struct proxy_call *forward(struct proxy *p, struct proxy_request req, str
 	return proxy_forward(p, &req, on_done, NULL, err);
 }
 
+static struct proxy_request of_pod(unsigned n)
+{
+	return (struct proxy_request){ .peer = { { [10] = 0xff, 0xff, 10, 0, 0, (uint8_t)n } } };
+}
+
 static const struct {
 	const char *name;
 	bool passes;
@@ -111,6 +116,38 @@ START_TEST(a_request_goes_to_imds_as_it_came_but_for_those_headers)
 }
 END_TEST
 
+/* RFC 9110, 7.6.1: what Connection names is for this hop, whatever its name is. */
+static const struct {
+	const char *connection[2], *passed;
+} nominations[] = {
+	{ { "close" }, "Metadata: true\nX-A: 1\nX-B: 2\n" },
+	{ { "x-a" }, "Metadata: true\nX-B: 2\n" },
+	{ { "X-A, x-b" }, "Metadata: true\n" },
+	{ { "X-A,X-B" }, "Metadata: true\n" },
+	{ { ",, X-A\t ,,", "keep-alive" }, "Metadata: true\nX-B: 2\n" },
+	{ { "keep-alive", "x-B" }, "Metadata: true\nX-A: 1\n" },
+	{ { "X-AB, X" }, "Metadata: true\nX-A: 1\nX-B: 2\n" },
+	{ { "Metadata" }, "X-A: 1\nX-B: 2\n" },
+};
+
+START_TEST(what_connection_names_does_not_pass)
+{
+	_cleanup_(proxy_freep) struct proxy *p = fresh("http://imds");
+	const char *second = nominations[_i].connection[1];
+	const struct proxy_header headers[] = {
+		{ "Metadata", "true" },
+		{ "X-A", "1" },
+		{ "Connection", nominations[_i].connection[0] },
+		{ "X-B", "2" },
+		{ "connection", second ? second : "" },
+	};
+	struct proxy_request req = { .headers = headers, .n_headers = ARRAY_SIZE(headers) };
+
+	ck_assert_ptr_nonnull(forward(p, req, NULL));
+	ck_assert_str_eq(http.headers, nominations[_i].passed);
+}
+END_TEST
+
 START_TEST(head_is_asked_as_get)
 {
 	_cleanup_(proxy_freep) struct proxy *p = fresh("http://imds");
@@ -144,7 +181,7 @@ static const struct {
 	{ ERR_UNAVAILABLE, REASON_UPSTREAM_DOWN, "did not answer: why" },
 	{ ERR_TIMEOUT, REASON_UPSTREAM_DOWN, "did not answer: why" },
 	{ ERR_INPUT, REASON_UPSTREAM_DOWN, "did not answer: why" },
-	{ ERR_LIMIT, REASON_INTERNAL, "longer than 1048576 bytes" },
+	{ ERR_LIMIT, REASON_UPSTREAM_TOO_LARGE, "longer than 1048576 bytes" },
 };
 
 START_TEST(a_failure_becomes_a_reason_and_a_sentence)
@@ -176,13 +213,35 @@ START_TEST(no_more_than_the_limit_are_under_way)
 	_cleanup_(proxy_freep) struct proxy *p = fresh("http://imds");
 	struct err err = { 0 };
 
-	for (int i = 0; i < LIMIT_FORWARDS; i++)
-		ck_assert_ptr_nonnull(forward(p, (struct proxy_request){ 0 }, NULL));
-	ck_assert_ptr_null(forward(p, (struct proxy_request){ 0 }, &err));
+	for (unsigned i = 0; i < LIMIT_FORWARDS; i++)
+		ck_assert_ptr_nonnull(forward(p, of_pod(i), NULL));
+	ck_assert_ptr_null(forward(p, of_pod(200), &err));
 	ck_assert_int_eq(err.kind, ERR_LIMIT);
+	ck_assert_msg(strstr(err.msg, "64 requests wait") != NULL, "%s", err.msg);
 	fake_http_reply(&http, 200, "");
 	ck_assert_uint_eq(done_calls, LIMIT_FORWARDS);
-	ck_assert_ptr_nonnull(forward(p, (struct proxy_request){ 0 }, &err));
+	ck_assert_ptr_nonnull(forward(p, of_pod(200), &err));
+}
+END_TEST
+
+START_TEST(a_pod_has_no_more_than_its_share_of_them)
+{
+	_cleanup_(proxy_freep) struct proxy *p = fresh("http://imds");
+	struct proxy_call *calls[LIMIT_FORWARDS_PER_PEER];
+	struct err err = { 0 };
+
+	for (int i = 0; i < LIMIT_FORWARDS_PER_PEER; i++)
+		ck_assert_ptr_nonnull(calls[i] = forward(p, of_pod(1), NULL));
+	ck_assert_ptr_null(forward(p, of_pod(1), &err));
+	ck_assert_int_eq(err.kind, ERR_LIMIT);
+	ck_assert_msg(strstr(err.msg, "16 requests of this pod") != NULL, "%s", err.msg);
+	ck_assert_ptr_nonnull(forward(p, of_pod(2), NULL));
+	/* what it gives up it has again */
+	proxy_cancel(calls[3]);
+	ck_assert_ptr_nonnull(forward(p, of_pod(1), NULL));
+	ck_assert_ptr_null(forward(p, of_pod(1), NULL));
+	fake_http_reply(&http, 200, "");
+	ck_assert_ptr_nonnull(forward(p, of_pod(1), NULL));
 }
 END_TEST
 
@@ -213,10 +272,12 @@ START_TEST(cancelled_and_abandoned_calls_are_never_done)
 END_TEST
 
 UNIT_MAIN("proxy", UNIT_LOOP(headers_that_speak_for_another_hop_do_not_pass, names),
-	  UNIT(a_request_goes_to_imds_as_it_came_but_for_those_headers), UNIT(head_is_asked_as_get),
+	  UNIT(a_request_goes_to_imds_as_it_came_but_for_those_headers),
+	  UNIT_LOOP(what_connection_names_does_not_pass, nominations), UNIT(head_is_asked_as_get),
 	  UNIT(what_imds_says_is_passed_on),
 	  UNIT_LOOP(a_failure_becomes_a_reason_and_a_sentence, failures),
 	  UNIT_LOOP(an_odd_status_is_not_passed_on, odd_statuses),
 	  UNIT(no_more_than_the_limit_are_under_way),
+	  UNIT(a_pod_has_no_more_than_its_share_of_them),
 	  UNIT(a_request_that_cannot_be_sent_is_an_error),
 	  UNIT(cancelled_and_abandoned_calls_are_never_done))

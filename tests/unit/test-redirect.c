@@ -70,9 +70,45 @@ START_TEST(without_rules_it_is_active_and_says_what_that_means)
 	ck_assert_int_eq(redirect_start(r, l, &spec, on_status, &seen, NULL), 0);
 	ck_assert_uint_eq(seen.n, 0);
 	wait_for(&seen, REDIRECT_ACTIVE);
-	ck_assert(!seen.last.owned);
+	ck_assert_int_eq(seen.last.protection, REDIRECT_REPAIRED);
 	ck_assert_ptr_nonnull(strstr(seen.last.why, "network plugin"));
 	ck_assert_int_eq(redirect_status(r)->state, REDIRECT_ACTIVE);
+}
+END_TEST
+
+START_TEST(ports_that_cannot_be_tied_are_refused_before_they_are_sent)
+{
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	struct redirect_port port = { .link = "veth*" };
+	struct err err = { 0 };
+
+	ck_assert_ptr_nonnull(r);
+	ck_assert_int_eq(inet_ip_parse("10.0.0.1", &port.ip, NULL), 0);
+	ck_assert_int_eq(redirect_set_ports(r, &port, 1, &err), -ERR_INPUT);
+	ck_assert_str_ne(err.msg, "");
+}
+END_TEST
+
+/* More than a socket holds, before the redirector may read them: only the last ones count. */
+START_TEST(ports_never_wait_and_may_come_before_the_start)
+{
+	static struct redirect_port ports[REDIRECT_PORTS_MAX];
+	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	struct seen seen = { .loop = l };
+	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
+
+	for (size_t i = 0; i < REDIRECT_PORTS_MAX; i++) {
+		(void)snprintf(ports[i].link, sizeof(ports[i].link), "veth%zu", i);
+		ck_assert_int_eq(inet_ip_parse("10.0.0.1", &ports[i].ip, NULL), 0);
+	}
+	ck_assert_ptr_nonnull(r);
+	ck_assert_int_eq(redirect_set_ports(r, ports, REDIRECT_PORTS_MAX, NULL), 0);
+	ck_assert_int_eq(redirect_start(r, l, &spec, on_status, &seen, NULL), 0);
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(redirect_set_ports(r, ports, REDIRECT_PORTS_MAX, NULL), 0);
+	wait_for(&seen, REDIRECT_ACTIVE);
+	ck_assert_uint_eq(seen.last.ports, 0); /* there are no rules to put them in */
 }
 END_TEST
 
@@ -182,8 +218,21 @@ START_TEST(a_backend_is_known_by_its_name)
 }
 END_TEST
 
+START_TEST(each_protection_is_told_in_other_words)
+{
+	for (unsigned p = 0; p < REDIRECT_PROTECTIONS; p++)
+		for (unsigned q = 0; q <= p; q++)
+			ck_assert_int_eq(p == q, strcmp(redirect_protection_name(p),
+							redirect_protection_name(q)) == 0);
+	ck_assert_str_eq(redirect_protection_name(REDIRECT_PROTECTIONS), "?");
+}
+END_TEST
+
 UNIT_MAIN("redirect", UNIT(without_rules_it_is_active_and_says_what_that_means),
-	  UNIT(its_end_is_reported_once), UNIT(freed_before_it_was_started_it_ends),
+	  UNIT(ports_that_cannot_be_tied_are_refused_before_they_are_sent),
+	  UNIT(ports_never_wait_and_may_come_before_the_start), UNIT(its_end_is_reported_once),
+	  UNIT(freed_before_it_was_started_it_ends),
 	  UNIT(a_signal_to_the_process_group_does_not_end_it), UNIT(it_keeps_no_file_of_ours),
 	  UNIT(a_spec_that_cannot_work_is_refused_at_once),
-	  UNIT_LOOP(a_backend_is_known_by_its_name, backends))
+	  UNIT_LOOP(a_backend_is_known_by_its_name, backends),
+	  UNIT(each_protection_is_told_in_other_words))

@@ -20,7 +20,7 @@ START_TEST(an_object_is_noted_once_a_version)
 	ck_assert(!rejects_note(&r, &v1));
 	ck_assert(rejects_note(&r, &v2));
 	ck_assert(!rejects_note(&r, &v2));
-	ck_assert_uint_eq(rejects_count(&r), 1);
+	ck_assert_uint_eq(hmap_count(&r.seen), 1);
 	rejects_deinit(&r);
 }
 END_TEST
@@ -60,7 +60,7 @@ START_TEST(a_resync_forgets_what_it_did_not_bring)
 	rejects_resync_begin(&r);
 	ck_assert(!rejects_note(&r, &stays));
 	rejects_resync_end(&r);
-	ck_assert_uint_eq(rejects_count(&r), 1);
+	ck_assert_uint_eq(hmap_count(&r.seen), 1);
 	ck_assert(!rejects_note(&r, &stays));
 	ck_assert(rejects_note(&r, &goes));
 	rejects_deinit(&r);
@@ -78,7 +78,7 @@ START_TEST(no_more_than_the_limit_are_remembered)
 		(void)snprintf(name, sizeof(name), "x%d", i);
 		ck_assert(rejects_note(&r, &v));
 	}
-	ck_assert_uint_eq(rejects_count(&r), REJECTS_MAX);
+	ck_assert_uint_eq(hmap_count(&r.seen), REJECTS_MAX);
 	/* the oldest went */
 	struct object_id first = id("a", "x0", "1"), last = id("a", name, "1");
 	ck_assert(!rejects_note(&r, &last));

@@ -1,107 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
-/* On a fake clock, with an API server by hand. */
-
-#include "lib/loop/loop.h"
-#include "nmi/limits.h"
-#include "nmi/pods/resolver.h"
-#include "nmi/pods/store.h"
-#include "tests/unit/fake-kube.h"
-#include "tests/unit/mk-pod.h"
+#include "tests/unit/resolver-bench.h"
 #include "tests/unit/unit.h"
-
-#define WAIT_MSEC UINT64_C(10000)
-
-struct bench {
-	struct loop *loop;
-	struct pod_store *store;
-	struct resolver *resolver;
-};
-
-/* What a caller was told, and what it then does. */
-struct caller {
-	struct bench *bench;
-	unsigned calls;
-	enum resolve_result result;
-	char uid[16];
-	struct resolver_wait *cancel; /* another's wait, cancelled from the callback */
-	struct caller *wait_again;    /* a wait for the same IP, added from the callback */
-	struct resolver_wait *again;
-	bool free_all;
-};
-
-static const struct inet_ip *the_ip(void)
-{
-	static const struct inet_ip ip = {
-		{ [10] = 0xff, 0xff, 10, 0, 0, 1 },
-	};
-
-	return &ip;
-}
-
-static void done(void *ctx, enum resolve_result result, const struct pod *p)
-{
-	struct caller *c = ctx;
-
-	c->calls++;
-	c->result = result;
-	if ((p != NULL) != (result == RESOLVE_FOUND))
-		ck_abort_msg("a pod with result %u, or none without", result);
-	(void)snprintf(c->uid, sizeof(c->uid), "%s", p ? p->uid : "");
-	if (c->cancel)
-		resolver_cancel(c->cancel);
-	if (c->wait_again)
-		c->again = resolver_wait(c->bench->resolver, the_ip(), done, c->wait_again);
-	if (c->free_all)
-		c->bench->resolver = resolver_free(c->bench->resolver);
-	if (strcmp(c->uid, p ? p->uid : "") != 0)
-		ck_abort_msg("what was lent is ours for the whole call");
-}
-
-static struct bench bench_new(bool with_client)
-{
-	/* never looked into: the fake stands for every client */
-	struct kube_client *client = with_client ? (void *)&fake_kube : NULL;
-	struct bench b = { .loop = loop_new_fake(NULL), .store = pod_store_new() };
-
-	fake_kube_reset();
-	b.resolver = resolver_new(b.loop, b.store, client, "node-1", WAIT_MSEC);
-	return b;
-}
-
-static void bench_end(struct bench *b)
-{
-	b->resolver = resolver_free(b->resolver);
-	b->store = pod_store_free(b->store);
-	b->loop = loop_free(b->loop);
-	fake_kube_reset();
-}
-
-static struct resolver_wait *wait_for(struct bench *b, struct caller *c)
-{
-	struct resolver_wait *w = resolver_wait(b->resolver, the_ip(), done, c);
-
-	ck_assert_ptr_nonnull(w);
-	ck_assert_uint_eq(c->calls, 0); /* never from inside the call that asked */
-	return w;
-}
-
-/* The answer of the API server: a list of these pods. */
-static void answer_with(unsigned call, char *one, char *two)
-{
-	_cleanup_free_ char *a = one, *b = two;
-	_cleanup_free_ char *text = xasprintf("{\"kind\":\"PodList\",\"items\":[%s%s%s]}",
-					      a ? a : "", b ? "," : "", b ? b : "");
-
-	fake_answer(call, 200, text);
-}
-
-#define ck_answer(c, n, want, want_uid)                                                            \
-	do {                                                                                       \
-		ck_assert_uint_eq((c).calls, n);                                                   \
-		ck_assert_int_eq((c).result, want);                                                \
-		ck_assert_str_eq((c).uid, want_uid);                                               \
-	} while (0)
 
 START_TEST(a_known_ip_is_answered_at_once)
 {
@@ -204,6 +104,26 @@ START_TEST(after_the_wait_the_api_server_is_asked_once_for_all_waiters)
 	ck_answer(first, 1, RESOLVE_FOUND, "a");
 	ck_answer(second, 1, RESOLVE_FOUND, "a");
 	ck_assert_uint_eq(pod_store_count(b.store), 0); /* the watch alone feeds the store */
+	bench_end(&b);
+}
+END_TEST
+
+/* status.podIP, which it would be selected by, is another pod's first address */
+START_TEST(for_an_address_that_comes_second_all_pods_of_the_node_are_asked_for)
+{
+	struct bench b = bench_new(true);
+	struct caller c = { &b };
+
+	pod_store_put_take(b.store, pod(.uid = "n", .ip = "fd00::4", .ip2 = "10.0.0.4",
+					.host_network = true));
+	wait_for(&b, &c);
+	loop_fake_advance(b.loop, WAIT_MSEC);
+	ck_assert_str_eq(fake_kube.calls[0]->path,
+			 "/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-1");
+	answer_with(0, pod_json(.uid = "z", .ip = "fd00::2", .ip2 = "10.0.0.2"),
+		    pod_json(.uid = "a", .ip = "fd00::1", .ip2 = "10.0.0.1"));
+	loop_fake_advance(b.loop, 0);
+	ck_answer(c, 1, RESOLVE_FOUND, "a");
 	bench_end(&b);
 }
 END_TEST
@@ -575,6 +495,7 @@ UNIT_MAIN("resolver", UNIT(a_known_ip_is_answered_at_once),
 	  UNIT(a_wait_for_a_known_ip_is_answered_from_the_loop),
 	  UNIT(a_pod_that_came_and_went_before_the_answer_is_not_told),
 	  UNIT(after_the_wait_the_api_server_is_asked_once_for_all_waiters),
+	  UNIT(for_an_address_that_comes_second_all_pods_of_the_node_are_asked_for),
 	  UNIT(a_found_pod_answers_also_those_who_could_wait_longer),
 	  UNIT(an_answer_without_a_pod_leaves_the_others_their_time),
 	  UNIT(an_event_wins_over_a_get_under_way),

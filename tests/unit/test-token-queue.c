@@ -154,6 +154,31 @@ START_TEST(what_callers_were_told_to_come_back_for_is_bounded)
 }
 END_TEST
 
+START_TEST(a_caller_who_comes_back_takes_it_from_among_those)
+{
+	struct got back = { 0 }, g = { 0 };
+	struct bench b;
+
+	bench_init(&b, 2000, 1, 2000);
+	(void)get_as(&b, "first", "first-0", &g);
+	flood(&b, "early", 512, &g);
+	loop_fake_advance(b.loop, 20000);
+	flood(&b, "late", 10, &g);
+	loop_fake_advance(b.loop, 10000);
+	(void)get_as(&b, "early", "early-0", &back);
+	loop_fake_advance(b.loop, 10000); /* ten of the others are let go for these */
+	ck_assert_uint_eq(back.calls, 0);
+	answer(&b);
+	ck_assert_str_eq(fake_source_oldest(&b.source), "early-0");
+	answer(&b);
+	ck_assert_str_eq(back.text, "t");
+	while (b.source.pending)
+		answer(&b);
+	ck_assert_uint_eq(b.source.asked, 1 + 1 + 512);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(a_second_never_sees_more_than_the_upstream_takes)
 {
 	struct got g = { 0 };
@@ -169,6 +194,21 @@ START_TEST(a_second_never_sees_more_than_the_upstream_takes)
 	ck_assert_uint_le(b.source.most_in_second, 20);
 	ck_assert_uint_ge(b.source.asked, 190);
 	ck_assert_uint_le(b.source.most_pending, 4);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(the_source_is_told_whose_turn_it_is)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b, 10, 1, 10);
+	(void)get_as(&b, "first", "first-0", &g);
+	(void)get_as(&b, "early", "r", &g);
+	(void)get_as(&b, "late", "r", &g);
+	answer(&b);
+	ck_assert_str_eq(b.source.pending->pod, "early");
 	bench_deinit(&b);
 }
 END_TEST
@@ -417,8 +457,9 @@ UNIT_MAIN("token-queue", UNIT(pods_take_turns_whatever_one_of_them_has_queued),
 	  UNIT(one_place_is_kept_from_a_pod_that_has_all_the_others),
 	  UNIT(renewals_take_half_of_the_places_at_most),
 	  UNIT(what_callers_were_told_to_come_back_for_is_bounded),
+	  UNIT(a_caller_who_comes_back_takes_it_from_among_those),
 	  UNIT(a_second_never_sees_more_than_the_upstream_takes),
-	  UNIT(the_source_is_told_for_which_pod_it_asks),
+	  UNIT(the_source_is_told_whose_turn_it_is), UNIT(the_source_is_told_for_which_pod_it_asks),
 	  UNIT(after_a_failed_renewal_it_is_asked_for_whoever_uses_the_token_now),
 	  UNIT(a_pod_that_asks_for_too_much_that_is_new_is_told_when_to_come_back),
 	  UNIT(what_costs_the_upstream_nothing_is_not_counted),

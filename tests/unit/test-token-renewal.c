@@ -212,6 +212,28 @@ START_TEST(renewals_wait_behind_callers)
 }
 END_TEST
 
+START_TEST(renewals_go_before_what_callers_were_told_to_come_back_for)
+{
+	struct token_ask ask;
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b, 10, 1, 10);
+	fill(&b, "old", "one", HOUR);
+	ck_assert_str_eq(peek(&b, "old"), "one");
+	ask = ask_for(&b, "blocks");
+	(void)get(&b, &ask, &g);
+	ask = ask_for(&b, "left");
+	(void)get_within(&b, &ask, 1000, &g);
+	loop_fake_advance(b.loop, 45 * MINUTE_MSEC);
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	ck_assert_str_eq(fake_source_oldest(&b.source), "old");
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	ck_assert_str_eq(fake_source_oldest(&b.source), "left");
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(a_queued_renewal_that_gets_a_caller_goes_before_the_others)
 {
 	struct token_ask ask;
@@ -322,6 +344,7 @@ UNIT_MAIN("token-renewal", UNIT(a_queued_flight_goes_with_its_last_caller),
 	  UNIT(a_failed_renewal_is_logged_once_a_minute_and_says_how_stale_the_token_is),
 	  UNIT(a_renewal_answered_with_the_same_token_is_not_repeated_at_once),
 	  UNIT(renewals_wait_behind_callers),
+	  UNIT(renewals_go_before_what_callers_were_told_to_come_back_for),
 	  UNIT(a_queued_renewal_that_gets_a_caller_goes_before_the_others),
 	  UNIT(the_least_recently_used_token_makes_room),
 	  UNIT(refusals_of_made_up_resources_push_no_token_out),

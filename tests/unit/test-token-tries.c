@@ -186,6 +186,31 @@ START_TEST(nothing_is_tried_again_when_the_last_caller_has_left)
 }
 END_TEST
 
+START_TEST(a_rest_ends_with_its_last_caller_and_what_it_failed_with_is_believed)
+{
+	struct token_ask ask;
+	struct token_wait *w;
+	struct got patient = { 0 }, brief = { 0 }, next = { 0 };
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	ask = ask_for(&b, "r");
+	w = get(&b, &ask, &patient);
+	(void)get_within(&b, &ask, 800, &brief);
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 0));
+	token_cache_cancel(w);
+	loop_fake_advance(b.loop, 800);
+	ck_assert_str_eq(brief.why, "the fake fails");
+	(void)get(&b, &ask, &next);
+	turn(&b);
+	ck_assert_str_eq(next.why, "the fake fails");
+	loop_fake_advance(b.loop, 60000);
+	ck_assert_uint_eq(b.source.asked, 1);
+	ck_assert_uint_eq(patient.calls, 0);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(what_a_bypassing_caller_brings_ends_the_rest)
 {
 	struct token_ask plain, bypassing;
@@ -402,6 +427,7 @@ UNIT_MAIN("token-tries",
 	  UNIT_LOOP(a_wait_that_the_upstream_names_is_waited_out_if_it_is_brief, named),
 	  UNIT(a_caller_who_comes_while_it_rests_shares_the_next_try),
 	  UNIT(nothing_is_tried_again_when_the_last_caller_has_left),
+	  UNIT(a_rest_ends_with_its_last_caller_and_what_it_failed_with_is_believed),
 	  UNIT(what_a_bypassing_caller_brings_ends_the_rest),
 	  UNIT_LOOP(an_outage_is_left_to_the_sdks_which_are_told_at_once, outages),
 	  UNIT(a_renewal_is_not_tried_in_a_row),

@@ -21,9 +21,11 @@ static struct redirect_spec mk_spec(void)
 static struct redirect_status mk_status(void)
 {
 	return (struct redirect_status){ .state = REDIRECT_FAILING,
-					 .owned = true,
+					 .protection = REDIRECT_HELD,
 					 .repairs = 7,
 					 .last_repair_usec = 812,
+					 .spoofed = 0x123456789,
+					 .ports = 110,
 					 .why = "CAP_NET_ADMIN is missing" };
 }
 
@@ -52,9 +54,11 @@ START_TEST(a_status_arrives_as_it_was_sent)
 	wire_put_status(&a, msg);
 	ck_assert_int_eq(wire_get_status(msg, sizeof(msg), &b, NULL), 0);
 	ck_assert_int_eq(b.state, a.state);
-	ck_assert(b.owned);
+	ck_assert_int_eq(b.protection, REDIRECT_HELD);
 	ck_assert_uint_eq(b.repairs, a.repairs);
 	ck_assert_uint_eq(b.last_repair_usec, a.last_repair_usec);
+	ck_assert_uint_eq(b.spoofed, a.spoofed);
+	ck_assert_uint_eq(b.ports, a.ports);
 	ck_assert_str_eq(b.why, a.why);
 }
 END_TEST
@@ -115,7 +119,11 @@ static const struct {
 	size_t at;
 	uint8_t to;
 } bad_statuses[] = {
-	{ 0, 1 }, { 4, REDIRECT_GONE + 1 }, { 4, 255 }, { 5, 2 }, { 6, 1 },
+	{ 0, 1 },    { 4, REDIRECT_GONE + 1 },
+	{ 4, 255 },  { 5, REDIRECT_PROTECTIONS },
+	{ 5, 255 },  { 6, 1 },
+	{ 25, 255 }, /* more ports than there can be */
+	{ 28, 1 },
 };
 
 START_TEST(a_status_out_of_range_is_refused_and_leaves_the_old_one_alone)
@@ -156,9 +164,95 @@ START_TEST(a_message_of_another_size_is_refused)
 }
 END_TEST
 
+static struct redirect_port mk_port(const char *link, const char *ip)
+{
+	struct redirect_port p = { 0 };
+
+	memcpy(p.link, link, strnlen(link, sizeof(p.link)));
+	ck_assert_int_eq(inet_ip_parse(ip, &p.ip, NULL), 0);
+	return p;
+}
+
+static const size_t numbers[] = { 0, 1, 2, REDIRECT_PORTS_MAX };
+
+START_TEST(ports_arrive_as_they_were_sent)
+{
+	static struct redirect_port a[REDIRECT_PORTS_MAX], b[REDIRECT_PORTS_MAX];
+	static uint8_t msg[WIRE_DOWN_MAX];
+	size_t n = numbers[_i], got = 7;
+
+	for (size_t i = 0; i < n; i++) {
+		a[i] = mk_port("fifteen-letters", "10.244.0.1");
+		a[i].ip.b[14] = (uint8_t)(i >> 8);
+		a[i].ip.b[15] = (uint8_t)i;
+	}
+	wire_put_ports(a, n, msg);
+	ck_assert(wire_is_ports(msg, WIRE_PORTS_BYTES(n)));
+	ck_assert_int_eq(wire_get_ports(msg, WIRE_PORTS_BYTES(n), b, &got, NULL), 0);
+	ck_assert_uint_eq(got, n);
+	ck_assert_mem_eq(b, a, n * sizeof(*a));
+}
+END_TEST
+
+START_TEST(a_spec_is_not_ports)
+{
+	struct redirect_spec s = mk_spec();
+	static uint8_t msg[WIRE_DOWN_MAX];
+	static struct redirect_port out[REDIRECT_PORTS_MAX];
+	size_t n;
+
+	wire_put_start(&s, msg);
+	ck_assert(!wire_is_ports(msg, WIRE_START_BYTES));
+	ck_assert(!wire_is_ports(msg, 3));
+	ck_assert_int_eq(wire_get_ports(msg, WIRE_START_BYTES, out, &n, NULL), -ERR_INPUT);
+}
+END_TEST
+
+/* Two ports; then one byte is changed, and so many are sent. */
+static const struct {
+	size_t at;
+	uint8_t to;
+	size_t bytes;
+} bad_ports[] = {
+	{ 0, 0, WIRE_PORTS_BYTES(2) }, /* the kind */
+	{ 4, 1, WIRE_PORTS_BYTES(2) }, /* their number */
+	{ 4, 3, WIRE_PORTS_BYTES(2) },
+	{ 5, 255, WIRE_PORTS_BYTES(2) },  /* more than there can be */
+	{ 40, 0, WIRE_PORTS_BYTES(2) },	  /* the second has no name */
+	{ 55, 'x', WIRE_PORTS_BYTES(2) }, /* or something behind its end */
+	{ 0, 3, WIRE_PORTS_BYTES(2) - 1 },
+	{ 0, 3, WIRE_PORTS_BYTES(2) + 1 },
+	{ 0, 3, WIRE_PORTS_BYTES(0) },
+	{ 0, 3, WIRE_PORTS_BYTES(0) - 1 },
+	{ 0, 3, 0 },
+};
+
+START_TEST(ports_that_are_none_are_refused_and_leave_the_old_ones_alone)
+{
+	static struct redirect_port out[REDIRECT_PORTS_MAX];
+	const struct redirect_port two[] = { mk_port("veth1", "10.0.0.1"),
+					     mk_port("veth2", "10.0.0.2") };
+	uint8_t msg[WIRE_PORTS_BYTES(2) + 1] = { 0 };
+	struct err err = { 0 };
+	size_t n = 7;
+
+	out[0] = mk_port("old", "10.0.0.9");
+	wire_put_ports(two, 2, msg);
+	ck_assert(msg[bad_ports[_i].at] != bad_ports[_i].to ||
+		  bad_ports[_i].bytes != WIRE_PORTS_BYTES(2));
+	msg[bad_ports[_i].at] = bad_ports[_i].to;
+	ck_assert_int_eq(wire_get_ports(msg, bad_ports[_i].bytes, out, &n, &err), -ERR_INPUT);
+	ck_assert_uint_eq(n, 7);
+	ck_assert_str_eq(out[0].link, "old");
+	ck_assert_str_ne(err.msg, "");
+}
+END_TEST
+
 UNIT_MAIN("wire", UNIT(a_spec_arrives_as_it_was_sent), UNIT(a_status_arrives_as_it_was_sent),
 	  UNIT(the_longest_reason_fits), UNIT(what_is_not_used_of_a_message_is_zero),
 	  UNIT_LOOP(a_start_message_out_of_range_is_refused_and_leaves_the_spec_alone, bad_starts),
 	  UNIT_LOOP(a_status_out_of_range_is_refused_and_leaves_the_old_one_alone, bad_statuses),
 	  UNIT(a_reason_without_an_end_is_refused),
-	  UNIT_LOOP(a_message_of_another_size_is_refused, sizes))
+	  UNIT_LOOP(a_message_of_another_size_is_refused, sizes),
+	  UNIT_LOOP(ports_arrive_as_they_were_sent, numbers), UNIT(a_spec_is_not_ports),
+	  UNIT_LOOP(ports_that_are_none_are_refused_and_leave_the_old_ones_alone, bad_ports))

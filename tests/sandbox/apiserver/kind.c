@@ -66,10 +66,8 @@ void kinds_init(struct kinds *ks, struct store *store)
 		add_builtin(ks, i);
 }
 
-struct kind *kind_free(struct kind *k)
+static void kind_free(struct kind *k)
 {
-	if (!k)
-		return NULL;
 	coll_deinit(&k->coll);
 	json_decref(k->schema);
 	json_decref(k->columns);
@@ -81,7 +79,6 @@ struct kind *kind_free(struct kind *k)
 	free(k->list_name);
 	free(k->short_names);
 	free(k);
-	return NULL;
 }
 
 void kinds_deinit(struct kinds *ks)
@@ -131,15 +128,6 @@ struct kind *kinds_find_id(const struct kinds *ks, enum kind_id id)
 	return NULL;
 }
 
-bool kinds_has_group(const struct kinds *ks, const char *group, const char *version)
-{
-	for (const struct kind *k = ks->first; k; k = k->next) {
-		if (strcmp(k->group, group) == 0 && (!version || strcmp(k->version, version) == 0))
-			return true;
-	}
-	return false;
-}
-
 char *kind_api_version(const struct kind *k)
 {
 	return *k->group ? xasprintf("%s/%s", k->group, k->version) : xstrdup(k->version);
@@ -148,11 +136,6 @@ char *kind_api_version(const struct kind *k)
 char *kind_resource(const struct kind *k)
 {
 	return *k->group ? xasprintf("%s.%s", k->plural, k->group) : xstrdup(k->plural);
-}
-
-char *kind_qualified(const struct kind *k)
-{
-	return *k->group ? xasprintf("%s.%s", k->name, k->group) : xstrdup(k->name);
 }
 
 char *kind_key(const struct kind *k, const char *ns, const char *name)

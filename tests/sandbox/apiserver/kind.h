@@ -50,17 +50,14 @@ void kinds_deinit(struct kinds *ks);
 /* Appends the kind, which the table then owns, and starts its history. */
 void kinds_add_take(struct kinds *ks, struct kind *k);
 void kinds_remove(struct kinds *ks, struct kind *k);
-struct kind *kind_free(struct kind *k);
 
 struct kind *kinds_find(const struct kinds *ks, const char *group, const char *version,
 			const char *plural);
 struct kind *kinds_find_id(const struct kinds *ks, enum kind_id id);
-bool kinds_has_group(const struct kinds *ks, const char *group, const char *version);
 
 /* "v1" or "group/version"; the caller frees. */
 char *kind_api_version(const struct kind *k);
-/* "pods", "leases.coordination.k8s.io"; and the same of the kind's name. */
+/* "pods", "leases.coordination.k8s.io" */
 char *kind_resource(const struct kind *k);
-char *kind_qualified(const struct kind *k);
 /* The key in the store; `ns` is ignored for cluster-wide kinds. */
 char *kind_key(const struct kind *k, const char *ns, const char *name);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Rules about borrowed addresses, as text: see spoof_rules.h.
+ *
+ * In a bridge a frame may carry a VLAN tag of its own making. One tag with the number 0 means "none"
+ * to the host, which then takes the packet as any other; the kernel has taken that tag off by the time
+ * that these chains run, and `meta protocol` tells what was inside. A second tag is still there, so
+ * that the packet behind it cannot be seen, and the host would take that one off as well: hence the
+ * first two rules. Nobody needs two tags of which the outer one says nothing.
+ *
+ * All addresses here are IPv4: so is the metadata service.
+ */
+
+#include "iptables/spoof_rules.h"
+
+#include "lib/base/buf.h"
+#include "lib/base/mem.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Longer than any text below: a port comes to 90 bytes over the three sets. */
+#define TEXT_MAX ((size_t)REDIRECT_PORTS_MAX * 128 + 4096)
+
+static bool is_plain(const char *link)
+{
+	for (const char *c = link; *c; c++)
+		if (!isalnum((unsigned char)*c) && !strchr("._-:", *c))
+			return false;
+	return *link != '\0';
+}
+
+int spoof_rules_check(const struct redirect_port *ports, size_t n, struct err *err)
+{
+	if (n > REDIRECT_PORTS_MAX)
+		return err_set(err, ERR_LIMIT, "%zu addresses behind bridges: %d are watched", n,
+			       REDIRECT_PORTS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		const struct redirect_port *p = &ports[i];
+		char text[INET_IP_TEXT_MAX];
+
+		if (!memchr(p->link, '\0', sizeof(p->link)) || !is_plain(p->link))
+			return err_set(err, ERR_INPUT,
+				       "a link's name cannot be put into packet rules: it may have "
+				       "letters, digits and ._-: only");
+		if (!inet_ip_is_v4(&p->ip) || inet_ip_is_unspecified(&p->ip) ||
+		    inet_ip_is_loopback(&p->ip))
+			return err_set(err, ERR_INPUT, "%s cannot be tied to %s",
+				       inet_ip_print(&p->ip, text), p->link);
+	}
+	return 0;
+}
+
+/* Declare, delete, declare: as in ruleset.c. */
+#define REPLACE(family)                                                                            \
+	"table " family " " SPOOF_TABLE " { flags owner; }\n"                                      \
+	"delete table " family " " SPOOF_TABLE "\n"                                                \
+	"table " family " " SPOOF_TABLE " {\n"                                                     \
+	"	flags owner\n"
+
+/* `link` is what tells where it came from. Entries that nobody renews go. */
+#define SEEN                                                                                       \
+	"	counter " SPOOF_COUNTER " { }\n"                                                   \
+	"	set " SPOOF_SEEN " {\n"                                                            \
+	"		type ifname . ipv4_addr\n"                                                              \
+	"		size %1$d\n"                                                                            \
+	"		flags dynamic,timeout\n"                                                                \
+	"		timeout 10m\n"                                                                          \
+	"	}\n"
+
+#define COUNT(source)                                                                              \
+	"counter name " SPOOF_COUNTER " update @" SPOOF_SEEN " { iifname . " source " counter }"
+
+char *spoof_rules_print_routed(const struct redirect_spec *spec)
+{
+	char metadata[INET_IP_TEXT_MAX];
+
+	return xasprintf(
+		REPLACE("ip") "	comment \"nmi-redirector: counts what the tables nmi drop as "
+			      "spoofed\"\n" SEEN "	chain arrives {\n"
+			      "		type filter hook prerouting priority -311; policy accept;\n"
+			      "		iif != \"lo\" ip daddr %2$s tcp dport %3$u "
+			      "fib saddr . iif oif missing " COUNT("ip saddr") "\n"
+									       "	}\n"
+									       "}\n",
+		SPOOF_SEEN_MAX, inet_ip_print(&spec->metadata_ip, metadata),
+		(unsigned)spec->metadata_port);
+}
+
+static void add(struct buf *b, const char *text)
+{
+	if (buf_append(b, text, strlen(text), TEXT_MAX, NULL) < 0)
+		out_of_memory(); /* not before: see TEXT_MAX */
+}
+
+/* The three views of the same thing: the pairs, and what occurs in any. */
+static const struct {
+	const char *set, *type;
+	bool link, ip;
+} views[] = {
+	{ "pairs", "ifname . ipv4_addr", true, true },
+	{ "ports", "ifname", true, false },
+	{ "addresses", "ipv4_addr", false, true },
+};
+
+/* A link with two addresses occurs twice among the ports: nftables takes that as once. */
+static void add_elements(struct buf *b, size_t view, const struct redirect_port *ports, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char ip[INET_IP_TEXT_MAX], text[sizeof(ports->link) + INET_IP_TEXT_MAX + 16];
+
+		(void)inet_ip_print(&ports[i].ip, ip);
+		(void)snprintf(text, sizeof(text), "%s%s%s%s%s%s", i ? ", " : "",
+			       views[view].link ? "\"" : "", views[view].link ? ports[i].link : "",
+			       views[view].link ? "\"" : "",
+			       views[view].link && views[view].ip ? " . " : "",
+			       views[view].ip ? ip : "");
+		add(b, text);
+	}
+}
+
+char *spoof_rules_print_change(const struct redirect_port *ports, size_t n)
+{
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
+		add(&b, "flush set bridge " SPOOF_TABLE " ");
+		add(&b, views[i].set);
+		add(&b, "\nadd element bridge " SPOOF_TABLE " ");
+		add(&b, views[i].set);
+		add(&b, " { ");
+		add_elements(&b, i, ports, n);
+		add(&b, " }\n");
+	}
+	return buf_steal(&b, NULL);
+}
+
+char *spoof_rules_print_bridged(const struct redirect_spec *spec, const struct redirect_port *ports,
+				size_t n)
+{
+	char metadata[INET_IP_TEXT_MAX];
+	_cleanup_free_ char *rules = NULL;
+	struct buf b = { 0 };
+
+	add(&b, REPLACE("bridge"));
+	for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
+		add(&b, "	set ");
+		add(&b, views[i].set);
+		add(&b, " {\n		type ");
+		add(&b, views[i].type);
+		add(&b, "\n		elements = { ");
+		add_elements(&b, i, ports, n);
+		add(&b, " }\n	}\n");
+	}
+	rules = xasprintf(
+		"	comment \"nmi-redirector: ties the addresses of pods to their ports of a "
+		"bridge\"\n" SEEN "	chain arrives {\n"
+		"		type filter hook prerouting priority -310; policy accept;\n"
+		"		meta protocol 0x8100 @ll,116,12 0 counter drop\n"
+		"		meta protocol 0x88a8 @ll,116,12 0 counter drop\n"
+		"		meta protocol arp arp saddr ip @addresses "
+		"iifname . arp saddr ip != @pairs " COUNT(
+			"arp saddr ip") "\n"
+					"		meta protocol arp arp saddr ip @addresses "
+					"iifname . arp saddr ip != @pairs drop\n"
+					"		meta protocol ip ip daddr %2$s tcp dport "
+					"%3$u "
+					"iifname . ip saddr != @pairs jump stranger\n"
+					"	}\n"
+					"	chain stranger {\n"
+					"		iifname != @ports ip saddr != @addresses "
+					"return\n"
+					"		" COUNT(
+						"ip saddr") "\n"
+							    "		drop\n"
+							    "	}\n"
+							    "	chain leaves {\n"
+							    "		type filter hook output "
+							    "priority -310; policy accept;\n"
+							    "		ip saddr %2$s tcp sport "
+							    "%3$u ip daddr @addresses "
+							    "oifname . ip daddr != @pairs counter "
+							    "drop\n"
+							    "	}\n"
+							    "}\n",
+		SPOOF_SEEN_MAX, inet_ip_print(&spec->metadata_ip, metadata),
+		(unsigned)spec->metadata_port);
+	add(&b, rules);
+	return buf_steal(&b, NULL);
+}

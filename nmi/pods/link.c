@@ -1,0 +1,781 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Routes and links as the kernel has them: see link.h.
+ *
+ * Theory of operation
+ *
+ * A pod's network is made by a plugin that puts a pair of links between host and pod, and a route to
+ * the pod's IP onto the host's end. The pair dies with the pod's network; the next pod with the same
+ * IP has another pair. So the link that an IP leads to tells pods apart, as the IP does not.
+ *
+ * Which link is the kernel's own answer to RTM_GETROUTE: rules, tables and metrics count as they do for
+ * a packet. Only a link that nobody else shares is a pod's place:
+ *
+ *	- a route to this one address (/32, /128) onto a veth, a netkit or a tap: Azure CNI, Calico, ptp;
+ *	- a bridge, where the port that the address is behind is known, as for the next packet to it:
+ *	  address → MAC (neighbour table) → port (forwarding table): kubenet, the bridge plugin.
+ *
+ * All else is shared: the uplink's subnet above all, into which the IP of a pod falls back when its own
+ * route has gone, where pods have addresses of the node's network.
+ *
+ * Numbers. An ifindex is not good enough as a name: a link that is moved into this namespace keeps the
+ * one that it has, so that a dead link's may come again. The table of links below gives each life of
+ * a link a number of ours. It is fed by the kernel's notifications in their order; so it is right only
+ * when all of them have been read, and hence
+ *
+ *	- every question reads them first, and again after it: if they have changed the table, the
+ *	  answer may belong to either time, and is asked for again;
+ *	- notifications are only noted while they are read, and told once nothing is left to read.
+ *
+ * Reading costs a system call (0.6 us) when there is nothing, so the store can afford to catch up before
+ * it decides (binding.c), instead of waiting for the loop to come to it.
+ *
+ * When the queue overflows (ENOBUFS) the links are listed anew; one that looks the same in every respect
+ * keeps its number, since to take it for another would end the claims of every pod of the node.
+ */
+
+#include "nmi/pods/link.h"
+
+#include "lib/base/hmap.h"
+#include "lib/base/inet.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/loop/loop.h"
+
+#include <errno.h>
+#include <linux/if.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+#include <netlink/socket.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+/* What a dump sends at once, at most (NLMSG_GOODSIZE and what the kernel makes of a larger buffer). */
+#define MESSAGE_BYTES 32768
+/* A node that starts 250 pods at once makes some thousand notifications; it is only a ceiling. */
+#define RECEIVE_BYTES (1024 * 1024)
+/* News of routes that are noted one by one before they are told; with more, everything is looked at. */
+#define NEWS_MAX 1024
+/* A question whose answer is overtaken by news every time is given up. */
+#define TRIES_MAX 5
+#define MAC_BYTES 6
+
+/* What a link of a pod can be; anything else may be the uplink, or carry many. */
+enum link_kind { LINK_OTHER, LINK_OWN, LINK_BRIDGE };
+
+struct link {
+	struct hmap_node node; /* key: ifindex */
+	int ifindex;
+	uint32_t number;
+	enum link_kind kind;
+	int master; /* ifindex of its bridge, or 0 */
+	int peer;   /* IFLA_LINK: the other end of a veth */
+	bool up;
+	bool seen; /* by the listing under way */
+	uint8_t mac[MAC_BYTES];
+	char name[IFNAMSIZ];
+};
+
+struct news {
+	enum { NEWS_GONE, NEWS_CHANGED, NEWS_MOVED } what;
+	uint32_t link;
+	unsigned bits;
+	struct inet_ip prefix;
+	char name[IFNAMSIZ]; /* of what is gone */
+};
+
+struct link_watch {
+	const struct link_ops *ops;
+	void *ctx;
+	struct loop *loop;
+	struct nl_sock *news_sk; /* subscribed, and read from only */
+	struct nl_sock *ask_sk;	 /* one question at a time */
+	struct loop_fd source;
+	struct loop_defer later;
+	struct hmap links;
+	uint32_t newest;
+	struct news *news;
+	size_t n_news, max_news;
+	bool all; /* anything may lead elsewhere: news of it were too many, or were lost */
+	bool is_telling;
+	const struct news *telling;
+	unsigned changes; /* of the table of links */
+	unsigned losses;
+	char buf[MESSAGE_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+};
+
+/* the table of links */
+
+static struct link *link_find(const struct link_watch *w, int ifindex)
+{
+	struct hmap_node *n = hmap_find(&w->links, &ifindex, sizeof(ifindex));
+
+	return n ? container_of(n, struct link, node) : NULL;
+}
+
+static void note(struct link_watch *w, const struct news *news)
+{
+	if (news->what != NEWS_GONE) {
+		if (w->n_news >= NEWS_MAX)
+			w->all = true;
+		if (w->all)
+			return;
+		/* a bridge learns many addresses in a row */
+		if (w->n_news && memcmp(&w->news[w->n_news - 1], news, sizeof(*news)) == 0)
+			return;
+	}
+	if (w->n_news == w->max_news) {
+		w->max_news = w->max_news ? 2 * w->max_news : 16;
+		w->news = xrealloc(w->news, w->max_news * sizeof(*w->news));
+	}
+	w->news[w->n_news++] = *news;
+}
+
+static void link_del(struct link_watch *w, struct link *l)
+{
+	struct news gone = { .what = NEWS_GONE, .link = l->number };
+
+	memcpy(gone.name, l->name, sizeof(gone.name));
+	note(w, &gone);
+	w->changes++;
+	hmap_del(&w->links, &l->node);
+	free(l);
+}
+
+static bool is_same_life(const struct link *a, const struct link *b)
+{
+	return a->kind == b->kind && a->peer == b->peer && strcmp(a->name, b->name) == 0 &&
+	       memcmp(a->mac, b->mac, MAC_BYTES) == 0;
+}
+
+/* From a notification (they come in order, so it is the same life), or from a listing (it may not be). */
+static void link_put(struct link_watch *w, const struct link *now, bool is_listed)
+{
+	struct link *l = link_find(w, now->ifindex);
+
+	if (l && is_listed && !is_same_life(l, now)) {
+		link_del(w, l);
+		l = NULL;
+	}
+	if (!l) {
+		l = xmemdup(now, sizeof(*now));
+		l->number = ++w->newest;
+		l->seen = true;
+		hmap_add(&w->links, &l->node, &l->ifindex, sizeof(l->ifindex));
+		w->changes++;
+		return;
+	}
+	l->seen = true;
+	if (l->up != now->up || l->master != now->master || l->kind != now->kind ||
+	    strcmp(l->name, now->name) != 0) {
+		note(w, &(struct news){ .what = NEWS_CHANGED, .link = l->number });
+		w->changes++;
+	}
+	l->up = now->up;
+	l->master = now->master;
+	l->kind = now->kind;
+	l->peer = now->peer;
+	memcpy(l->mac, now->mac, MAC_BYTES);
+	memcpy(l->name, now->name, sizeof(l->name));
+}
+
+/* messages */
+
+static enum link_kind kind_of(struct nlattr *info)
+{
+	static const struct {
+		const char *name;
+		enum link_kind kind;
+	} kinds[] = {
+		{ "veth", LINK_OWN },
+		{ "netkit", LINK_OWN },
+		{ "tun", LINK_OWN }, /* and tap: sandboxes that are machines */
+		{ "bridge", LINK_BRIDGE },
+	};
+	const struct nlattr *kind = info ? nla_find(nla_data(info), nla_len(info), IFLA_INFO_KIND)
+					 : NULL;
+
+	for (size_t i = 0; kind && i < ARRAY_SIZE(kinds); i++) {
+		if (nla_strcmp(kind, kinds[i].name) == 0)
+			return kinds[i].kind;
+	}
+	return LINK_OTHER;
+}
+
+static void read_link(struct link_watch *w, struct nlmsghdr *h, bool is_listed)
+{
+	const struct ifinfomsg *m = nlmsg_data(h);
+	struct nlattr *a[IFLA_MAX + 1];
+	struct link now = { 0 };
+
+	/* those of the bridge family tell of a port, not of the life of a link */
+	if (nlmsg_parse(h, sizeof(*m), a, IFLA_MAX, NULL) < 0 || m->ifi_family != AF_UNSPEC)
+		return;
+	if (h->nlmsg_type == RTM_DELLINK) {
+		struct link *l = link_find(w, m->ifi_index);
+
+		if (l)
+			link_del(w, l);
+		return;
+	}
+	now.ifindex = m->ifi_index;
+	now.up = m->ifi_flags & IFF_UP;
+	now.kind = kind_of(a[IFLA_LINKINFO]);
+	now.master = a[IFLA_MASTER] ? (int)nla_get_u32(a[IFLA_MASTER]) : 0;
+	now.peer = a[IFLA_LINK] ? (int)nla_get_u32(a[IFLA_LINK]) : 0;
+	if (a[IFLA_ADDRESS] && nla_len(a[IFLA_ADDRESS]) == MAC_BYTES)
+		memcpy(now.mac, nla_data(a[IFLA_ADDRESS]), MAC_BYTES);
+	if (a[IFLA_IFNAME])
+		(void)nla_strlcpy(now.name, a[IFLA_IFNAME], sizeof(now.name));
+	link_put(w, &now, is_listed);
+}
+
+static bool read_ip(const struct nlattr *a, struct inet_ip *out)
+{
+	static const uint8_t v4_prefix[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (a && nla_len(a) == 4) {
+		memcpy(out->b, v4_prefix, sizeof(v4_prefix));
+		memcpy(out->b + 12, nla_data(a), 4);
+		return true;
+	}
+	if (a && nla_len(a) == 16)
+		memcpy(out->b, nla_data(a), 16);
+	return a && nla_len(a) == 16;
+}
+
+static void read_route(struct link_watch *w, struct nlmsghdr *h)
+{
+	const struct rtmsg *m = nlmsg_data(h);
+	struct nlattr *a[RTA_MAX + 1];
+	struct inet_ip prefix;
+
+	if (nlmsg_parse(h, sizeof(*m), a, RTA_MAX, NULL) < 0 || (m->rtm_flags & RTM_F_CLONED))
+		return;
+	if (!read_ip(a[RTA_DST], &prefix))
+		w->all = true; /* the default route */
+	else
+		note(w, &(struct news){ .what = NEWS_MOVED,
+					.prefix = prefix,
+					.bits = m->rtm_dst_len +
+						(m->rtm_family == AF_INET ? 96u : 0u) });
+}
+
+/*
+ * An address on a bridge has got another MAC, or a MAC another port. Entries that are only confirmed or
+ * grow old are no news; which these are is not told, so each costs a question, for the addresses of pods
+ * on bridges only.
+ */
+static void read_neighbour(struct link_watch *w, struct nlmsghdr *h)
+{
+	const struct ndmsg *m = nlmsg_data(h);
+	struct nlattr *a[NDA_MAX + 1];
+	const struct link *l;
+	struct inet_ip ip;
+
+	if (nlmsg_parse(h, sizeof(*m), a, NDA_MAX, NULL) < 0)
+		return;
+	l = link_find(w, m->ndm_ifindex);
+	if (m->ndm_family == AF_BRIDGE) {
+		if (l && l->master)
+			l = link_find(w, l->master);
+		if (l && l->kind == LINK_BRIDGE)
+			note(w, &(struct news){ .what = NEWS_CHANGED, .link = l->number });
+	} else if (l && l->kind == LINK_BRIDGE && read_ip(a[NDA_DST], &ip)) {
+		note(w, &(struct news){ .what = NEWS_MOVED, .prefix = ip, .bits = 128 });
+	}
+}
+
+static void read_news(struct link_watch *w, struct nlmsghdr *h)
+{
+	switch (h->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		if (nlmsg_valid_hdr(h, sizeof(struct ifinfomsg)))
+			read_link(w, h, false);
+		break;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		if (nlmsg_valid_hdr(h, sizeof(struct rtmsg)))
+			read_route(w, h);
+		break;
+	case RTM_NEWNEIGH:
+	case RTM_DELNEIGH:
+		if (nlmsg_valid_hdr(h, sizeof(struct ndmsg)))
+			read_neighbour(w, h);
+		break;
+	case RTM_NEWADDR:
+		break; /* its routes are told */
+	default:
+		/* rules, nexthop objects, and addresses that go take routes along untold */
+		w->all = true;
+	}
+}
+
+/* asking */
+
+/* One datagram of the kernel's into the buffer; its length, 0 when there is none, or minus an errno. */
+static int receive(struct link_watch *w, struct nl_sock *sk)
+{
+	struct sockaddr_nl from = { 0 };
+	struct iovec iov = { w->buf, sizeof(w->buf) };
+	struct msghdr msg = { &from, sizeof(from), &iov, 1, NULL, 0, 0 };
+	ssize_t n;
+
+	do {
+		n = recvmsg(nl_socket_get_fd(sk), &msg, MSG_DONTWAIT);
+	} while ((n < 0 && errno == EINTR) || (n >= 0 && from.nl_pid != 0));
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	return msg.msg_flags & MSG_TRUNC ? -ENOBUFS : (int)n;
+}
+
+static int ask(struct link_watch *w, struct nl_msg *msg)
+{
+	/* what an earlier question was given up with must not be taken for an answer */
+	while (receive(w, w->ask_sk) > 0)
+		;
+	nl_complete_msg(w->ask_sk, msg);
+	return nl_send(w->ask_sk, msg) < 0 ? -EIO : 0;
+}
+
+/*
+ * The single answer to a question: it is queued when the question has been sent, so this never waits.
+ * NULL with 0: the kernel says no, in `out_errno`; NULL with a negative: it could not be asked.
+ */
+static int ask_one(struct link_watch *w, struct nl_msg *msg, struct nlmsghdr **out, int *out_errno)
+{
+	struct nlmsghdr *h = (void *)w->buf;
+	int n = ask(w, msg);
+
+	*out = NULL;
+	*out_errno = 0;
+	if (n == 0)
+		n = receive(w, w->ask_sk);
+	if (n <= 0 || !nlmsg_ok(h, n))
+		return n < 0 ? n : -EIO;
+	if (h->nlmsg_type != NLMSG_ERROR) {
+		*out = h;
+		return 0;
+	}
+	if (!nlmsg_valid_hdr(h, sizeof(struct nlmsgerr)))
+		return -EIO;
+	*out_errno = -((const struct nlmsgerr *)nlmsg_data(h))->error;
+	return 0;
+}
+
+/* One pass over all links: 1 when it was disturbed and must be made again. */
+static int list_once(struct link_watch *w)
+{
+	const struct ifinfomsg all = { .ifi_family = AF_UNSPEC };
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP);
+	int disturbed = 0, n;
+
+	if (!msg)
+		out_of_memory();
+	n = nlmsg_append(msg, (void *)(uintptr_t)&all, sizeof(all), NLMSG_ALIGNTO) < 0
+		    ? -EIO
+		    : ask(w, msg);
+	nlmsg_free(msg);
+	if (n < 0)
+		return n;
+	while ((n = receive(w, w->ask_sk)) > 0) {
+		struct nlmsghdr *h = (void *)w->buf;
+
+		for (; nlmsg_ok(h, n); h = nlmsg_next(h, &n)) {
+			if (h->nlmsg_flags & NLM_F_DUMP_INTR)
+				disturbed = 1;
+			if (h->nlmsg_type == NLMSG_DONE)
+				return disturbed;
+			if (h->nlmsg_type == RTM_NEWLINK &&
+			    nlmsg_valid_hdr(h, sizeof(struct ifinfomsg)))
+				read_link(w, h, true);
+		}
+	}
+	return n < 0 ? n : -EIO;
+}
+
+static int list(struct link_watch *w)
+{
+	int r = 1;
+
+	hmap_for_each_safe (n, next, &w->links)
+		container_of(n, struct link, node)->seen = false;
+	for (int i = 0; r == 1 && i < TRIES_MAX; i++)
+		r = list_once(w);
+	if (r < 0)
+		return r;
+	hmap_for_each_safe (n, next, &w->links) {
+		struct link *l = container_of(n, struct link, node);
+
+		if (!l->seen)
+			link_del(w, l);
+	}
+	return 0;
+}
+
+/* reading and telling */
+
+/*
+ * The queue has overflowed. What is left in it is older than the listing that is made now, so it must
+ * not be read after it.
+ */
+static void start_over(struct link_watch *w)
+{
+	int r;
+
+	while ((r = receive(w, w->news_sk)) > 0 || r == -ENOBUFS)
+		;
+	r = list(w);
+	if (r < 0)
+		log_debug("links cannot be listed: %s", strerrordesc_np(-r));
+	w->losses++;
+	w->changes++;
+	w->all = true;
+}
+
+/* Everything that the kernel has told until now is in the table and among the news. */
+static void read_all(struct link_watch *w)
+{
+	int n;
+
+	while ((n = receive(w, w->news_sk)) != 0) {
+		struct nlmsghdr *h = (void *)w->buf;
+
+		if (n < 0) {
+			start_over(w);
+			if (n != -ENOBUFS)
+				return; /* it would be so for ever */
+			continue;
+		}
+		for (; nlmsg_ok(h, n); h = nlmsg_next(h, &n))
+			read_news(w, h);
+	}
+}
+
+static void tell_one(struct link_watch *w, const struct news *news)
+{
+	w->telling = news;
+	switch (news->what) {
+	case NEWS_GONE:
+		w->ops->gone(w->ctx, news->link);
+		break;
+	case NEWS_CHANGED:
+		w->ops->changed(w->ctx, news->link);
+		break;
+	case NEWS_MOVED:
+		w->ops->moved(w->ctx, &news->prefix, news->bits);
+		break;
+	}
+	w->telling = NULL;
+}
+
+/* Whoever is told may ask, which may bring more. */
+static void tell(struct link_watch *w)
+{
+	static const struct news everything = { .what = NEWS_MOVED };
+
+	if (w->is_telling)
+		return;
+	w->is_telling = true;
+	for (size_t i = 0; i < w->n_news; i++) {
+		const struct news news = w->news[i]; /* the array may move */
+
+		tell_one(w, &news);
+	}
+	w->n_news = 0;
+	if (w->all) {
+		w->all = false;
+		tell_one(w, &everything);
+	}
+	w->is_telling = false;
+}
+
+static void tell_later(struct loop_defer *d)
+{
+	link_watch_catch_up(container_of(d, struct link_watch, later));
+}
+
+static void on_readable(struct loop_fd *f, uint32_t events)
+{
+	link_watch_catch_up(container_of(f, struct link_watch, source));
+}
+
+static void tell_what_is_left_later(struct link_watch *w)
+{
+	if (w->n_news || w->all)
+		loop_defer(w->loop, &w->later, tell_later);
+}
+
+void link_watch_catch_up(struct link_watch *w)
+{
+	read_all(w);
+	tell(w);
+	tell_what_is_left_later(w);
+}
+
+/* where an address leads to */
+
+static struct nl_msg *question(int type, const void *header, size_t size)
+{
+	struct nl_msg *msg = nlmsg_alloc_simple(type, NLM_F_REQUEST);
+
+	if (!msg || nlmsg_append(msg, (void *)(uintptr_t)header, size, NLMSG_ALIGNTO) < 0)
+		out_of_memory();
+	return msg;
+}
+
+static void put(struct nl_msg *msg, int attr, const void *data, int n)
+{
+	if (nla_put(msg, attr, n, data) < 0)
+		out_of_memory(); /* a page is there, and less than a hundred bytes are put */
+}
+
+/* The bytes of the address, in its own family. */
+static void put_ip(struct nl_msg *msg, int attr, const struct inet_ip *ip)
+{
+	if (inet_ip_is_v4(ip))
+		put(msg, attr, ip->b + 12, 4);
+	else
+		put(msg, attr, ip->b, 16);
+}
+
+static uint8_t family_of(const struct inet_ip *ip)
+{
+	return inet_ip_is_v4(ip) ? AF_INET : AF_INET6;
+}
+
+/* 1: answered; 0: there is none; negative: could not be asked. `msg` is freed. */
+static int answer_of(struct link_watch *w, struct nl_msg *msg, struct nlattr **a, int max,
+		     int hdrlen)
+{
+	struct nlmsghdr *h;
+	int no, r = ask_one(w, msg, &h, &no);
+
+	nlmsg_free(msg);
+	if (r < 0)
+		return r;
+	/* anything else is about us, not about the address */
+	if (no)
+		return no == ENOMEM || no == ENOBUFS || no == EPERM || no == EOPNOTSUPP ? -no : 0;
+	return h && nlmsg_parse(h, hdrlen, a, max, NULL) >= 0 ? 1 : -EIO;
+}
+
+/* The port behind which a bridge has the address: 1 with `out`, 0 not known. */
+static int find_port(struct link_watch *w, const struct link *bridge, const struct inet_ip *ip,
+		     uint32_t *out)
+{
+	const struct ndmsg of_ip = { .ndm_family = family_of(ip), .ndm_ifindex = bridge->ifindex };
+	const struct ndmsg of_mac = { .ndm_family = AF_BRIDGE };
+	const struct link *port;
+	struct nlattr *a[NDA_MAX + 1];
+	uint32_t master = (uint32_t)bridge->ifindex;
+	uint8_t mac[MAC_BYTES];
+	struct nl_msg *msg = question(RTM_GETNEIGH, &of_ip, sizeof(of_ip));
+	int r;
+
+	put_ip(msg, NDA_DST, ip);
+	r = answer_of(w, msg, a, NDA_MAX, sizeof(of_ip));
+	if (r <= 0)
+		return r;
+	if (!a[NDA_LLADDR] || nla_len(a[NDA_LLADDR]) != MAC_BYTES)
+		return 0;
+	memcpy(mac, nla_data(a[NDA_LLADDR]), MAC_BYTES);
+	msg = question(RTM_GETNEIGH, &of_mac, sizeof(of_mac));
+	put(msg, NDA_LLADDR, mac, MAC_BYTES);
+	put(msg, NDA_MASTER, &master, sizeof(master));
+	r = answer_of(w, msg, a, NDA_MAX, sizeof(of_mac));
+	if (r <= 0)
+		return r;
+	port = link_find(
+		w,
+		((const struct ndmsg *)nlmsg_data((struct nlmsghdr *)(void *)w->buf))->ndm_ifindex);
+	if (!port || port->kind != LINK_OWN)
+		return 0; /* the bridge itself, or its way out of the node */
+	*out = port->number;
+	return 1;
+}
+
+static int find_once(struct link_watch *w, const struct inet_ip *ip, struct place *out)
+{
+	const unsigned bits = inet_ip_is_v4(ip) ? 32 : 128;
+	const struct rtmsg to = { .rtm_family = family_of(ip),
+				  .rtm_dst_len = (uint8_t)bits,
+				  .rtm_flags = RTM_F_FIB_MATCH };
+	struct nlattr *a[RTA_MAX + 1];
+	struct nl_msg *msg = question(RTM_GETROUTE, &to, sizeof(to));
+	const struct rtmsg *m;
+	const struct link *l;
+	int r;
+
+	put_ip(msg, RTA_DST, ip);
+	r = answer_of(w, msg, a, RTA_MAX, sizeof(to));
+	*out = (struct place){ .kind = PLACE_NOWHERE };
+	if (r <= 0)
+		return r;
+	m = nlmsg_data((struct nlmsghdr *)(void *)w->buf);
+	/* a kernel before 4.13 does not say which route it was */
+	if (m->rtm_flags & RTM_F_CLONED)
+		return -EOPNOTSUPP;
+	if (m->rtm_type != RTN_UNICAST && m->rtm_type != RTN_LOCAL)
+		return 0;
+	l = a[RTA_OIF] ? link_find(w, (int)nla_get_u32(a[RTA_OIF])) : NULL;
+	*out = (struct place){ .kind = PLACE_SHARED, .link = l ? l->number : 0 };
+	if (!l || m->rtm_type != RTN_UNICAST || a[RTA_GATEWAY] || a[RTA_VIA] || a[RTA_MULTIPATH])
+		return 0;
+	if (l->kind == LINK_OWN && m->rtm_dst_len == bits)
+		out->kind = PLACE_LINK;
+	if (l->kind != LINK_BRIDGE)
+		return 0;
+	r = find_port(w, l, ip, &out->port);
+	out->kind = r > 0 ? PLACE_LINK : PLACE_NOWHERE;
+	return r < 0 ? r : 0;
+}
+
+void link_watch_find(struct link_watch *w, const struct inet_ip *ip, struct place *out)
+{
+	for (int i = 0; i < TRIES_MAX; i++) {
+		unsigned before;
+		int r;
+
+		read_all(w);
+		before = w->changes;
+		r = find_once(w, ip, out);
+		read_all(w);
+		if (r == 0 && w->changes == before)
+			break;
+		*out = (struct place){ .kind = PLACE_UNASKED };
+		if (r < 0) {
+			log_debug("the kernel cannot be asked for a route: %s",
+				  strerrordesc_np(-r));
+			break;
+		}
+	}
+	tell_what_is_left_later(w);
+}
+
+uint32_t link_watch_newest(struct link_watch *w)
+{
+	read_all(w);
+	tell_what_is_left_later(w);
+	return w->newest;
+}
+
+unsigned link_watch_losses(const struct link_watch *w)
+{
+	return w->losses;
+}
+
+const char *link_watch_name(const struct link_watch *w, uint32_t number)
+{
+	hmap_for_each_safe (n, next, &w->links) {
+		const struct link *l = container_of(n, struct link, node);
+
+		if (l->number == number)
+			return l->name;
+	}
+	return NULL;
+}
+
+static const char *name_of(const struct link_watch *w, uint32_t number)
+{
+	const char *name = NULL;
+
+	if (w->telling && w->telling->what == NEWS_GONE && w->telling->link == number)
+		return w->telling->name;
+	name = link_watch_name(w, number);
+	return name ? name : "a link that is gone";
+}
+
+void link_watch_print(const struct link_watch *w, const struct place *p, char buf[PLACE_NAME_MAX])
+{
+	if (!p->link)
+		(void)snprintf(buf, PLACE_NAME_MAX, "no link");
+	else if (p->port)
+		(void)snprintf(buf, PLACE_NAME_MAX, "%s of %s", name_of(w, p->port),
+			       name_of(w, p->link));
+	else
+		(void)snprintf(buf, PLACE_NAME_MAX, "%s", name_of(w, p->link));
+}
+
+/* start */
+
+static struct nl_sock *open_socket(struct err *err)
+{
+	struct nl_sock *sk = nl_socket_alloc();
+
+	if (!sk)
+		out_of_memory();
+	if (nl_connect(sk, NETLINK_ROUTE) < 0) {
+		(void)err_set_errno(err, errno, "netlink socket for routes");
+		nl_socket_free(sk);
+		return NULL;
+	}
+	nl_socket_disable_auto_ack(sk); /* an answer is acknowledgement enough */
+	return sk;
+}
+
+static int subscribe(struct link_watch *w, struct err *err)
+{
+	static const int groups[] = {
+		RTNLGRP_LINK,	    RTNLGRP_NEIGH,     RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
+		RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
+		if (nl_socket_add_membership(w->news_sk, groups[i]) < 0)
+			return err_set_errno(err, errno, "subscribing to routes and links");
+	}
+	/* since Linux 5.3; before, there are no such objects */
+	(void)nl_socket_add_membership(w->news_sk, RTNLGRP_NEXTHOP);
+	(void)nl_socket_set_buffer_size(w->news_sk, RECEIVE_BYTES, 0); /* the default works too */
+	return loop_fd_add(w->loop, &w->source, nl_socket_get_fd(w->news_sk), EPOLLIN, on_readable,
+			   err);
+}
+
+struct link_watch *link_watch_new(struct loop *l, const struct link_ops *ops, void *ctx,
+				  struct err *err)
+{
+	_cleanup_(link_watch_freep) struct link_watch *w = xnew(struct link_watch);
+	int r;
+
+	w->loop = l;
+	w->ops = ops;
+	w->ctx = ctx;
+	w->news_sk = open_socket(err);
+	w->ask_sk = w->news_sk ? open_socket(err) : NULL;
+	/* the listing comes after the subscription, so that nothing happens between them */
+	if (!w->ask_sk || subscribe(w, err) < 0)
+		return NULL;
+	r = list(w);
+	if (r < 0) {
+		(void)err_set_errno(err, -r, "listing the links of this host");
+		return NULL;
+	}
+	return steal_ptr(w);
+}
+
+struct link_watch *link_watch_free(struct link_watch *w)
+{
+	if (!w)
+		return NULL;
+	loop_fd_del(&w->source);
+	loop_defer_del(&w->later);
+	if (w->news_sk)
+		nl_socket_free(w->news_sk);
+	if (w->ask_sk)
+		nl_socket_free(w->ask_sk);
+	hmap_for_each_safe (n, next, &w->links) {
+		hmap_del(&w->links, n);
+		free(container_of(n, struct link, node));
+	}
+	free(w->news);
+	free(w);
+	return NULL;
+}

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# A pod's IP is given to the next pod while the API server still tells of the last one: the next one is
+# never served as the last one, and as itself the moment that its own news come.
+set -uo pipefail
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
+DELAY_SEC=${NMI_IDENTITY_DELAY_SEC:-30}
+IP=10.244.0.11
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+heir_py=$here/heir.py
+
+delay() { sb_api POST "_sandbox/delay?msec=$1" >/dev/null || bail 'the API server does not delay'; }
+log_says() { grep -qF "$1" "$SB_DIR/nmi.log"; }
+
+# Without the binding, the hazard is real: else the rest of this would prove nothing.
+e2e_begin ip-reuse --link-binding=off
+gives 'the pod has its token' "$SB_SHOP" web "$SB_ASK"
+delay $((DELAY_SEC * 1000))
+sb_del_pod_net web
+sb_add_pod heir shop $IP aadpodidbinding=billing
+gives '--link-binding=off: its heir is served as the pod before' "$SB_SHOP" heir "$SB_ASK"
+delay 0
+sb_stop_nmi
+sb_del_pod heir
+sb_api DELETE 'api/v1/namespaces/shop/pods/web?gracePeriodSeconds=0' >/dev/null
+
+sb_add_pod web shop $IP app=web,aadpodidbinding=shop
+sb_start_nmi --v=4 --pod-wait=60s || bail 'nmi does not start'
+gives 'the pod has its token again' "$SB_SHOP" web "$SB_ASK"
+link=$(<"$SB_DIR/pods/web.link")
+coproc HELD { exec nsenter --net="/run/netns/$(sb_pod_ns web)" python3 "$here/connection.py"; }
+echo ask >&"${HELD[1]}"
+read -r -t 20 answer <&"${HELD[0]}"
+is 'it keeps a connection' "$answer $(metric nmi_connections)" "200 $SB_SHOP 1"
+
+sb_in "$SB_NODE" python3 "$heir_py" watch "$SB_API_URL" "$SB_DIR/pki/ca.crt" "$(<"$SB_DIR/token")" heir \
+	>"$SB_DIR/event" 2>&1 &
+watcher=$!
+passes 'somebody else watches too' eventually 5 grep -q watching "$SB_DIR/event"
+delay $((DELAY_SEC * 1000))
+
+ip -n "$SB_NODE" link del "$link" # so that nobody closes the connection
+passes 'its claim ends when its link does' eventually 1 \
+	log_says "pod shop/web has no claim on $IP any more: its link $link is gone"
+is 'and with it the connection that it kept' "$(metric nmi_connections)" 0
+sb_del_pod_net web # and what ran in it, which bash takes notice of itself
+sb_add_pod heir shop $IP aadpodidbinding=billing
+began=$EPOCHREALTIME
+sb_spawn heir python3 "$heir_py" ask "$SB_ASK" $((DELAY_SEC + 5)) >"$SB_DIR/answers" 2>&1
+wait "$SB_SPAWNED"
+wait "$watcher"
+
+event=$(tail -n 1 "$SB_DIR/event")
+like 'its event came' "$event" '^[0-9]+\.[0-9]+$'
+at_least() { awk -v a="$2" -v b="$3" 'BEGIN { exit !(a + 0 >= b + 0) }'; }
+passes 'as late as it was meant to (ms)' at_least late "$(awk -v a="$began" -v b="$event" \
+	'BEGIN { print (b - a) * 1000 }')" $(((DELAY_SEC - 1) * 1000))
+is 'nobody was given the token of the pod before' "$(grep -c "$SB_SHOP" "$SB_DIR/answers")" 0
+is 'nor any before the event' "$(awk -v e="$event" '$2 == 200 && $1 < e - 0.001' "$SB_DIR/answers")" ''
+is 'all tokens are its own' "$(awk '$2 == 200 { print $3 }' "$SB_DIR/answers" | sort -u)" "$SB_BILLING"
+passes 'while it asked and asked' at_least asked "$(sed -n 's/^asked //p' "$SB_DIR/answers")" $((DELAY_SEC * 3))
+first=$(awk '$2 == 200 { print $1; exit }' "$SB_DIR/answers")
+at_most 'its first token came within 10 ms of its event' \
+	"$(awk -v a="$event" -v b="$first" 'BEGIN { printf "%.1f", (b - a) * 1000 }')" 10
+is 'the API server still has the pod before' \
+	"$(sb_api GET api/v1/namespaces/shop/pods/web | grep -o '"phase": *"[A-Za-z]*"' | tail -n 1 | tr -d ' ')" '"phase":"Running"'
+delay 0
+sb_api DELETE 'api/v1/namespaces/shop/pods/web?gracePeriodSeconds=0' >/dev/null
+gives 'its going changes nothing' "$SB_BILLING" heir "$SB_ASK"
+
+# The IP is moved to another standing link, while the pod that had it is still there.
+sb_add_pod thief shop 10.244.0.31 aadpodidbinding=shop
+passes 'another pod has its token' eventually 2 asks_as thief "$SB_SHOP"
+ip -n "$SB_NODE" route replace "$IP/32" dev "$(<"$SB_DIR/pods/thief.link")" scope link
+passes 'a route that leads elsewhere ends the claim' eventually 1 log_says "the address leads to $(<"$SB_DIR/pods/thief.link") now"
+ip -n "$SB_NODE" route replace "$IP/32" dev "$(<"$SB_DIR/pods/heir.link")" scope link
+sb_ask heir "$SB_ASK" -m 2
+is 'for good' "$SB_STATUS" 000
+passes 'it is counted' at_least mismatches "$(metric nmi_link_mismatch_total)" 1
+no_leak 'IMDS has seen no pod'
+e2e_end
