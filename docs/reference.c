@@ -126,6 +126,10 @@ static const struct {
 	[REASON_IDENTITY_INVALID] = {
 		"The AzureIdentity lacks what its type needs; the text names the field",
 		"Complete the object" },
+	[REASON_CREDENTIAL] = {
+		"The Secret that the AzureIdentity (type 1 or 2) names is missing, may not be read, or holds "
+		"nothing that can be used; the text says which",
+		"Correct the Secret, or grant ``get`` on it; the next request sees it" },
 	[REASON_POD_UNKNOWN] = {
 		"No running pod of this node is known by the request's source address (yet)",
 		"Ask again; if it stays, look at the agent's readiness and its watch of pods" },

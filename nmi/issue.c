@@ -100,7 +100,7 @@ static void answer_init(struct issue_answer *a)
 	a->body_id = 0;
 	a->retry_after_sec = 0;
 	a->error[0] = '\0';
-	a->trace = (struct upstream_trace){ "", "", "" };
+	a->trace = (struct upstream_trace){ 0 };
 	a->text[0] = '\0';
 	a->pod_namespace[0] = '\0';
 	a->is_reported = false;
@@ -184,6 +184,12 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 				       .bypass_cache = req->bypass_cache };
 	if (!out->ask.identity)
 		return LOOK_GRANTED;
+	if (*m.identity->flaw) {
+		issue_refuse(a, REASON_IDENTITY_INVALID, "pod %s/%s: AzureIdentity %s/%s: %s",
+			     pod->namespace, pod->name, m.identity->meta.namespace,
+			     m.identity->meta.name, m.identity->flaw);
+		return LOOK_REFUSED;
+	}
 	if (lacks_client_id(m.identity)) {
 		issue_refuse(
 			a, REASON_IDENTITY_INVALID,
@@ -722,6 +728,11 @@ void issue_cancel(struct issue *q)
 char *issue_body(struct issuer *i, const struct token *token, size_t *out_len)
 {
 	return token_body(token, loop_wall(i->loop), out_len);
+}
+
+char *issue_body_first(struct issuer *i, const struct token *token, size_t *out_len)
+{
+	return token_body_first(token, loop_wall(i->loop), out_len);
 }
 
 void issue_body_free(char *body, size_t len)

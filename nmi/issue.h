@@ -43,8 +43,11 @@ struct issue_request {
 	const char *id; /* request id, for the log and the answer */
 };
 
-/* A sentence with two names of 253 bytes and an ARM id still says at its end what to do. */
-#define ISSUE_TEXT_MAX 768
+/*
+ * A sentence with two names of 253 bytes and an ARM id, or with what Entra said and what a federated
+ * credential has to say, still says at its end what to do.
+ */
+#define ISSUE_TEXT_MAX 1536
 
 struct issue_answer {
 	enum reason reason;	     /* REASON_NONE: token is set */
@@ -102,4 +105,6 @@ void issue_cancel(struct issue *q);
 
 /* The body of a granted answer, on the heap; free with issue_body_free(), which wipes it. */
 char *issue_body(struct issuer *i, const struct token *token, size_t *out_len);
+/* The same, but of several tenants' tokens the first alone. */
+char *issue_body_first(struct issuer *i, const struct token *token, size_t *out_len);
 void issue_body_free(char *body, size_t len);

@@ -56,6 +56,22 @@
 #define LIMIT_TOKEN_ANSWER_BYTES 65536
 /* IMDS allows 5 identity requests at once for a VM (Azure, "Rate limiting"): one is left to others. */
 #define LIMIT_IMDS_IN_FLIGHT 4
+/*
+ * Secrets of service principals. Where the agent may not watch one, its version is taken for right so long
+ * after it was looked at: what rotates a Secret leaves both values good for longer than that, and a node
+ * asks the API server no more often for each Secret in use.
+ */
+#define LIMIT_SECRET_FRESH_MSEC 5000
+#define LIMIT_SECRET_GET_MSEC	5000
+/* One that no request was for is forgotten after this, and its watch ends; so is a watch's 403. */
+#define LIMIT_SECRET_UNUSED_MSEC 600000
+/* Of which the version is remembered: far more than the applications that one node's pods are. */
+#define LIMIT_SECRETS 256
+/* A token request to Entra, in all; it answers within a second. */
+#define LIMIT_ENTRA_MSEC 15000
+/* Entra throttles by application and tenant and publishes no figure; this starts a full node in seconds. */
+#define LIMIT_ENTRA_IN_FLIGHT  16
+#define LIMIT_ENTRA_PER_SECOND 50
 /* And 20 a second (the same page). */
 #define LIMIT_IMDS_PER_SECOND 20
 /*

@@ -11,6 +11,10 @@ enum reason {
 };
 
 /* How Entra calls a request that it refused, and when that was: what its support asks for. "": not said. */
+#define UPSTREAM_CODES_MAX 4
+
 struct upstream_trace {
+	unsigned codes[UPSTREAM_CODES_MAX]; /* AADSTS numbers */
+	unsigned n_codes;
 	char trace_id[40], correlation_id[40], timestamp[32];
 };

@@ -9,6 +9,7 @@
 #include "lib/base/mem.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -67,11 +68,27 @@ static const char *or_null(const char *s)
 	return s && *s ? s : NULL;
 }
 
+/* An object of strings, with the list of numbers at its end. */
+static char *with_codes(char *body_take, const struct upstream_trace *up, size_t *out_len)
+{
+	_cleanup_free_ char *body = body_take;
+	char codes[UPSTREAM_CODES_MAX * 12] = "", *all;
+	size_t at = 0;
+
+	for (size_t i = 0; i < up->n_codes; i++)
+		at += (size_t)snprintf(codes + at, sizeof(codes) - at, "%s%u", i ? "," : "",
+				       up->codes[i]);
+	all = xasprintf("%.*s,\"error_codes\":[%s]}", (int)*out_len - 1, body, codes);
+	*out_len = strlen(all);
+	return all;
+}
+
 char *reply_body(const struct refusal *why, size_t *out_len)
 {
 	const struct upstream_trace *trace = why->trace;
 	bool bare = why->reason == REASON_METADATA_HEADER;
 	_cleanup_free_ char *error = NULL, *text = NULL;
+	char *body;
 
 	error = without_unreachable(or_null(why->error) ? why->error : table[why->reason].error);
 	text = without_unreachable(or_null(why->text) ? why->text : "The request was refused");
@@ -88,5 +105,6 @@ char *reply_body(const struct refusal *why, size_t *out_len)
 		{ "timestamp", trace ? or_null(trace->timestamp) : NULL },
 	};
 
-	return jval_print_pairs(pairs, ARRAY_SIZE(pairs), out_len);
+	body = jval_print_pairs(pairs, ARRAY_SIZE(pairs), out_len);
+	return trace && trace->n_codes ? with_codes(body, trace, out_len) : body;
 }

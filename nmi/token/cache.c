@@ -107,7 +107,7 @@ const struct token *token_cache_peek(struct token_cache *c, const struct token_a
 	token_key_init(&key, ask);
 	e = cache_entry_find(c, &key);
 	token_key_deinit(&key);
-	if (!e || !cache_entry_is_usable(e))
+	if (!e || !cache_entry_is_good(e))
 		return NULL;
 	count_hit(e, ask);
 	return e->tok;
@@ -120,7 +120,7 @@ static const struct token_source *source_of(const struct token_cache *c,
 
 	if (!ask->identity)
 		return c->spec.node;
-	type = ask->identity->type;
+	type = ask->identity->federated ? AZURE_IDENTITY_FEDERATED : ask->identity->type;
 	return type >= 0 && (uint64_t)type < c->spec.n_types ? c->spec.by_type[type] : NULL;
 }
 
@@ -227,7 +227,7 @@ struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask
 	}
 	token_key_init(&key, ask);
 	e = cache_entry_find(c, &key);
-	if (e && !ask->bypass_cache && cache_entry_is_usable(e)) {
+	if (e && !ask->bypass_cache && cache_entry_is_good(e)) {
 		_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = cache_outcome_new(e->tok,
 											    NULL);
 

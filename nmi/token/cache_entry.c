@@ -18,14 +18,36 @@
 /* Of renewals that fail: often enough to be seen, seldom enough for an outage of hours. */
 #define STALE_LOG_MSEC 60000
 
-bool cache_entry_is_usable(const struct cache_entry *e)
+/* What the source knows of what it made with `origin`. */
+static enum token_news news(const struct cache_entry *e, uint64_t origin)
+{
+	const struct token_ask ask = { .identity = e->identity,
+				       .selector = e->selector,
+				       .resource = e->resource };
+
+	return e->source->check ? e->source->check(e->source->ctx, &ask, origin) : TOKEN_NEWS_NONE;
+}
+
+static bool is_fresh(const struct cache_entry *e)
 {
 	return e->tok && loop_wall(e->cache->loop).s < e->usable_until.s;
 }
 
+bool cache_entry_is_usable(const struct cache_entry *e)
+{
+	return is_fresh(e) && news(e, e->tok->origin) != TOKEN_NEWS_CHANGED;
+}
+
+bool cache_entry_is_good(const struct cache_entry *e)
+{
+	return is_fresh(e) && news(e, e->tok->origin) == TOKEN_NEWS_NONE;
+}
+
+/* A failure of a credential that was replaced meanwhile says nothing. */
 bool cache_entry_is_failure_believed(const struct cache_entry *e)
 {
-	return e->failure && mono_before(loop_mono(e->cache->loop), e->believed_until);
+	return e->failure && mono_before(loop_mono(e->cache->loop), e->believed_until) &&
+	       news(e, e->failure->fail.origin) != TOKEN_NEWS_CHANGED;
 }
 
 static bool has_flight(const struct cache_entry *e)
@@ -157,6 +179,12 @@ void cache_entry_store(struct cache_entry *e, struct token *tok)
 {
 	struct wall now = loop_wall(e->cache->loop);
 
+	if (tok == e->tok) {
+		/* a caller had its source look, and nothing has changed: a use, and no renewal */
+		e->used = true;
+		e->failure = cache_outcome_unref(e->failure);
+		return;
+	}
 	if (!cache_entry_is_usable(e) || tok->expires_on.s >= e->tok->expires_on.s) {
 		set_token(e, tok);
 		e->usable_until = policy_usable_until(now, tok->expires_on);

@@ -234,6 +234,22 @@ static void on_source_done(void *ctx, struct token *tok, const struct token_fail
 	cache_pump(u);
 }
 
+/*
+ * The token that the source may give back. Not while it is to be renewed, but for the time after a
+ * failed attempt.
+ */
+static struct token *known_to(const struct cache_flight *f)
+{
+	const struct cache_entry *e = f->entry;
+	struct token_cache *c = e->cache;
+	bool is_due = loop_wall(c->loop).s >= e->renew_at.s &&
+		      !mono_before(loop_mono(c->loop), e->renew_not_before);
+
+	if (!e->source->check || f->kind == FLIGHT_BYPASS || !cache_entry_is_usable(e) || is_due)
+		return NULL;
+	return e->tok;
+}
+
 static void flight_took_off(struct cache_flight *f, struct cache_lane *turn)
 {
 	struct cache_upstream *u = f->entry->upstream;
@@ -261,7 +277,8 @@ void cache_flight_send(struct cache_flight *f, struct cache_lane *turn)
 				       .identity = e->identity,
 				       .selector = e->selector,
 				       .resource = e->resource,
-				       .bypass_cache = f->kind == FLIGHT_BYPASS };
+				       .bypass_cache = f->kind == FLIGHT_BYPASS,
+				       .known = known_to(f) };
 	struct token_failure fail = { 0 };
 
 	flight_dequeue(f);

@@ -125,6 +125,8 @@ struct cache_entry *cache_entry_new(struct token_cache *c, const struct token_ke
 				    const struct token_source *source, const struct token_ask *ask);
 struct cache_entry *cache_entry_find(const struct token_cache *c, const struct token_key *key);
 bool cache_entry_is_usable(const struct cache_entry *e);
+/* Usable, and its source need not look first whether what it was made with has changed. */
+bool cache_entry_is_good(const struct cache_entry *e);
 bool cache_entry_is_failure_believed(const struct cache_entry *e);
 void cache_entry_store(struct cache_entry *e, struct token *tok);
 void cache_entry_note_failure(struct cache_entry *e, struct cache_outcome *o, enum flight_kind kind,

@@ -77,8 +77,12 @@ unsigned policy_remember_msec(const struct token_failure *fail)
 	case TOKEN_FAULT_GARBLED:
 		sec = 2;
 		break;
+	case TOKEN_FAULT_CREDENTIAL:
+		/* each attempt reads the Secret again; who has just mended it should not have to wait */
+		return 1000;
 	case TOKEN_FAULT_UNSUPPORTED:
 	case TOKEN_FAULT_OVERLOADED:
+	case TOKEN_FAULT_INVALID:
 	case TOKEN_FAULT_POD_LIMIT:
 		/* found out here, at no cost */
 		return 0;
@@ -102,6 +106,8 @@ static unsigned retry_from(const struct token_failure *fail, uint64_t failing_ms
 	case TOKEN_FAULT_UNSUPPORTED:
 	case TOKEN_FAULT_OVERLOADED:
 	case TOKEN_FAULT_POD_LIMIT:
+	case TOKEN_FAULT_INVALID:
+	case TOKEN_FAULT_CREDENTIAL:
 		break;
 	}
 	return 0;

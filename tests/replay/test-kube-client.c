@@ -7,6 +7,7 @@
 #include "lib/kube/client.h"
 #include "lib/loop/loop.h"
 #include "tests/replay/fixture.h"
+#include "tests/replay/server.h"
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
@@ -88,6 +89,58 @@ START_TEST(a_token_is_read_again_after_a_minute_and_not_before)
 	get();
 	loop_fake_advance(f.loop, 1000);
 	get();
+	stop();
+}
+END_TEST
+
+static void send_and_settle(const struct kube_request *req)
+{
+	seen = (struct seen){ 0 };
+	ck_assert_ptr_nonnull(kube_send(f.client, req, on_done, NULL));
+	fixture_settle(&f);
+	ck_assert_str_eq(f.mismatch, "");
+	ck_assert_int_eq(seen.status, 200);
+}
+
+START_TEST(a_request_with_a_secret_has_a_connection_to_itself)
+{
+	const struct step steps[] = { { "GET /a ", .text = OK_JSON },
+				      { "GET /b ", .text = OK_JSON },
+				      { "GET /s ", .text = OK_JSON },
+				      { "GET /a ", .text = OK_JSON } };
+	const struct kube_request plain = { .path = "/a", .timeout_msec = 1000 };
+	const struct kube_request other = { .path = "/b", .timeout_msec = 1000 };
+	const struct kube_request secret = { .path = "/s",
+					     .timeout_msec = 1000,
+					     .is_secret = true };
+
+	start(steps, ARRAY_SIZE(steps), "one");
+	send_and_settle(&plain);
+	send_and_settle(&other);
+	ck_assert_uint_eq(server_accepted(f.server), 1);
+	send_and_settle(&secret);
+	ck_assert_uint_eq(server_accepted(f.server), 2);
+	send_and_settle(&plain); /* on the first: the secret's has ended */
+	ck_assert_uint_eq(server_accepted(f.server), 2);
+	stop();
+}
+END_TEST
+
+START_TEST(metadata_alone_is_asked_for_by_its_type)
+{
+	const struct step steps[] = { { "Accept: " KUBE_ACCEPT_METADATA "\r\n", .text = OK_JSON },
+				      { "Accept: application/json\r\n", .text = OK_JSON },
+				      { "POST /x ", .text = OK_JSON } };
+
+	start(steps, ARRAY_SIZE(steps), "one");
+	send_and_settle(&(struct kube_request){
+		.path = "/x", .accept = KUBE_ACCEPT_METADATA, .timeout_msec = 1000 });
+	send_and_settle(&(struct kube_request){ .path = "/x", .timeout_msec = 1000 });
+	send_and_settle(&(struct kube_request){ .method = "POST",
+						.path = "/x",
+						.body = "{}",
+						.body_len = 2,
+						.timeout_msec = 1000 });
 	stop();
 }
 END_TEST
@@ -276,6 +329,8 @@ START_TEST(a_value_is_escaped)
 END_TEST
 
 UNIT_MAIN("kube-client", UNIT(a_token_is_read_again_after_a_minute_and_not_before),
+	  UNIT(a_request_with_a_secret_has_a_connection_to_itself),
+	  UNIT(metadata_alone_is_asked_for_by_its_type),
 	  UNIT(a_401_is_tried_again_at_once_with_a_newer_token),
 	  UNIT(a_401_is_reported_when_there_is_no_newer_token), UNIT(a_second_401_is_reported),
 	  UNIT(a_reflector_goes_on_with_a_rotated_token),

@@ -5,14 +5,18 @@
 Lists and watches with all that can go wrong with them, deletion, refusals in the words of the real
 server, faults on order, malformed requests, and enough speed for the benchmarks.
 """
-import http.client, json, pathlib, re, socket, ssl, sys, tempfile, threading, time
+import base64, calendar, http.client, json, pathlib, re, socket, ssl, sys, tempfile, threading, time
 
+import jose
 from server import Server
 
 SERVER, CRDS, CERTS = (pathlib.Path(a).resolve() for a in sys.argv[1:4])
 MERGE = "application/merge-patch+json"
 PODS = "/api/v1/namespaces/default/pods"
 IDS = "/apis/aadpodidentity.k8s.io/v1/namespaces/default/azureidentities"
+SECRETS = "/api/v1/namespaces/default/secrets"
+ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
+EXCHANGE = "api://AzureADTokenExchange"
 TESTS = []
 
 
@@ -536,6 +540,19 @@ def a_resource_is_forbidden_to_all_but_the_admin(c):
 
 
 @test
+def a_right_can_be_taken_away_verb_by_verb(c):
+    c.ok("POST", SECRETS, {"metadata": {"name": "sp"}, "stringData": {"clientSecret": "x"}})
+    c.fault("forbid?resource=secrets&verbs=list,watch")
+    for path, verb in ((f"{SECRETS}?fieldSelector=metadata.name%3Dsp", "list"),
+                       (f"{SECRETS}?watch=1&fieldSelector=metadata.name%3Dsp", "watch")):
+        code, doc, _ = c.call("GET", path, token=c.agent)
+        assert code == 403 and f'cannot {verb} resource "secrets"' in doc["message"], (code, doc)
+    assert c.call("GET", f"{SECRETS}/sp", token=c.agent)[0] == 200
+    c.fault("forbid?on=0")
+    assert c.call("GET", f"{SECRETS}?fieldSelector=metadata.name%3Dsp", token=c.agent)[0] == 200
+
+
+@test
 def events_are_held_back(c):
     w = Watch(c, PODS, f"resourceVersion={c.rv()}")
     c.fault("delay?msec=400")
@@ -565,6 +582,116 @@ def silence_on_order(c):
     assert got and not t.is_alive()
     c.add_pod("after")
     assert brief(w.take(1)) == [("ADDED", "after")]
+
+
+# ---- secrets, accounts and their tokens ----
+
+@test
+def one_secret_is_watched_by_its_name(c):
+    for name in ("mine", "other"):
+        c.ok("POST", SECRETS, {"metadata": {"name": name}, "stringData": {"clientSecret": "old"}})
+    query = "fieldSelector=metadata.name%3Dmine"
+    assert [i["metadata"]["name"] for i in c.ok("GET", f"{SECRETS}?{query}")["items"]] == ["mine"]
+    w = Watch(c, SECRETS, f"resourceVersion={c.rv()}&{query}")
+    c.ok("PATCH", f"{SECRETS}/other", {"stringData": {"clientSecret": "new"}}, MERGE)
+    c.ok("PATCH", f"{SECRETS}/mine", {"stringData": {"clientSecret": "new"}}, MERGE)
+    c.ok("DELETE", f"{SECRETS}/mine")
+    got = w.take(2)
+    assert brief(got) == [("MODIFIED", "mine"), ("DELETED", "mine")], brief(got)
+    assert base64.b64decode(got[0]["object"]["data"]["clientSecret"]) == b"new"
+    w.close()
+
+
+@test
+def accounts_are_watched_with_their_annotations(c):
+    c.ok("POST", ACCOUNTS, {"metadata": {"name": "app"}})
+    w = Watch(c, "/api/v1/serviceaccounts", f"resourceVersion={c.rv()}")
+    note = {"azure.workload.identity/client-id": "11111111-aaaa-4000-8000-000000000001"}
+    c.ok("PATCH", f"{ACCOUNTS}/app", {"metadata": {"annotations": note}}, MERGE)
+    got = w.take(1)
+    assert brief(got) == [("MODIFIED", "app")] and got[0]["object"]["metadata"]["annotations"] == note
+    assert c.ok("GET", f"{ACCOUNTS}/app")["metadata"]["annotations"] == note
+    w.close()
+
+
+def ask_token(pod=None, seconds=3600, audiences=(EXCHANGE,), kind="Pod", **ref):
+    spec = {"audiences": list(audiences), "expirationSeconds": seconds}
+    if pod or ref:
+        spec["boundObjectRef"] = {"kind": kind, "apiVersion": "v1", "name": pod, **ref}
+    return {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+
+
+@test
+def a_token_says_whose_and_where_and_its_signature_holds(c):
+    c.ok("POST", ACCOUNTS, {"metadata": {"name": "app"}})
+    pod = c.add_pod("asks", serviceAccountName="app")
+    before = int(time.time())
+    doc = c.ok("POST", f"{ACCOUNTS}/app/token", ask_token("asks", 601, uid=pod["metadata"]["uid"]))
+    jwt = jose.Jwt(doc["status"]["token"])
+    claims = jwt.claims
+    assert claims["iss"] == c.ok("GET", "/.well-known/openid-configuration")["issuer"]
+    assert claims["sub"] == "system:serviceaccount:default:app" and claims["aud"] == [EXCHANGE]
+    assert before <= claims["iat"] == claims["nbf"] == claims["exp"] - 601 <= time.time()
+    k8s = claims["kubernetes.io"]
+    assert k8s["namespace"] == "default" and k8s["node"] == {"name": "node-1"}
+    assert k8s["pod"] == {"name": "asks", "uid": pod["metadata"]["uid"]}
+    assert k8s["serviceaccount"]["name"] == "app" and k8s["serviceaccount"]["uid"]
+    end = time.strptime(doc["status"]["expirationTimestamp"], "%Y-%m-%dT%H:%M:%SZ")
+    assert calendar.timegm(end) == claims["exp"]
+    code, text, _ = c.call("GET", "/openid/v1/jwks", accept="application/jwk-set+json")
+    keys = [k for k in json.loads(text)["keys"] if k["kid"] == jwt.head["kid"]]
+    assert jwt.head["alg"] == "RS256" and jwt.is_signed_by(jose.jwk_key(keys[0]))
+    first, second, third = doc["status"]["token"].split(".")
+    forged = jose.Jwt(f"{first}.{jose.b64(json.dumps({**claims, 'sub': 'x'}).encode())}.{third}")
+    assert not forged.is_signed_by(jose.jwk_key(keys[0]))
+
+
+@test
+def requests_for_tokens_that_are_refused(c):
+    for name in ("app", "other"):
+        c.ok("POST", ACCOUNTS, {"metadata": {"name": name}})
+    uid = c.add_pod("asks", serviceAccountName="app")["metadata"]["uid"]
+    for account, body, code, words in (
+            ("app", ask_token("asks", 599, uid=uid), 422, "may not specify a duration less than 10 minutes"),
+            ("app", ask_token("asks", 2**32 + 1, uid=uid), 422, "may not specify a duration larger than 2^32 seconds"),
+            ("app", ask_token("asks", uid="11111111-1111-4111-8111-111111111111"), 409, "does not match the UID in record"),
+            ("app", ask_token("gone", uid=uid), 404, 'pods "gone" not found'),
+            ("other", ask_token("asks", uid=uid), 400, "running with different serviceaccount name"),
+            ("app", ask_token("asks", kind="ConfigMap", uid=uid), 400, "to object of type ConfigMap"),
+            ("none", ask_token(), 404, 'serviceaccounts "none" not found')):
+        c.refused(code, words, "POST", f"{ACCOUNTS}/{account}/token", body)
+    c.refused(405, "does not allow this method", "GET", f"{ACCOUNTS}/app/token")
+    c.fault("forbid?resource=serviceaccounts&verbs=create")
+    code, doc, _ = c.call("POST", f"{ACCOUNTS}/app/token", ask_token(), token=c.agent)
+    assert code == 403 and 'cannot create resource "serviceaccounts/token"' in doc["message"], (code, doc)
+    assert c.call("GET", ACCOUNTS, token=c.agent)[0] == 200
+    c.fault("forbid?on=0")
+    c.fault("forbid?resource=serviceaccounts&verbs=get,watch")
+    assert c.call("POST", f"{ACCOUNTS}/app/token", ask_token(), token=c.agent)[0] == 201
+    c.fault("forbid?on=0")
+
+
+@test
+def who_may_read_the_keys_and_where_tokens_are_written_down(c):
+    paths = "/.well-known/openid-configuration", "/openid/v1/jwks"
+    for path in paths:
+        assert c.call("GET", path, token="")[0] == 403
+    with tempfile.TemporaryDirectory(prefix="nmi-behave-") as dir:
+        log = pathlib.Path(dir) / "given"
+        issuer = "https://issuer.example/cluster/"
+        open_one = Cluster(dir, "--public-keys", f"--issuer={issuer}", "--jwks-uri=https://issuer.example/keys",
+                           f"--token-log={log}")
+        try:
+            assert [open_one.call("GET", p, token="")[0] for p in paths] == [200, 200]
+            assert open_one.call("GET", "/openid/v1/other", token="")[0] == 403
+            doc = open_one.call("GET", paths[0], token="")[1]
+            assert (doc["issuer"], doc["jwks_uri"]) == (issuer, "https://issuer.example/keys")
+            open_one.ok("POST", ACCOUNTS, {"metadata": {"name": "app"}})
+            given = [open_one.ok("POST", f"{ACCOUNTS}/app/token", ask_token())["status"]["token"] for _ in range(2)]
+            assert log.read_text().split() == given and given[0] != given[1]
+            assert jose.Jwt(given[0]).claims["iss"] == issuer
+        finally:
+            assert open_one.end() == 0
 
 
 # ---- malformed ----
@@ -642,12 +769,14 @@ def a_slow_reader_is_let_go(c):
 
 
 def clean(c):
-    for path in (PODS, IDS, "/api/v1/namespaces/default/configmaps"):
+    for path in (PODS, IDS, SECRETS, "/api/v1/namespaces/default/configmaps"):
         for obj in c.ok("GET", path)["items"]:
             name = obj["metadata"]["name"]
             if obj["metadata"].get("finalizers"):
                 c.call("PATCH", f"{path}/{name}", {"metadata": {"finalizers": None}}, MERGE)
             c.call("DELETE", f"{path}/{name}?gracePeriodSeconds=0")
+    for name in ("app", "other"):
+        c.call("DELETE", f"{ACCOUNTS}/{name}")
 
 
 def main():

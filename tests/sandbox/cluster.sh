@@ -10,7 +10,7 @@
 # As Azure CNI lays it: a pod has a /32 on a veth of its own, its gateway is 169.254.1.1 with a fixed
 # neighbour entry, and the host's end has no IPv4 address. IMDS is beyond the node, so that forwarding,
 # guards and leaks are real: what the node forwards is answered, and counted by source. The node has
-# net.ipv4.conf.*.route_localnet=0.
+# net.ipv4.conf.*.route_localnet=0. With sb_entra_up there is also Microsoft Entra: entra.sh.
 #
 # With SB_BRIDGED=yes when the box is raised, as kubenet lays it: every pod is on a port (veth1, ...) of
 # the bridge cbr0, 10.244.0.1/24, which is its gateway.
@@ -40,6 +40,10 @@ SB_GATEWAY=169.254.1.1
 SB_GATEWAY_MAC=ee:ee:ee:ee:ee:ee
 SB_GATEWAY6=fe80::ecee:eeff:feee:eeee # made of it
 SB_GROUP=apis/aadpodidentity.k8s.io/v1
+SB_ISSUER=$SB_API_URL/ # of service account tokens; with the slash at the end that AKS has there
+
+# shellcheck source=tests/sandbox/entra.sh
+source "$sb_here/entra.sh"
 
 sb_use() { # NAME: which box the other functions are about
 	local base=/run
@@ -50,6 +54,7 @@ sb_use() { # NAME: which box the other functions are about
 	SB_NODE=nmi-$1-node
 	SB_IMDS=nmi-$1-imds
 	SB_API=nmi-$1-api
+	SB_ENTRA=nmi-$1-entra
 	SB_KUBECONFIG=$SB_DIR/pki/kubeconfig
 	SB_NMI_KUBECONFIG=$SB_DIR/pki/kubeconfig-nmi
 	SB_BUILD=${NMI_BUILD:-$sb_root/build}
@@ -290,7 +295,8 @@ sb_api_start() {
 	prog=$(sb_program nmi-sandbox-apiserver) || return
 	sb_start apiserver "$SB_API" "$prog" --listen "$SB_API_IP:6443" --cert "$SB_DIR/pki/server.crt" \
 		--key "$SB_DIR/pki/server.key" --token-file "$SB_DIR/pki/tokens" \
-		--crds "$sb_root/deploy/crds" --node "$SB_NODE_NAME"
+		--crds "$sb_root/deploy/crds" --node "$SB_NODE_NAME" --issuer="$SB_ISSUER" --public-keys \
+		--jwks-uri="$SB_API_URL/openid/v1/jwks" --token-log="$SB_DIR/account-tokens"
 	sb_wait 10 "API server ($SB_DIR/apiserver.log)" sb_api GET readyz
 }
 
@@ -322,7 +328,7 @@ sb_up() {
 
 sb_namespaces() { # those of this box that exist
 	local ns
-	for ns in /run/netns/nmi-"$SB_NAME"-{node,imds,api,pod-*}; do
+	for ns in /run/netns/nmi-"$SB_NAME"-{node,imds,api,entra,pod-*}; do
 		[[ ! -e $ns ]] || printf '%s\n' "${ns##*/}"
 	done
 }
@@ -373,11 +379,27 @@ sb_labels() { # key=value,... as JSON
 	printf '{%s}' "$out"
 }
 
-sb_identity() { # NAMESPACE NAME CLIENT-ID [RESOURCE-ID [TYPE]]
+# Options, as key=value: tenant; secret, the name of the Secret in its namespace, or NAMESPACE/NAME; endpoint
+# (adEndpoint); auxiliary, tenants with commas; note, an annotation as KEY=VALUE.
+sb_identity() { # NAMESPACE NAME CLIENT-ID [RESOURCE-ID [TYPE [OPTION...]]]
+	local o spec="\"type\":${5:-0},\"clientID\":\"$3\",\"resourceID\":\"${4:-}\"" notes='' ref
+	for o in "${@:6}"; do
+		case $o in
+		tenant=*) spec+=",\"tenantID\":\"${o#*=}\"" ;;
+		endpoint=*) spec+=",\"adEndpoint\":\"${o#*=}\"" ;;
+		auxiliary=*) o=${o#*=} && spec+=",\"auxiliaryTenantIDs\":[\"${o//,/\",\"}\"]" ;;
+		secret=*)
+			ref=${o#*=} && [[ $ref == */* ]] || ref=$1/$ref
+			spec+=",\"clientPassword\":{\"namespace\":\"${ref%/*}\",\"name\":\"${ref#*/}\"}"
+			;;
+		note=*) o=${o#*=} && notes+="${notes:+,}\"${o%%=*}\":\"${o#*=}\"" ;;
+		*) sb_say "sb_identity: what is $o?" && return 2 ;;
+		esac
+	done
 	sb_namespace "$1" || return
 	sb_apply "$SB_GROUP/namespaces/$1/azureidentities" "$2" "{\"apiVersion\":\"${SB_GROUP#apis/}\",
-		\"kind\":\"AzureIdentity\",$(sb_meta "$1" "$2"),
-		\"spec\":{\"type\":${5:-0},\"clientID\":\"$3\",\"resourceID\":\"${4:-}\"}}"
+		\"kind\":\"AzureIdentity\",\"metadata\":{\"namespace\":\"$1\",\"name\":\"$2\",
+		\"annotations\":{$notes}},\"spec\":{$spec}}"
 }
 
 sb_binding() { # NAMESPACE NAME IDENTITY SELECTOR [WEIGHT]
@@ -518,9 +540,10 @@ sb_start_nmi() { # [ARGUMENT...]: beside the usual ones; ready when it returns
 }
 
 sb_launch_nmi() {
-	local prog
+	local prog see=()
 	prog=$(sb_program nmi) || return
-	sb_start nmi "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$prog" \
+	[[ ! -e $SB_DIR/entra/ca.crt ]] || see=("$sb_here/cluster.sh" --name "$SB_NAME" see)
+	sb_start nmi "$SB_NODE" "${see[@]}" env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$prog" \
 		--node "$SB_NODE_NAME" --operation-mode=managed --http-probe-port=8085 \
 		--prometheus-port=9090 "$@"
 }
@@ -556,6 +579,8 @@ sb_ask_from() { # NAMESPACE TARGET [CURL-ARGUMENT...]
 	rm -f "$head"
 	SB_BODY=${out%$'\n'*}
 	read -r SB_STATUS SB_MSEC <<<"${out##*$'\n'}"
+	# what must hold no secret, see tests/tokens/leaks.py
+	[[ $SB_STATUS == 200 ]] || printf '%s\n%s\n' "$SB_HEAD" "$SB_BODY" >>"$SB_DIR/refusals"
 	SB_MSEC=$(awk -v s="$SB_MSEC" 'BEGIN { printf "%.1f", s * 1000 }')
 }
 
@@ -612,12 +637,17 @@ sb_usage() {
 		  add-pod POD NAMESPACE IP[,IP] [key=value,...] | del-pod POD | exec POD COMMAND...
 		  example       (two applications with an identity each, one without, an add-on)
 		  start-nmi [ARGUMENT...] | stop-nmi | kill-nmi
-		  identity NAMESPACE NAME CLIENT-ID [RESOURCE-ID [TYPE]]
+		  identity NAMESPACE NAME CLIENT-ID [RESOURCE-ID [TYPE
+		           [tenant=|secret=|endpoint=|auxiliary=|note=KEY=VALUE]...]]
+		  secret NAMESPACE NAME key=value|key=@FILE... | certificate NAME [password=|days=|legacy=true]
 		  binding NAMESPACE NAME IDENTITY SELECTOR [WEIGHT]
 		  exception NAMESPACE NAME key=value,...
 		  assigned POD-NAMESPACE POD IDENTITY CLIENT-ID STATE [ns=|selector=|weight=|node=|behavior=]...
 		  assigned-state POD-NAMESPACE POD IDENTITY STATE
 		  kubectl ... | api METHOD PATH [JSON [TYPE]]
+		  entra-up | see COMMAND... (that finds Entra, as the agent does)
+		  app CLIENT-ID [secret=|certificate=FILE|federated=SUBJECT|tenant=|...]...
+		  entra-ctl stats | clear | behave do=throttle retry-after=5 times=2 | clock skew=600
 		  imds-ctl stats | jwks | reset | clear | fault status=429 times=2 area=token | latency msec=100
 	END
 }
@@ -633,6 +663,10 @@ sb_main() {
 	case $command in
 	up | down | status | example | api | kubectl | identity | binding | exception | assigned | exec) sb_"$command" "$@" ;;
 	assigned-state | add-pod | del-pod | start-nmi | stop-nmi | kill-nmi) sb_"${command//-/_}" "$@" ;;
+	secret | certificate | app) sb_"$command" "$@" ;;
+	entra-up) sb_entra_up ;;
+	see) sb_entra_see "$@" ;;
+	entra-ctl) sb_entra "$@" ;;
 	imds-ctl) sb_imds "$@" && echo ;;
 	help | --help) sb_usage ;;
 	*) sb_usage >&2 && return 2 ;;

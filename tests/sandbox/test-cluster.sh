@@ -42,6 +42,58 @@ like 'objects can be changed' "$(sb_api GET "$SB_GROUP/namespaces/shop/azureiden
 passes 'a pod can be deleted' sb_del_pod plain
 is 'its namespace goes with it' "$(ip netns list | grep -c nmi-self-pod-plain)" 0
 
+passes 'a Secret is made' sb_secret shop sp clientSecret='a=b c' other=x
+passes 'and made again, without what it had' sb_secret shop sp clientSecret=@<(printf 'x\0y')
+like 'its bytes are those that were given' "$(sb_api GET api/v1/namespaces/shop/secrets/sp)" '"data": ?\{"clientSecret": ?"eAB5"\}'
+passes 'an identity refers to it' sb_identity shop sp 1111 '' 1 tenant=contoso secret=sp auxiliary=a,b endpoint=https://x/ note=k/e=v
+like 'with all that was said' "$(sb_api GET "$SB_GROUP/namespaces/shop/azureidentities/sp")" \
+	'"annotations":\{"k/e":"v"\}.*"adEndpoint":"https://x/","auxiliaryTenantIDs":\["a","b"\].*"clientPassword":\{"name":"sp","namespace":"shop"\}.*"tenantID":"contoso","type":1'
+passes 'an account is annotated' sb_account_note shop default azure.workload.identity/client-id=1111
+like 'which it then is' "$(sb_api GET api/v1/namespaces/shop/serviceaccounts/default)" '"azure.workload.identity/client-id":"1111"'
+for kind in '' 'legacy=true password=pw'; do
+	# shellcheck disable=SC2086 # words
+	passes "a certificate, ${kind:-plain}" sb_certificate c $kind
+	is 'its PKCS#12 holds the same' "$(openssl pkcs12 -legacy -in "$SB_DIR/certs/c.p12" -passin "pass:${kind##*=}" -nokeys 2>/dev/null | openssl x509)" \
+		"$(<"$SB_DIR/certs/c.crt")"
+done
+
+# Entra, which only some tests need
+SP=44444444-aaaa-4000-8000-000000000004
+see=("$here/cluster.sh" --name self see)
+entra_ask() { # NAMESPACE HOST CURL-ARGUMENT...: from there, as the agent would
+	SB_BODY=$(sb_in "$1" "${see[@]}" curl -sS -m 10 -d grant_type=client_credentials -d client_id=$SP "${@:3}" \
+		--data-urlencode scope=https://vault.azure.net/.default \
+		"https://$2/$SB_TENANT/oauth2/v2.0/token" 2>&1)
+}
+hosts=$(</etc/hosts)
+is 'without Entra all is as on the machine' "$("${see[@]}" cat /etc/hosts)" "$hosts"
+passes 'Entra' sb_entra_up
+passes 'an application is registered' sb_app $SP secret='one~&+ 1' secret=two federated=system:serviceaccount:shop:default
+like 'and what cannot be registered is not passed over' "$(sb_app $SP secert=x 2>&1)" 'what is secert'
+for host in $SB_LOGIN_HOSTS; do
+	entra_ask "$SB_NODE" "$host" --data-urlencode client_secret='one~&+ 1'
+	is "the node gets a token of $host" "$(sb_claim appid) $(sb_claim tid)" "$SP $SB_TENANT"
+done
+entra_ask "$(sb_pod_ns web)" login.microsoftonline.com -d client_secret=two
+is 'a pod as well' "$(sb_claim appid)" $SP
+sb_ask web "$SB_ASK"
+is 'and tokens of IMDS are known as before' "$(sb_claim appid)" "$SB_SYSTEM"
+entra_ask "$SB_NODE" login.microsoftonline.com -d client_secret=three
+like 'a wrong secret is refused' "$SB_BODY" 'invalid_client.*AADSTS7000215'
+is 'what was sent is on record, with the answer' "$(sb_entra_received $SP secret | tail -n 2 | xargs)" \
+	'200 two AADSTS7000215 three'
+token=$(sb_api POST api/v1/namespaces/shop/serviceaccounts/default/token \
+	"{\"spec\":{\"audiences\":[\"$SB_EXCHANGE\"]}}" | sed -nE 's/.*"token":"([^"]*)".*/\1/p')
+entra_ask "$SB_NODE" login.microsoftonline.com -d client_assertion="$token" \
+	-d client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer
+is 'a service account is believed by what the API server publishes' "$(sb_claim appid) $(sb_claim appidacr)" "$SP 2"
+is 'and its token is on record' "$(<"$SB_DIR/account-tokens")" "$token"
+sb_entra_behave do=throttle retry-after=7 times=2
+entra_ask "$SB_NODE" login.microsoftonline.com -d client_secret=two -i
+like 'it throttles when told to' "$SB_BODY" '429 .*Retry-After: 7.*AADSTS90055'
+is 'and counts' "$(sb_entra_count behaved) $(sb_entra_count refused 7000215)" '1 1'
+is "the machine's hosts file is as it was" "$(</etc/hosts)" "$hosts"
+
 sb_exec web sleep 300 &
 stray=$!
 disown

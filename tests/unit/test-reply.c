@@ -164,6 +164,33 @@ START_TEST(the_upstreams_error_and_the_clients_id_are_passed_on)
 }
 END_TEST
 
+START_TEST(the_numbers_of_entras_come_as_a_list_of_numbers)
+{
+	static const struct upstream_trace trace = { .codes = { 7000215, 7 }, .n_codes = 2 };
+	_cleanup_(jval_freep) struct jval *doc = read_body(&(struct refusal){
+		.reason = REASON_UPSTREAM_REFUSED, .text = "x", .id = ID, .trace = &trace });
+	const struct jval *codes = jval_get(doc, "error_codes");
+	int64_t code = 0;
+
+	ck_assert_str_eq(field(doc, "correlation_id"), ID);
+	ck_assert_uint_eq(jval_len(codes), 2);
+	ck_assert(jval_as_int(jval_at(codes, 0), &code));
+	ck_assert_int_eq(code, 7000215);
+	ck_assert(jval_as_int(jval_at(codes, 1), &code));
+	ck_assert_int_eq(code, 7);
+}
+END_TEST
+
+START_TEST(without_numbers_there_is_no_list)
+{
+	static const struct upstream_trace none = { 0 };
+	_cleanup_(jval_freep) struct jval *doc = read_body(&(struct refusal){
+		.reason = REASON_UPSTREAM_REFUSED, .text = "x", .id = ID, .trace = &none });
+
+	ck_assert_ptr_null(jval_get(doc, "error_codes"));
+}
+END_TEST
+
 START_TEST(codes_are_unique)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(all_reasons); i++) {
@@ -179,4 +206,6 @@ UNIT_MAIN("reply", UNIT_LOOP(every_reason_has_a_body_that_sdks_can_read, all_rea
 	  UNIT(a_missing_metadata_header_is_answered_with_imds_own_88_bytes),
 	  UNIT(error_and_description_come_first),
 	  UNIT_LOOP(a_text_is_said_so_that_no_sdk_misreads_it, texts),
-	  UNIT(the_upstreams_error_and_the_clients_id_are_passed_on), UNIT(codes_are_unique))
+	  UNIT(the_upstreams_error_and_the_clients_id_are_passed_on),
+	  UNIT(the_numbers_of_entras_come_as_a_list_of_numbers),
+	  UNIT(without_numbers_there_is_no_list), UNIT(codes_are_unique))

@@ -106,15 +106,22 @@ static const char *verb_of(const struct req *req, const struct route *r)
 	return "get";
 }
 
-static bool is_public(const struct req *req)
+static bool is_probe(const struct req *req)
 {
-	static const char *const open[] = { "healthz", "livez", "readyz", "version" };
+	static const char *const probes[] = { "healthz", "livez", "readyz" };
 
-	for (size_t i = 0; req->n_segs && i < ARRAY_SIZE(open); i++) {
-		if (strcmp(req->segs[0], open[i]) == 0)
+	for (size_t i = 0; req->n_segs && i < ARRAY_SIZE(probes); i++) {
+		if (strcmp(req->segs[0], probes[i]) == 0)
 			return true;
 	}
 	return false;
+}
+
+/* What the nameless may read. */
+static bool is_public(const struct api *api, const struct req *req)
+{
+	return is_probe(req) || (req->n_segs && strcmp(req->segs[0], "version") == 0) ||
+	       (api->issuer && token_keys_are_public(api->issuer, req));
 }
 
 static json_t *forbidden(const struct req *req, const struct route *r)
@@ -276,11 +283,6 @@ static bool handle_discovery(struct api *api, const struct req *req, struct repl
 	return true;
 }
 
-static bool is_probe(const struct req *req)
-{
-	return is_public(req) && strcmp(req->segs[0], "version") != 0;
-}
-
 static void handle_allowed(struct api *api, const struct req *req, const struct route *r,
 			   struct reply *reply)
 {
@@ -331,8 +333,8 @@ void api_handle(struct api *api, const struct req *req, struct reply *reply)
 	route(api, req, &r);
 	if (sandbox && user_is_in(known.user, "system:masters"))
 		fault_handle(api, req, reply);
-	else if (sandbox || (user_is_anonymous(known.user) && !is_public(req)) ||
-		 (r.is_resource && fault_forbids(&api->fault, r.plural) &&
+	else if (sandbox || (user_is_anonymous(known.user) && !is_public(api, req)) ||
+		 (r.is_resource && fault_forbids(&api->fault, r.plural, verb_of(req, &r)) &&
 		  !user_is_in(known.user, "system:masters")))
 		reply_status_take(reply, forbidden(&known, &r));
 	else

@@ -18,9 +18,25 @@ bool fault_is_dropping(const struct fault *f)
 	return f->drop;
 }
 
-bool fault_forbids(const struct fault *f, const char *plural)
+/* Is the word one of a list with commas? */
+static bool is_listed(const char *list, const char *word)
 {
-	return *f->forbidden && strcmp(f->forbidden, plural) == 0;
+	size_t n = strlen(word);
+
+	for (const char *p = list; *p; p += *p == ',') {
+		size_t len = strcspn(p, ",");
+
+		if (len == n && memcmp(p, word, n) == 0)
+			return true;
+		p += len;
+	}
+	return false;
+}
+
+bool fault_forbids(const struct fault *f, const char *plural, const char *verb)
+{
+	return *f->forbidden && strcmp(f->forbidden, plural) == 0 &&
+	       (!*f->forbidden_verbs || is_listed(f->forbidden_verbs, verb));
 }
 
 int fault_take_failure(struct fault *f)
@@ -79,10 +95,14 @@ static json_t *do_fail(struct api *api, const struct req *req)
 static json_t *do_forbid(struct api *api, const struct req *req)
 {
 	const char *plural = is_on(req) ? req_query(req, "resource") : "";
+	const char *verbs = req_query(req, "verbs");
 
 	if (is_on(req) && (!*plural || strlen(plural) >= sizeof(api->fault.forbidden)))
 		return status_bad_request("resource: the plural of a kind");
+	if (strlen(verbs) >= sizeof(api->fault.forbidden_verbs))
+		return status_bad_request("verbs: get, list, watch, ... with commas");
 	(void)snprintf(api->fault.forbidden, sizeof(api->fault.forbidden), "%s", plural);
+	(void)snprintf(api->fault.forbidden_verbs, sizeof(api->fault.forbidden_verbs), "%s", verbs);
 	return NULL;
 }
 

@@ -15,7 +15,8 @@ struct req;
  *	POST /_sandbox/close-watches?abort=1	their connections break
  *	POST /_sandbox/delay?msec=N		watch events are held back so long; 0 ends it
  *	POST /_sandbox/fail?status=S&count=N	the next N requests get a Status of that code
- *	POST /_sandbox/forbid?resource=PLURAL	nobody but system:masters has a right to these; ?on=0 ends it
+ *	POST /_sandbox/forbid?resource=PLURAL	nobody but system:masters has a right to these; ?on=0 ends it;
+ *						&verbs=list,watch: only not to these verbs
  *	POST /_sandbox/drop			answer nothing at all any more, watches included ...
  *	POST /_sandbox/drop?on=0		... until this
  *	POST /_sandbox/bookmark			a bookmark to every watch that allows them, now
@@ -30,12 +31,13 @@ struct fault {
 	int fail_status;
 	unsigned fail_count;
 	bool drop;
-	bool expired;	    /* tokens */
-	char forbidden[64]; /* a resource's plural; "": none */
+	bool expired;		  /* tokens */
+	char forbidden[64];	  /* a resource's plural; "": none */
+	char forbidden_verbs[64]; /* "": all */
 };
 
 bool fault_is_dropping(const struct fault *f);
-bool fault_forbids(const struct fault *f, const char *plural);
+bool fault_forbids(const struct fault *f, const char *plural, const char *verb);
 /* Takes one of the failures that were ordered; 0 when there is none. */
 int fault_take_failure(struct fault *f);
 void fault_handle(struct api *api, const struct req *req, struct reply *reply);

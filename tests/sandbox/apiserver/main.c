@@ -26,6 +26,9 @@ static const char usage[] =
 	"  --crds=DIR              create what the .yaml and .json files of DIR define\n"
 	"  --load=FILE             create these objects too (again for more files)\n"
 	"  --issuer=URL            of service account tokens\n"
+	"  --jwks-uri=URL          where the keys of these tokens are said to be\n"
+	"  --public-keys           everybody may read these keys\n"
+	"  --token-log=FILE        write each token that is given there\n"
 	"  --sa-key=FILE           sign them with this RSA key (PEM) instead of a new one\n"
 	"  --history=N             changes kept for each kind, 10000\n"
 	"  --stop-msec=N           how long deleted pods take to stop at most, 1000\n"
@@ -38,7 +41,8 @@ static const char usage[] =
 struct options {
 	struct server_options server;
 	struct api_options api;
-	const char *tokens, *crds, *issuer, *sa_key, *port_file;
+	struct token_options token;
+	const char *tokens, *crds, *port_file;
 	const char *loads[LOADS_MAX];
 	size_t n_loads;
 };
@@ -52,6 +56,9 @@ enum {
 	OPT_CRDS,
 	OPT_LOAD,
 	OPT_ISSUER,
+	OPT_JWKS_URI,
+	OPT_PUBLIC_KEYS,
+	OPT_TOKEN_LOG,
 	OPT_SA_KEY,
 	OPT_HISTORY,
 	OPT_STOP,
@@ -70,6 +77,9 @@ static const struct option longs[] = {
 	{ "crds", required_argument, NULL, OPT_CRDS },
 	{ "load", required_argument, NULL, OPT_LOAD },
 	{ "issuer", required_argument, NULL, OPT_ISSUER },
+	{ "jwks-uri", required_argument, NULL, OPT_JWKS_URI },
+	{ "public-keys", no_argument, NULL, OPT_PUBLIC_KEYS },
+	{ "token-log", required_argument, NULL, OPT_TOKEN_LOG },
 	{ "sa-key", required_argument, NULL, OPT_SA_KEY },
 	{ "history", required_argument, NULL, OPT_HISTORY },
 	{ "stop-msec", required_argument, NULL, OPT_STOP },
@@ -115,6 +125,20 @@ static int add_load(struct options *o, struct err *err)
 	return 0;
 }
 
+static void set_token_option(struct token_options *o, int opt)
+{
+	if (opt == OPT_ISSUER)
+		o->issuer = optarg;
+	else if (opt == OPT_JWKS_URI)
+		o->jwks_uri = optarg;
+	else if (opt == OPT_TOKEN_LOG)
+		o->log_path = optarg;
+	else if (opt == OPT_SA_KEY)
+		o->key_path = optarg;
+	else
+		o->public_keys = true;
+}
+
 static int set_option(struct options *o, int opt, struct err *err)
 {
 	switch (opt) {
@@ -139,10 +163,11 @@ static int set_option(struct options *o, int opt, struct err *err)
 	case OPT_LOAD:
 		return add_load(o, err);
 	case OPT_ISSUER:
-		o->issuer = optarg;
-		return 0;
+	case OPT_JWKS_URI:
+	case OPT_PUBLIC_KEYS:
+	case OPT_TOKEN_LOG:
 	case OPT_SA_KEY:
-		o->sa_key = optarg;
+		set_token_option(&o->token, opt);
 		return 0;
 	case OPT_HISTORY:
 	case OPT_STOP:
@@ -217,10 +242,8 @@ static int fill(struct api *api, const struct options *o, struct err *err)
 	api->auth = auth_load(o->tokens, err);
 	if (!api->auth)
 		return err_wrap(err, "--token-file");
-	api->issuer = token_issuer_new(o->issuer ? o->issuer
-						 : "https://kubernetes.default.svc.cluster.local",
-				       "https://127.0.0.1:6443/openid/v1/jwks", o->sa_key, err);
-	return api->issuer ? 0 : err_wrap(err, "--sa-key");
+	api->issuer = token_issuer_new(&o->token, err);
+	return api->issuer ? 0 : err_wrap(err, "the tokens of service accounts");
 }
 
 static void on_signal(void *ctx, int signo)
@@ -266,7 +289,9 @@ static int serve(struct api *api, const struct options *o, struct err *err)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .api = { .history = 10000, .stop_msec = 1000 } };
+	struct options o = { .api = { .history = 10000, .stop_msec = 1000 },
+			     .token = { .issuer = "https://kubernetes.default.svc.cluster.local",
+					.jwks_uri = "https://127.0.0.1:6443/openid/v1/jwks" } };
 	_cleanup_(loop_freep) struct loop *loop = NULL;
 	struct err err = { 0 };
 	struct api api;

@@ -30,7 +30,12 @@ struct token_issuer {
 	EVP_PKEY *key;
 	char *kid;
 	char *n, *e; /* of the public key, base64url */
+	FILE *log;
+	bool public_keys;
 };
+
+static const char discovery_path[] = "/.well-known/openid-configuration";
+static const char keys_path[] = "/openid/v1/jwks";
 
 /* the key */
 
@@ -82,14 +87,19 @@ static char *print_kid(EVP_PKEY *key)
 	return kid;
 }
 
-struct token_issuer *token_issuer_new(const char *issuer, const char *jwks_uri,
-				      const char *key_path, struct err *err)
+struct token_issuer *token_issuer_new(const struct token_options *o, struct err *err)
 {
 	struct token_issuer *i = xnew(struct token_issuer);
 
-	i->issuer = xstrdup(issuer);
-	i->jwks_uri = xstrdup(jwks_uri);
-	i->key = load_key(key_path, err);
+	i->issuer = xstrdup(o->issuer);
+	i->jwks_uri = xstrdup(o->jwks_uri);
+	i->public_keys = o->public_keys;
+	i->log = o->log_path ? fopen(o->log_path, "ae") : NULL;
+	if (o->log_path && !i->log) {
+		(void)err_set_errno(err, errno, "%s", o->log_path);
+		return token_issuer_free(i);
+	}
+	i->key = load_key(o->key_path, err);
 	if (!i->key)
 		return token_issuer_free(i);
 	i->kid = print_kid(i->key);
@@ -106,6 +116,8 @@ struct token_issuer *token_issuer_free(struct token_issuer *i)
 	if (!i)
 		return NULL;
 	EVP_PKEY_free(i->key);
+	if (i->log)
+		(void)fclose(i->log); /* each line was flushed */
 	free(i->issuer);
 	free(i->jwks_uri);
 	free(i->kid);
@@ -259,6 +271,10 @@ static void answer(const struct api *api, const json_t *sa, const struct ask *as
 		reply_status_take(reply, status_internal("the token could not be signed"));
 		return;
 	}
+	if (api->issuer->log) {
+		(void)fprintf(api->issuer->log, "%s\n", token);
+		(void)fflush(api->issuer->log);
+	}
 	reply_json_take(
 		reply, 201,
 		json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:{s:O, s:I, s:o}, s:{s:s, s:s}}", "kind",
@@ -343,17 +359,23 @@ bool token_handle_keys(struct api *api, const struct req *req, struct reply *rep
 
 	if (!req_is(req, "GET"))
 		return false;
-	if (strcmp(req->path, "/.well-known/openid-configuration") == 0)
+	if (strcmp(req->path, discovery_path) == 0)
 		reply_json_take(reply, 200,
 				json_pack("{s:s, s:s, s:[s], s:[s], s:[s]}", "issuer", i->issuer,
 					  "jwks_uri", i->jwks_uri, "response_types_supported",
 					  "id_token", "subject_types_supported", "public",
 					  "id_token_signing_alg_values_supported", "RS256"));
-	else if (strcmp(req->path, "/openid/v1/jwks") == 0)
+	else if (strcmp(req->path, keys_path) == 0)
 		answer_keys(i, req, reply);
 	else
 		return false;
 	if (reply->code == 200)
 		reply->cache = "public, max-age=3600";
 	return true;
+}
+
+bool token_keys_are_public(const struct token_issuer *i, const struct req *req)
+{
+	return i->public_keys &&
+	       (strcmp(req->path, discovery_path) == 0 || strcmp(req->path, keys_path) == 0);
 }

@@ -10,12 +10,23 @@
  */
 struct token_issuer;
 
-/* `key_path` NULL: a key is made. */
-struct token_issuer *token_issuer_new(const char *issuer, const char *jwks_uri,
-				      const char *key_path, struct err *err);
+struct token_options {
+	const char *issuer, *jwks_uri;
+	const char *key_path; /* NULL: a key is made */
+	const char *log_path; /* each token that is given is a line of it; NULL: none is */
+	/*
+	 * May everybody read the two documents? As where the role system:service-account-issuer-discovery
+	 * is bound to system:unauthenticated, so that others than the cluster can verify its tokens.
+	 */
+	bool public_keys;
+};
+
+struct token_issuer *token_issuer_new(const struct token_options *o, struct err *err);
 struct token_issuer *token_issuer_free(struct token_issuer *i);
 
 void token_handle(struct api *api, const struct req *req, const struct target *t,
 		  struct reply *reply);
 /* /.well-known/openid-configuration and /openid/v1/jwks; false if it is neither. */
 bool token_handle_keys(struct api *api, const struct req *req, struct reply *reply);
+/* Is it one of the two, and open to everybody? */
+bool token_keys_are_public(const struct token_issuer *i, const struct req *req);
