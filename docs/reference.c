@@ -126,6 +126,10 @@ static const struct {
 	[REASON_IDENTITY_INVALID] = {
 		"The AzureIdentity lacks what its type needs; the text names the field",
 		"Complete the object" },
+	[REASON_CREDENTIAL] = {
+		"The Secret that the AzureIdentity (type 1 or 2) names is missing, may not be read, or holds "
+		"nothing that can be used; the text says which",
+		"Correct the Secret, or grant ``get`` on it; the next request sees it" },
 	[REASON_POD_UNKNOWN] = {
 		"No running pod of this node is known by the request's source address (yet)",
 		"Ask again; if it stays, look at the agent's readiness and its watch of pods" },
@@ -151,6 +155,10 @@ static const struct {
 	[REASON_OVERLOADED] = {
 		"A limit on requests that wait was reached",
 		"Ask again, less often" },
+	[REASON_POD_LIMIT] = {
+		"The pod has caused more new tokens to be fetched than one pod may (50 at once, then 2 a second). "
+		"What is in the cache it is still given",
+		"Ask again after Retry-After; ask for fewer resources, and without ``bypass_cache``" },
 	[REASON_UPSTREAM_REFUSED] = {
 		"IMDS or Entra understood and refused; its own words follow",
 		"Correct the identity or the resource; asking again does not help" },

@@ -15,12 +15,18 @@
 #include "lib/base/str.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 /* Key and value are compared exactly, as the old agent does. */
 #define BEHAVIOR_KEY	"aadpodidentity.k8s.io/Behavior"
 #define BEHAVIOR_SPACED "namespaced"
+/* Ours: one identity at a time moves from IMDS to federation, and back. */
+#define SOURCE_KEY	  "aadpodidentity.k8s.io/token-source"
+#define SOURCE_FEDERATION "federation"
+/* The workload identity webhook's. */
+#define TENANT_KEY "azure.workload.identity/tenant-id"
 
 /* A string on its way into the block: where its pointer goes, and the text; NULL counts as "". */
 struct part {
@@ -73,63 +79,153 @@ static int read_meta(const struct jval *obj, struct object_id *out, struct err *
 	return 0;
 }
 
-static int read_behavior(const struct jval *obj, bool *out_namespaced, struct err *err)
+/* What annotations say of an identity; the texts are borrowed, NULL where they are absent. */
+struct annotations {
+	const char *behavior, *source, *tenant;
+};
+
+static int read_annotation(const struct jval *map, const char *key, const char **out,
+			   struct err *err)
 {
-	const struct jval *annotations = NULL, *v;
+	const struct jval *v = jval_get(map, key);
+
+	*out = v ? jval_as_str(v) : NULL;
+	if (v && !*out)
+		return err_set(err, ERR_INPUT, "metadata.annotations: %s is not a string", key);
+	return 0;
+}
+
+static int read_annotations(const struct jval *obj, struct annotations *out, struct err *err)
+{
+	const struct jval *map = NULL;
 	const struct jval_field fields[] = {
-		{ "metadata.annotations", JVAL_OBJ, JVAL_MAY, &annotations },
+		{ "metadata.annotations", JVAL_OBJ, JVAL_MAY, &map },
 	};
 	int r = jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_EXACT, err);
 
-	if (r < 0)
+	if (r < 0 || !map)
 		return r;
-	v = annotations ? jval_get(annotations, BEHAVIOR_KEY) : NULL;
-	if (v && !jval_as_str(v))
-		return err_set(err, ERR_INPUT, "metadata.annotations: %s is not a string",
-			       BEHAVIOR_KEY);
-	*out_namespaced = v && strcmp(jval_as_str(v), BEHAVIOR_SPACED) == 0;
+	r = read_annotation(map, BEHAVIOR_KEY, &out->behavior, err);
+	if (r == 0)
+		r = read_annotation(map, SOURCE_KEY, &out->source, err);
+	if (r == 0)
+		r = read_annotation(map, TENANT_KEY, &out->tenant, err);
+	return r;
+}
+
+/*
+ * A word that is not understood must not mean "as before": whoever wrote it believes that the managed
+ * identity is no longer asked for.
+ */
+static int read_source(int64_t type, const char *source, bool *out_federated, struct err *err)
+{
+	*out_federated = type == AZURE_IDENTITY_FEDERATED;
+	if (!source)
+		return 0;
+	if (strcmp(source, SOURCE_FEDERATION) != 0)
+		return err_set(err, ERR_INPUT, "metadata.annotations: %s is %s, and can only be %s",
+			       SOURCE_KEY, LOG_Q(source), SOURCE_FEDERATION);
+	if (type != AZURE_IDENTITY_USER_ASSIGNED && type != AZURE_IDENTITY_FEDERATED)
+		return err_set(
+			err, ERR_INPUT,
+			"metadata.annotations: %s is for identities of spec.type 0, and this "
+			"one is of type %" PRId64,
+			SOURCE_KEY, type);
+	*out_federated = true;
+	return 0;
+}
+
+static int read_aux_tenants(const struct jval *list, const char **out, size_t *out_n,
+			    struct err *err)
+{
+	size_t n = list ? jval_len(list) : 0;
+
+	if (n > AZURE_AUX_TENANTS_MAX)
+		return err_set(err, ERR_INPUT,
+			       "spec.auxiliaryTenantIDs names %zu tenants; at most %d are possible",
+			       n, AZURE_AUX_TENANTS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		out[i] = jval_as_str(jval_at(list, i));
+		if (!out[i] || !*out[i])
+			return err_set(err, ERR_INPUT,
+				       "spec.auxiliaryTenantIDs: entry %zu is no tenant id", i + 1);
+	}
+	*out_n = n;
 	return 0;
 }
 
 /* identities */
 
+/* What spec and annotations say; the texts are borrowed. */
+struct identity_fields {
+	const char *client, *resource, *tenant, *endpoint, *secret, *secret_ns;
+	const char *aux[AZURE_AUX_TENANTS_MAX];
+	size_t n_aux;
+	int64_t type;
+	bool namespaced, federated;
+	struct err flaw; /* of what is no malformed object, but cannot be served */
+};
+
+static int read_identity(const struct jval *obj, struct identity_fields *f, struct err *err)
+{
+	const struct jval *aux = NULL;
+	struct annotations notes = { 0 };
+	const struct jval_field fields[] = {
+		{ "spec.type", JVAL_INT, JVAL_MAY, &f->type },
+		{ "spec.clientID", JVAL_STR, JVAL_MAY, &f->client },
+		{ "spec.resourceID", JVAL_STR, JVAL_MAY, &f->resource },
+		{ "spec.tenantID", JVAL_STR, JVAL_MAY, &f->tenant },
+		{ "spec.auxiliaryTenantIDs", JVAL_ARR, JVAL_MAY, &aux },
+		{ "spec.adEndpoint", JVAL_STR, JVAL_MAY, &f->endpoint },
+		{ "spec.clientPassword.name", JVAL_STR, JVAL_MAY, &f->secret },
+		{ "spec.clientPassword.namespace", JVAL_STR, JVAL_MAY, &f->secret_ns },
+	};
+	int r = read_annotations(obj, &notes, err);
+
+	if (r == 0)
+		r = jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_IGNORED, err);
+	if (r < 0)
+		return r;
+	if (read_aux_tenants(aux, f->aux, &f->n_aux, &f->flaw) == 0)
+		(void)read_source(f->type, notes.source, &f->federated, &f->flaw);
+	f->namespaced = notes.behavior && strcmp(notes.behavior, BEHAVIOR_SPACED) == 0;
+	/* as the workload identity webhook names it, for identities that never had a tenant */
+	if (f->federated && (!f->tenant || !*f->tenant))
+		f->tenant = notes.tenant;
+	return 0;
+}
+
 struct azure_identity *azure_identity_parse(const struct jval *obj, struct err *err)
 {
+	struct identity_fields f = { .type = AZURE_IDENTITY_USER_ASSIGNED };
 	struct object_id id = { 0 };
-	const char *client = NULL, *resource = NULL, *tenant = NULL, *endpoint = NULL;
-	const char *secret = NULL, *secret_ns = NULL;
-	int64_t type = AZURE_IDENTITY_USER_ASSIGNED;
-	bool namespaced = false;
-	const struct jval_field fields[] = {
-		{ "spec.type", JVAL_INT, JVAL_MAY, &type },
-		{ "spec.clientID", JVAL_STR, JVAL_MAY, &client },
-		{ "spec.resourceID", JVAL_STR, JVAL_MAY, &resource },
-		{ "spec.tenantID", JVAL_STR, JVAL_MAY, &tenant },
-		{ "spec.adEndpoint", JVAL_STR, JVAL_MAY, &endpoint },
-		{ "spec.clientPassword.name", JVAL_STR, JVAL_MAY, &secret },
-		{ "spec.clientPassword.namespace", JVAL_STR, JVAL_MAY, &secret_ns },
-	};
 	struct azure_identity *i;
 
-	if (read_meta(obj, &id, err) < 0 || read_behavior(obj, &namespaced, err) < 0 ||
-	    jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_IGNORED, err) < 0)
+	if (read_meta(obj, &id, err) < 0 || read_identity(obj, &f, err) < 0)
 		return NULL;
 	const struct part parts[] = {
 		PART(azure_identity, meta.namespace, id.namespace),
 		PART(azure_identity, meta.name, id.name),
 		PART(azure_identity, meta.uid, id.uid),
 		PART(azure_identity, meta.resource_version, id.resource_version),
-		PART(azure_identity, client_id, client),
-		PART(azure_identity, resource_id, resource),
-		PART(azure_identity, tenant_id, tenant),
-		PART(azure_identity, ad_endpoint, endpoint),
-		PART(azure_identity, secret_name, secret),
-		PART(azure_identity, secret_namespace, secret_ns),
+		PART(azure_identity, client_id, f.client),
+		PART(azure_identity, resource_id, f.resource),
+		PART(azure_identity, tenant_id, f.tenant),
+		PART(azure_identity, ad_endpoint, f.endpoint),
+		PART(azure_identity, secret_name, f.secret),
+		PART(azure_identity, secret_namespace, f.secret_ns),
+		PART(azure_identity, flaw, f.flaw.msg),
+		PART(azure_identity, aux_tenants[0], f.aux[0]),
+		PART(azure_identity, aux_tenants[1], f.aux[1]),
+		PART(azure_identity, aux_tenants[2], f.aux[2]),
 	};
+	static_assert(AZURE_AUX_TENANTS_MAX == 3, "one row each above");
 	i = pack(sizeof(*i), parts, ARRAY_SIZE(parts));
 	i->refs = 1;
-	i->type = type;
-	i->namespaced = namespaced;
+	i->type = f.type;
+	i->n_aux_tenants = f.n_aux;
+	i->namespaced = f.namespaced;
+	i->federated = f.federated;
 	return i;
 }
 

@@ -24,7 +24,12 @@ enum azure_identity_type {
 	AZURE_IDENTITY_USER_ASSIGNED = 0,
 	AZURE_IDENTITY_SERVICE_PRINCIPAL = 1,
 	AZURE_IDENTITY_CERTIFICATE = 2,
+	AZURE_IDENTITY_FEDERATED = 3,
+	AZURE_IDENTITY_TYPES,
 };
+
+/* As many as a token request of Azure Resource Manager can carry (x-ms-authorization-auxiliary). */
+#define AZURE_AUX_TENANTS_MAX 3
 
 struct azure_identity {
 	unsigned refs;
@@ -32,7 +37,14 @@ struct azure_identity {
 	int64_t type; /* enum azure_identity_type, or a number that we do not know */
 	char *client_id, *resource_id, *tenant_id, *ad_endpoint;
 	char *secret_name, *secret_namespace; /* clientPassword */
+	char *aux_tenants
+		[AZURE_AUX_TENANTS_MAX]; /* auxiliaryTenantIDs; none is empty, "" past the last */
+	size_t n_aux_tenants;
+	/* Why it must not be used, for whoever asks for it; "" if nothing is wrong. */
+	char *flaw;
 	bool namespaced; /* annotation aadpodidentity.k8s.io/Behavior: namespaced */
+	/* Type 3, or a type 0 with the annotation aadpodidentity.k8s.io/token-source: federation. */
+	bool federated;
 };
 
 struct azure_binding {

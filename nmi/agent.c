@@ -40,7 +40,11 @@
 #include "nmi/pods/watch.h"
 #include "nmi/proxy.h"
 #include "nmi/token/cache.h"
+#include "nmi/token/cert.h"
+#include "nmi/token/entra.h"
 #include "nmi/token/imds.h"
+#include "nmi/token/secrets.h"
+#include "nmi/token/sp.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -76,8 +80,12 @@ struct agent {
 
 	struct http_client *imds_http;
 	struct imds_source *imds;
-	struct token_source imds_vtable;
-	const struct token_source *sources[1]; /* by enum azure_identity_type */
+	struct http_client *entra_http;
+	struct entra *entra;
+	struct secrets *secrets;
+	struct sp_source *sp;
+	struct token_source imds_vtable, sp_vtable;
+	const struct token_source *sources[AZURE_IDENTITY_TYPES];
 	struct token_cache *tokens;
 
 	struct events *events; /* NULL: --events=false */
@@ -160,6 +168,7 @@ static void before_metrics(void *ctx)
 	const struct token_cache_stats *t = token_cache_stats(a->tokens);
 	const struct reflector *r;
 
+	token_cache_measure(a->tokens);
 	set_gauge(a, NMI_METRIC_PODS, (double)pod_store_count(a->pods));
 	set_gauge(a, NMI_METRIC_CACHE_TOKENS, (double)t->tokens);
 	set_gauge(a, NMI_METRIC_WAITING,
@@ -336,6 +345,41 @@ static void make_who(struct agent *a)
 	make_decider(a);
 }
 
+static int make_entra(struct agent *a, struct err *err)
+{
+	const struct nmi_config *c = a->config;
+	const struct http_client_spec http = {
+		.user_agent = a->user_agent,
+		.tls = { .ca_file = *c->entra_ca_file ? c->entra_ca_file : NULL },
+	};
+
+	a->entra_http = http_client_new(a->loop, &http, err);
+	if (!a->entra_http)
+		return err_wrap(err, "client of Entra");
+	a->entra = entra_new(a->loop,
+			     &(struct entra_spec){ .http = a->entra_http,
+						   .authority = c->authority_host,
+						   .timeout_msec = LIMIT_ENTRA_MSEC,
+						   .metrics = a->metrics },
+			     err);
+	if (!a->entra)
+		return err_wrap(err, "--authority-host");
+	a->secrets = secrets_new(a->loop, a->kube, a->metrics);
+	a->sp = sp_source_new(
+		a->loop,
+		&(struct sp_spec){
+			.entra = a->entra,
+			.secrets = a->secrets,
+			.style = { .rs256 = strcasecmp(c->certificate_assertion, "rs256") == 0,
+				   .x5c = c->send_x5c },
+			.across_namespaces = c->secrets_across_namespaces,
+		});
+	a->sp_vtable = sp_source_vtable(a->sp);
+	a->sources[AZURE_IDENTITY_SERVICE_PRINCIPAL] = &a->sp_vtable;
+	a->sources[AZURE_IDENTITY_CERTIFICATE] = &a->sp_vtable;
+	return 0;
+}
+
 static int make_tokens(struct agent *a, struct err *err)
 {
 	const struct http_client_spec http = { .user_agent = a->user_agent };
@@ -348,14 +392,17 @@ static int make_tokens(struct agent *a, struct err *err)
 				  a->metrics);
 	a->imds_vtable = imds_source_vtable(a->imds);
 	a->sources[AZURE_IDENTITY_USER_ASSIGNED] = &a->imds_vtable;
+	if (make_entra(a, err) < 0)
+		return -(int)err->kind;
 	a->tokens = token_cache_new(a->loop,
 				    &(struct token_cache_spec){
 					    .by_type = a->sources,
 					    .n_types = ARRAY_SIZE(a->sources),
 					    .node = &a->imds_vtable,
 					    .max_tokens = LIMIT_TOKENS,
-					    .max_in_flight = LIMIT_IMDS_IN_FLIGHT,
 					    .max_waiting = LIMIT_WAITING,
+					    .pod_burst = LIMIT_POD_FETCH_BURST,
+					    .pod_per_second = LIMIT_POD_FETCH_PER_SECOND,
 				    },
 				    a->metrics);
 	return 0;
@@ -431,6 +478,9 @@ static int agent_init(struct agent *a, struct err *err)
 {
 	static const int signos[] = { SIGTERM, SIGINT, SIGHUP };
 
+	/* before libcurl, which is the first to use OpenSSL */
+	if (cert_init(err) < 0)
+		return -(int)err->kind;
 	a->loop = loop_new(err);
 	if (!a->loop)
 		return -(int)err->kind;
@@ -489,6 +539,10 @@ struct agent *agent_free(struct agent *a)
 	a->issuer = issuer_free(a->issuer);
 	a->events = events_free(a->events);
 	a->tokens = token_cache_free(a->tokens);
+	a->sp = sp_source_free(a->sp);
+	a->secrets = secrets_free(a->secrets);
+	a->entra = entra_free(a->entra);
+	a->entra_http = http_client_free(a->entra_http);
 	a->imds = imds_source_free(a->imds);
 	a->imds_http = http_client_free(a->imds_http);
 	a->names = by_name_free(a->names);

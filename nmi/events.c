@@ -100,6 +100,7 @@ static const bool is_transient[REASONS] = {
 	[REASON_POD_UNKNOWN] = true,
 	[REASON_NOT_SYNCED] = true,
 	[REASON_OVERLOADED] = true,
+	[REASON_POD_LIMIT] = true,
 	[REASON_UPSTREAM_THROTTLED] = true,
 	[REASON_UPSTREAM_UPDATING] = true,
 	[REASON_UPSTREAM_DOWN] = true,

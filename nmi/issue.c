@@ -99,6 +99,9 @@ static void answer_init(struct issue_answer *a)
 	a->body_id = 0;
 	a->retry_after_sec = 0;
 	a->error[0] = '\0';
+	a->upstream.n_codes = 0;
+	a->upstream.trace_id[0] = a->upstream.correlation_id[0] = '\0';
+	a->upstream.timestamp[0] = '\0';
 	a->text[0] = '\0';
 	a->pod_namespace[0] = '\0';
 	a->is_reported = false;
@@ -126,6 +129,7 @@ enum look {
 struct sight {
 	const struct pod *pod; /* borrowed, as all of it, until the loop runs again */
 	bool is_named;	       /* of LOOK_ASSIGNING: the controller is at it */
+	struct token_pod asker;
 	struct token_ask ask;
 };
 
@@ -170,12 +174,23 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 		out->is_named = m.result == MATCH_NOT_ASSIGNED_YET;
 		return match_is_wait(m.result) ? LOOK_ASSIGNING : LOOK_REFUSED;
 	}
-	out->ask = (struct token_ask){ .identity = m.result == MATCH_GRANTED ? m.identity : NULL,
+	out->asker = (struct token_pod){ .namespace = pod->namespace,
+					 .name = pod->name,
+					 .uid = pod->uid,
+					 .service_account = pod->service_account };
+	out->ask = (struct token_ask){ .pod = &out->asker,
+				       .identity = m.result == MATCH_GRANTED ? m.identity : NULL,
 				       .selector = req->selector,
 				       .resource = req->resource,
 				       .bypass_cache = req->bypass_cache };
 	if (!out->ask.identity)
 		return LOOK_GRANTED;
+	if (*m.identity->flaw) {
+		issue_refuse(a, REASON_IDENTITY_INVALID, "pod %s/%s: AzureIdentity %s/%s: %s",
+			     pod->namespace, pod->name, m.identity->meta.namespace,
+			     m.identity->meta.name, m.identity->flaw);
+		return LOOK_REFUSED;
+	}
 	if (lacks_client_id(m.identity)) {
 		issue_refuse(
 			a, REASON_IDENTITY_INVALID,
@@ -686,6 +701,11 @@ void issue_cancel(struct issue *q)
 char *issue_body(struct issuer *i, const struct token *token, size_t *out_len)
 {
 	return token_body(token, loop_wall(i->loop), out_len);
+}
+
+char *issue_body_first(struct issuer *i, const struct token *token, size_t *out_len)
+{
+	return token_body_first(token, loop_wall(i->loop), out_len);
 }
 
 void issue_body_free(char *body, size_t len)

@@ -43,8 +43,20 @@ struct issue_request {
 	const char *id; /* request id, for the log and the answer */
 };
 
-/* A sentence with two names of 253 bytes and an ARM id still says at its end what to do. */
-#define ISSUE_TEXT_MAX 768
+/*
+ * A sentence with two names of 253 bytes and an ARM id, or with what Entra said and what a federated
+ * credential has to say, still says at its end what to do.
+ */
+#define ISSUE_TEXT_MAX 1536
+
+/* By what Microsoft finds a refusal of Entra's again; empty where it gave none. */
+#define ISSUE_CODES_MAX 4
+
+struct issue_upstream {
+	unsigned codes[ISSUE_CODES_MAX];
+	size_t n_codes;
+	char trace_id[40], correlation_id[40], timestamp[32];
+};
 
 struct issue_answer {
 	enum reason reason;	   /* REASON_NONE: token is set */
@@ -52,6 +64,7 @@ struct issue_answer {
 	uint64_t body_id;	   /* equal ids and equal seconds give equal bodies */
 	unsigned retry_after_sec;  /* overrides the reason's own when not 0 */
 	char error[64];		   /* upstream's error code, overrides the reason's when not "" */
+	struct issue_upstream upstream;
 	char text[ISSUE_TEXT_MAX]; /* for a person */
 	char pod_namespace[256];   /* "" when the pod is not known: metrics label */
 	bool is_reported;	   /* somebody was given the request's id: it must be in the log */
@@ -97,4 +110,6 @@ void issue_cancel(struct issue *q);
 
 /* The body of a granted answer, on the heap; free with issue_body_free(), which wipes it. */
 char *issue_body(struct issuer *i, const struct token *token, size_t *out_len);
+/* The same, but of several tenants' tokens the first alone. */
+char *issue_body_first(struct issuer *i, const struct token *token, size_t *out_len);
 void issue_body_free(char *body, size_t len);

@@ -117,6 +117,12 @@ static enum reason reason_of_fault(enum token_fault fault)
 		return REASON_IDENTITY_TYPE;
 	case TOKEN_FAULT_OVERLOADED:
 		return REASON_OVERLOADED;
+	case TOKEN_FAULT_INVALID:
+		return REASON_IDENTITY_INVALID;
+	case TOKEN_FAULT_CREDENTIAL:
+		return REASON_CREDENTIAL;
+	case TOKEN_FAULT_POD_LIMIT:
+		return REASON_POD_LIMIT;
 	}
 	return REASON_INTERNAL;
 }
@@ -132,13 +138,18 @@ static void advise(char *buf, size_t size, const struct token_failure *fail,
 		[TOKEN_FAULT_UPDATING] = "it is back within 70 s; ask again",
 		[TOKEN_FAULT_DOWN] = "ask again",
 		[TOKEN_FAULT_GARBLED] = "ask again",
-		[TOKEN_FAULT_UNSUPPORTED] = "use a managed identity (spec.type 0)",
+		[TOKEN_FAULT_UNSUPPORTED] = "use one of spec.type 0, 1 or 2",
 		[TOKEN_FAULT_OVERLOADED] = "ask again",
+		[TOKEN_FAULT_INVALID] = "complete the AzureIdentity",
+		[TOKEN_FAULT_CREDENTIAL] = "correct the Secret",
+		[TOKEN_FAULT_POD_LIMIT] = "ask again later, and without bypass_cache",
 	};
 	const char *id = identity && identity->resource_id[0] ? identity->resource_id
 							      : "<its resource id>";
 
-	if (fail->not_assigned)
+	if (fail->hint[0])
+		(void)snprintf(buf, size, "%s", fail->hint);
+	else if (fail->not_assigned)
 		(void)snprintf(buf, size,
 			       "the managed identity is not assigned to this node's VM: az vmss "
 			       "identity assign -g <group> -n <scale set> --identities %s",
@@ -158,10 +169,19 @@ void issue_refuse_failure(struct issue_answer *a, const struct pod *pod,
 	else
 		(void)snprintf(who, sizeof(who), "the node's own identity (excepted pod)");
 	advise(todo, sizeof(todo), fail, identity);
-	issue_refuse(a, reason_of_fault(fail->fault), "pod %s/%s, %s: %s; %s", pod->namespace,
-		     pod->name, who, fail->err.msg, todo);
+	issue_refuse(a, reason_of_fault(fail->fault), "pod %s/%s, %s: %s%s%s; %s", pod->namespace,
+		     pod->name, who, fail->err.msg, fail->description[0] ? ": " : "",
+		     fail->description, todo);
 	a->retry_after_sec = fail->retry_after_sec;
 	/* a code of a transient failure means nothing to the SDKs, whose retries go by ours */
-	if (fail->fault == TOKEN_FAULT_REFUSED)
-		(void)snprintf(a->error, sizeof(a->error), "%s", fail->error);
+	if (fail->fault != TOKEN_FAULT_REFUSED)
+		return;
+	(void)snprintf(a->error, sizeof(a->error), "%s", fail->error);
+	static_assert(ISSUE_CODES_MAX == TOKEN_CODES_MAX, "copied as they are");
+	a->upstream = (struct issue_upstream){ .n_codes = fail->n_codes };
+	memcpy(a->upstream.codes, fail->codes, sizeof(a->upstream.codes));
+	(void)snprintf(a->upstream.trace_id, sizeof(a->upstream.trace_id), "%s", fail->trace_id);
+	(void)snprintf(a->upstream.correlation_id, sizeof(a->upstream.correlation_id), "%s",
+		       fail->correlation_id);
+	(void)snprintf(a->upstream.timestamp, sizeof(a->upstream.timestamp), "%s", fail->timestamp);
 }

@@ -54,6 +54,35 @@
 #define LIMIT_TOKEN_ANSWER_BYTES 65536
 /* IMDS allows 5 identity requests at once for a VM (Azure, "Rate limiting"): one is left to others. */
 #define LIMIT_IMDS_IN_FLIGHT 4
+/*
+ * Secrets of service principals. Where the agent may not watch one, its version is taken for right so long
+ * after it was looked at: what rotates a Secret leaves both values good for longer than that, and a node
+ * asks the API server no more often for each Secret in use.
+ */
+#define LIMIT_SECRET_FRESH_MSEC 5000
+#define LIMIT_SECRET_GET_MSEC	5000
+/* One that no request was for is forgotten after this, and its watch ends; so is a watch's 403. */
+#define LIMIT_SECRET_UNUSED_MSEC 600000
+/* Of which the version is remembered: far more than the applications that one node's pods are. */
+#define LIMIT_SECRETS 256
+/* A token request to Entra, in all; it answers within a second. */
+#define LIMIT_ENTRA_MSEC 15000
+/* Entra throttles by application and tenant and publishes no figure; this starts a full node in seconds. */
+#define LIMIT_ENTRA_IN_FLIGHT  16
+#define LIMIT_ENTRA_PER_SECOND 50
+/* And 20 a second (the same page). */
+#define LIMIT_IMDS_PER_SECOND 20
+/*
+ * New tokens that one pod may cause to be fetched: so many at once, then so many a second. The first is
+ * more than any application has resources and identities to begin with; the second is a tenth of what
+ * IMDS gives the node, so that one pod's invention does not use up what other agents of the VM need.
+ */
+#define LIMIT_POD_FETCH_BURST	   50
+#define LIMIT_POD_FETCH_PER_SECOND 2
+/* Pods of which that is remembered though nothing of theirs is under way: four times what a node runs. */
+#define LIMIT_POD_FETCH_MEMORY 1024
+/* Fetches kept for callers who were told to come back: what IMDS gives in half a minute. */
+#define LIMIT_ABANDONED 512
 /* Tokens kept; the least recently used one goes first. 4,096 × about 4 KiB = 16 MiB at the worst. */
 #define LIMIT_TOKENS 4096
 /* Requests that wait for a pod or a token at once. */

@@ -11,6 +11,19 @@
 
 #define BUF_FIRST 512
 
+/* As realloc(), which would leave a copy behind. */
+static char *move_and_wipe(const struct buf *b, size_t cap)
+{
+	char *p = xrealloc(NULL, cap);
+
+	if (b->n)
+		memcpy(p, b->p, b->n);
+	if (b->p)
+		explicit_bzero(b->p, b->cap);
+	free(b->p);
+	return p;
+}
+
 int buf_append(struct buf *b, const void *data, size_t n, size_t limit, struct err *err)
 {
 	size_t need, cap;
@@ -20,7 +33,7 @@ int buf_append(struct buf *b, const void *data, size_t n, size_t limit, struct e
 	if (need + 1 > b->cap) {
 		for (cap = b->cap ? b->cap : BUF_FIRST; cap < need + 1;)
 			cap *= 2;
-		b->p = xrealloc(b->p, cap);
+		b->p = b->wipe ? move_and_wipe(b, cap) : xrealloc(b->p, cap);
 		b->cap = cap;
 	}
 	if (n)
@@ -39,10 +52,14 @@ void buf_consume(struct buf *b, size_t n)
 	}
 	memmove(b->p, b->p + n, b->n - n + 1);
 	b->n -= n;
+	if (b->wipe)
+		explicit_bzero(b->p + b->n, n);
 }
 
 void buf_reset(struct buf *b)
 {
+	if (b->wipe && b->p)
+		explicit_bzero(b->p, b->cap);
 	b->n = 0;
 	if (b->p)
 		b->p[0] = '\0';
@@ -50,6 +67,8 @@ void buf_reset(struct buf *b)
 
 void buf_deinit(struct buf *b)
 {
+	if (b->wipe && b->p)
+		explicit_bzero(b->p, b->cap);
 	free(b->p);
 	*b = (struct buf){ 0 };
 }

@@ -3,6 +3,7 @@
 
 #include "lib/base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Bytes that grow, up to a limit that the owner names. Embedded; all-zero is empty and valid. */
@@ -10,6 +11,7 @@ struct buf {
 	char *p; /* n bytes, then a NUL that is not counted; NULL before the first append */
 	size_t n;
 	size_t cap;
+	bool wipe; /* it holds a secret: what it lets go of is wiped; to be set before the first append */
 };
 
 /* Fails with ERR_LIMIT, leaving the buffer as it was, if more than `limit` bytes would be held. */

@@ -5,11 +5,11 @@
 #include "lib/base/jval.h"
 
 #include "lib/base/mem.h"
+#include "lib/base/secret.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <jansson.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -24,25 +24,10 @@ static const struct jval *out(const json_t *j)
 	return (const void *)j;
 }
 
-/*
- * Documents hold tokens and secrets: jansson's memory is wiped before it goes back, and running out
- * of it ends us as elsewhere. Called by whatever makes jansson allocate; again is harmless.
- */
-static void *alloc(size_t n)
-{
-	return xrealloc(NULL, n);
-}
-
-static void wipe_and_free(void *p)
-{
-	if (p)
-		explicit_bzero(p, malloc_usable_size(p));
-	free(p);
-}
-
+/* Documents hold tokens and secrets. Called by whatever makes jansson allocate; again is harmless. */
 static void own_memory(void)
 {
-	json_set_alloc_funcs(alloc, wipe_and_free);
+	json_set_alloc_funcs(secret_malloc, secret_free);
 }
 
 /* NUL is let in here, and refused where a string is read: one odd annotation must not hide a pod. */
@@ -252,6 +237,14 @@ const struct jval *jval_at(const struct jval *array, size_t i)
 const char *jval_as_str(const struct jval *v)
 {
 	return text_of(in(v));
+}
+
+bool jval_as_int(const struct jval *v, int64_t *out_n)
+{
+	if (!v || !json_is_integer(in(v)))
+		return false;
+	*out_n = json_integer_value(in(v));
+	return true;
 }
 
 const struct jval *jval_get(const struct jval *obj, const char *key)

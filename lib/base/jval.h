@@ -62,6 +62,8 @@ int jval_read(const struct jval *obj, const struct jval_field *fields, size_t n,
 size_t jval_len(const struct jval *array);
 const struct jval *jval_at(const struct jval *array, size_t i);
 const char *jval_as_str(const struct jval *v); /* NULL: not a string, or a NUL is inside */
+bool jval_as_int(const struct jval *v,
+		 int64_t *out_n); /* false, and nothing written: not an integer */
 const struct jval *jval_get(const struct jval *obj, const char *key);
 typedef int jval_pair_fn(void *ctx, const char *key, const struct jval *v);
 /* Calls fn for each member until it returns non-zero, which is returned. */

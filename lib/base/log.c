@@ -22,7 +22,7 @@
  * have a share of it each, in bytes as written, so that a hostile value cannot push the rest out.
  */
 #define LINE_BYTES    4096
-#define MESSAGE_BYTES 1536
+#define MESSAGE_BYTES 2048
 #define VALUE_BYTES   640
 #define CUT	      "..." /* the end of a text that was longer than its share */
 static_assert(LINE_BYTES <= PIPE_BUF, "a longer line could be torn, or block");

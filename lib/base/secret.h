@@ -15,3 +15,13 @@ struct secret {
 
 void secret_set(struct secret *s, const void *p, size_t n); /* copies; wipes what was there */
 void secret_deinit(struct secret *s);			    /* wipes and frees; again is fine */
+
+/*
+ * An allocator for libraries through whose hands secrets go: what is freed or moved is wiped first.
+ * Running out of memory ends the process, as everywhere (mem.h).
+ */
+void *secret_malloc(size_t n);
+void *secret_calloc(size_t n, size_t size);
+void *secret_realloc(void *p, size_t n);
+char *secret_strdup(const char *s);
+void secret_free(void *p);

@@ -14,6 +14,7 @@
 #include "lib/http/client.h"
 
 #include "lib/base/mem.h"
+#include "lib/base/secret.h"
 #include "lib/http/client_internal.h"
 
 #include <assert.h>
@@ -350,7 +351,9 @@ struct http_client *http_client_new(struct loop *l, const struct http_client_spe
 	struct http_client *c;
 	struct pool *p;
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+	/* requests and answers pass through libcurl's buffers: they are wiped when it frees them */
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, secret_malloc, secret_free, secret_realloc,
+				 secret_strdup, secret_calloc) != CURLE_OK) {
 		(void)err_set(err, ERR_OS, "libcurl did not start");
 		return NULL;
 	}

@@ -63,6 +63,11 @@ struct http_request {
 	size_t body_max;       /* of the answer; over it: ERR_LIMIT. 0: 1 MiB */
 	unsigned timeout_msec; /* for the whole exchange; 0: none (a watch) */
 	unsigned connect_msec; /* 0: 5000 */
+	/*
+	 * A secret goes over it: it has a connection of its own, HTTP/1.1, which ends with it, so that no buffer
+	 * of a connection that stays holds what was sent or received.
+	 */
+	bool is_secret;
 	http_data_fn *on_data; /* NULL: the body is collected */
 	http_done_fn *done;
 	void *ctx; /* for on_data and done */

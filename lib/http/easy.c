@@ -293,6 +293,7 @@ static int set_transport(struct http_call *call, const struct http_request *req,
 			 struct err *err)
 {
 	const struct http_client *c = call->client;
+	bool http2 = c->http2 && tls && !req->is_secret;
 	long connect = req->connect_msec ? (long)req->connect_msec : CONNECT_MSEC_DEFAULT;
 	bool bad = false;
 
@@ -306,12 +307,14 @@ static int set_transport(struct http_call *call, const struct http_request *req,
 	SET(call, bad, CURLOPT_OPENSOCKETFUNCTION, on_open);
 	SET(call, bad, CURLOPT_OPENSOCKETDATA, call->client);
 	SET(call, bad, CURLOPT_HTTP_VERSION,
-	    (long)(c->http2 && tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+	    (long)(http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+	SET(call, bad, CURLOPT_FRESH_CONNECT, req->is_secret ? 1L : 0L);
+	SET(call, bad, CURLOPT_FORBID_REUSE, req->is_secret ? 1L : 0L);
 	/*
 	 * Wait for the first connection to say whether it multiplexes, else each watch opens its own.
 	 * In plain text that is known only with the first answer, and a watch may never give one.
 	 */
-	SET(call, bad, CURLOPT_PIPEWAIT, c->http2 && tls ? 1L : 0L);
+	SET(call, bad, CURLOPT_PIPEWAIT, http2 ? 1L : 0L);
 	if (c->user_agent)
 		SET(call, bad, CURLOPT_USERAGENT, c->user_agent);
 	if (c->local_address) {
@@ -344,6 +347,7 @@ int easy_init(struct http_call *call, const struct http_request *req, struct err
 	call->easy = curl_easy_init();
 	if (!call->easy)
 		return err_set(err, ERR_OS, "libcurl: out of memory");
+	call->in.wipe = true;
 	call->body_max = req->body_max ? req->body_max : BODY_MAX_DEFAULT;
 	r = set_url(call, req, &tls, err);
 	if (r == 0)
@@ -369,8 +373,6 @@ void easy_deinit(struct http_call *call)
 	if (call->body)
 		explicit_bzero(call->body, call->body_len);
 	free(call->body);
-	if (call->in.p)
-		explicit_bzero(call->in.p, call->in.n);
 	buf_deinit(&call->in);
 	free(call->origin);
 }

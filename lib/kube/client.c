@@ -39,8 +39,10 @@ struct kube_client {
 
 struct kube_call {
 	struct kube_client *client;
-	const char *method;
+	char *method;
 	char *path;
+	char *accept; /* the header; NULL: JSON */
+	bool is_secret;
 	char *body;
 	size_t body_len;
 	unsigned timeout_msec;
@@ -111,7 +113,11 @@ static void call_free(struct kube_call *call)
 	http_cancel(call->http);
 	loop_defer_del(&call->failed);
 	DL_DELETE(call->client->calls, call);
+	free(call->method);
 	free(call->path);
+	free(call->accept);
+	if (call->body)
+		explicit_bzero(call->body, call->body_len);
 	free(call->body);
 	free(call);
 }
@@ -222,7 +228,7 @@ static void send_call(struct kube_call *call)
 	const struct secret *token = &c->config.token;
 	_cleanup_free_ char *url = xasprintf("%s%s", c->config.server, call->path);
 	char *bearer = NULL;
-	const char *headers[4] = { "Accept: application/json" };
+	const char *headers[4] = { call->accept ? call->accept : "Accept: application/json" };
 	size_t n = 1;
 	struct http_request req = {
 		.method = call->method,
@@ -232,6 +238,7 @@ static void send_call(struct kube_call *call)
 		.body_len = call->body_len,
 		.body_max = BODY_MAX,
 		.timeout_msec = call->timeout_msec,
+		.is_secret = call->is_secret,
 		.on_data = call->data ? on_data : NULL,
 		.on_status = on_status,
 		.done = on_reply,
@@ -257,15 +264,20 @@ static void send_call(struct kube_call *call)
 	free(bearer);
 }
 
-static struct kube_call *call_new(struct kube_client *c, const char *method, const char *path,
-				  unsigned timeout_msec, kube_done_fn *done, void *ctx)
+static struct kube_call *call_new(struct kube_client *c, const struct kube_request *req,
+				  kube_done_fn *done, void *ctx)
 {
 	struct kube_call *call = xnew(struct kube_call);
 
 	call->client = c;
-	call->method = method;
-	call->path = xstrdup(path);
-	call->timeout_msec = timeout_msec;
+	call->method = xstrdup(req->method ? req->method : "GET");
+	call->path = xstrdup(req->path);
+	call->accept = req->accept ? xasprintf("Accept: %s", req->accept) : NULL;
+	call->is_secret = req->is_secret;
+	if (req->body)
+		call->body = xmemdup(req->body, req->body_len);
+	call->body_len = req->body_len;
+	call->timeout_msec = req->timeout_msec;
 	call->done = done;
 	call->ctx = ctx;
 	DL_APPEND(c->calls, call);
@@ -317,29 +329,41 @@ struct kube_client *kube_client_free(struct kube_client *c)
 	return NULL;
 }
 
-struct kube_call *kube_get(struct kube_client *c, const char *path, unsigned timeout_msec,
-			   kube_done_fn *done, void *ctx)
+struct kube_call *kube_send(struct kube_client *c, const struct kube_request *req,
+			    kube_done_fn *done, void *ctx)
 {
-	struct kube_call *call = call_new(c, "GET", path, timeout_msec, done, ctx);
+	struct kube_call *call = call_new(c, req, done, ctx);
 
 	send_call(call);
 	return call;
+}
+
+struct kube_call *kube_get(struct kube_client *c, const char *path, unsigned timeout_msec,
+			   kube_done_fn *done, void *ctx)
+{
+	return kube_send(c, &(struct kube_request){ .path = path, .timeout_msec = timeout_msec },
+			 done, ctx);
 }
 
 struct kube_call *kube_post(struct kube_client *c, const char *path, const char *body,
 			    size_t body_len, unsigned timeout_msec, kube_done_fn *done, void *ctx)
 {
-	struct kube_call *call = call_new(c, "POST", path, timeout_msec, done, ctx);
-
-	call->body = xmemdup(body, body_len);
-	call->body_len = body_len;
-	send_call(call);
-	return call;
+	return kube_send(c,
+			 &(struct kube_request){ .method = "POST",
+						 .path = path,
+						 .body = body,
+						 .body_len = body_len,
+						 .timeout_msec = timeout_msec },
+			 done, ctx);
 }
 
 struct kube_call *kube_stream(struct kube_client *c, const struct kube_stream *s)
 {
-	struct kube_call *call = call_new(c, "GET", s->path, s->timeout_msec, s->done, s->ctx);
+	struct kube_call *call = call_new(c,
+					  &(struct kube_request){ .path = s->path,
+								  .accept = s->accept,
+								  .timeout_msec = s->timeout_msec },
+					  s->done, s->ctx);
 
 	call->open = s->open;
 	call->data = s->data;

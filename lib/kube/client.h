@@ -39,6 +39,22 @@ struct kube_call *kube_get(struct kube_client *c, const char *path, unsigned tim
 			   kube_done_fn *done, void *ctx);
 struct kube_call *kube_post(struct kube_client *c, const char *path, const char *body,
 			    size_t body_len, unsigned timeout_msec, kube_done_fn *done, void *ctx);
+
+/* Of a GET of one object, or of a watch: its metadata and nothing else. And of a list. */
+#define KUBE_ACCEPT_METADATA	  "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+#define KUBE_ACCEPT_METADATA_LIST "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+struct kube_request {
+	const char *method; /* NULL: GET */
+	const char *path;
+	const char *accept; /* NULL: the whole object, as JSON */
+	const char *body;   /* JSON; NULL: none. Copied; the copy is wiped */
+	size_t body_len;
+	unsigned timeout_msec;
+	bool is_secret; /* as http_request's */
+};
+struct kube_call *kube_send(struct kube_client *c, const struct kube_request *req,
+			    kube_done_fn *done, void *ctx);
 void kube_cancel(struct kube_call *call);
 
 /*
@@ -47,6 +63,7 @@ void kube_cancel(struct kube_call *call);
  */
 struct kube_stream {
 	const char *path;
+	const char *accept; /* as kube_request's */
 	unsigned timeout_msec;
 	void (*open)(void *ctx);
 	int (*data)(void *ctx, const char *p, size_t n);

@@ -100,6 +100,7 @@ struct reflector {
 	unsigned n_bad, n_garbled, n_404; /* in a row */
 	unsigned depth;			  /* inside our own callbacks: freeing has to wait */
 	bool optional;
+	bool metadata_only;
 	bool no_streaming; /* the server cannot: for good */
 	bool paged_next;   /* the next list is paged, whatever the server can */
 	bool begun;	   /* begin() was called, end() not yet */
@@ -581,7 +582,10 @@ static void on_open(void *ctx)
 
 static void ask(struct reflector *r, enum phase phase, const char *path, unsigned timeout_msec)
 {
+	const char *metadata = phase == PHASE_PAGED_LIST ? KUBE_ACCEPT_METADATA_LIST
+							 : KUBE_ACCEPT_METADATA;
 	const struct kube_stream stream = { .path = path,
+					    .accept = r->metadata_only ? metadata : NULL,
 					    .timeout_msec = timeout_msec,
 					    .open = on_open,
 					    .data = on_data,
@@ -666,6 +670,7 @@ struct reflector *reflector_new(struct loop *l, struct kube_client *client,
 	r->path = xstrdup(spec->path);
 	r->selectors = selectors_of(spec);
 	r->optional = spec->optional;
+	r->metadata_only = spec->metadata_only;
 	r->ops = ops;
 	r->ctx = ctx;
 	r->frames.line_max = EVENT_LINE_MAX;

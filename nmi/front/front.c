@@ -276,6 +276,7 @@ struct refusal front_refusal(const struct issue_answer *a)
 	return (struct refusal){ .reason = a->reason,
 				 .text = a->text,
 				 .error = a->error,
+				 .upstream = &a->upstream,
 				 .retry_after_sec = a->retry_after_sec,
 				 .namespace = a->pod_namespace,
 				 .is_reported = a->is_reported };

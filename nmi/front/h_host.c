@@ -129,7 +129,7 @@ static char *body(struct front *f, const struct issue_answer *a, size_t *out_len
 {
 	const struct jval_pair client = { "clientid", a->client_id ? a->client_id : "" };
 	size_t token_n, rest_n;
-	char *token = issue_body(f->spec.issuer, a->token, &token_n);
+	char *token = issue_body_first(f->spec.issuer, a->token, &token_n);
 	_cleanup_free_ char *rest = jval_print_pairs(&client, 1, &rest_n);
 	char *all = xasprintf("{\"token\":%.*s,%s", (int)token_n, token, rest + 1);
 

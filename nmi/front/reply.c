@@ -7,8 +7,10 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/jval.h"
 #include "lib/base/mem.h"
+#include "nmi/issue.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -67,22 +69,51 @@ static const char *or_null(const char *s)
 	return s && *s ? s : NULL;
 }
 
+/* Entra's; a cancelled or temporary failure of it has nothing that an SDK should show. */
+static const struct issue_upstream *upstream_of(const struct refusal *why)
+{
+	return why->reason == REASON_UPSTREAM_REFUSED ? why->upstream : NULL;
+}
+
+/* An object of strings, with the list of numbers at its end. */
+static char *with_codes(char *body_take, const struct issue_upstream *up, size_t *out_len)
+{
+	_cleanup_free_ char *body = body_take;
+	char codes[ISSUE_CODES_MAX * 12] = "", *all;
+	size_t at = 0;
+
+	for (size_t i = 0; i < up->n_codes; i++)
+		at += (size_t)snprintf(codes + at, sizeof(codes) - at, "%s%u", i ? "," : "",
+				       up->codes[i]);
+	all = xasprintf("%.*s,\"error_codes\":[%s]}", (int)*out_len - 1, body, codes);
+	*out_len = strlen(all);
+	return all;
+}
+
 char *reply_body(const struct refusal *why, size_t *out_len)
 {
 	bool bare = why->reason == REASON_METADATA_HEADER;
 	_cleanup_free_ char *error = NULL, *text = NULL;
+	const struct issue_upstream *up = upstream_of(why);
+	const char *trace;
+	char *body;
 
 	error = without_unreachable(or_null(why->error) ? why->error : table[why->reason].error);
+	trace = up && up->correlation_id[0] ? up->correlation_id : why->id;
 	text = without_unreachable(or_null(why->text) ? why->text : "The request was refused");
 	const struct jval_pair pairs[] = {
 		{ "error", error },
 		{ "error_description", text },
 		{ "reason", bare ? NULL : table[why->reason].code },
 		/* msal-node prints the first spelling, MSAL for .NET and Java the second */
-		{ "correlation_id", bare ? NULL : why->id },
-		{ "correlationId", bare ? NULL : why->id },
+		{ "correlation_id", bare ? NULL : trace },
+		{ "correlationId", bare ? NULL : trace },
+		{ "request_id", trace == why->id ? NULL : why->id },
+		{ "trace_id", up ? or_null(up->trace_id) : NULL },
+		{ "timestamp", up ? or_null(up->timestamp) : NULL },
 		{ "client_request_id", bare ? NULL : or_null(why->client_request_id) },
 	};
 
-	return jval_print_pairs(pairs, ARRAY_SIZE(pairs), out_len);
+	body = jval_print_pairs(pairs, ARRAY_SIZE(pairs), out_len);
+	return up && up->n_codes ? with_codes(body, up, out_len) : body;
 }

@@ -6,16 +6,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct issue_upstream;
+
 /*
  * Refusals as Azure SDKs read them: the status and the error of a reason, and the JSON body. Pure.
  * The rows are nmi/reasons.def; why they are what they are: docs, "Errors".
  */
 struct refusal {
 	enum reason reason;
-	const char *text;	  /* for a person: what is wrong, with which object, what to do */
-	const char *error;	  /* NULL or "": the reason's */
-	unsigned retry_after_sec; /* 0: the reason's; ignored where a retry cannot help */
-	const char *id;		  /* of the request; NULL: left out */
+	const char *text;  /* for a person: what is wrong, with which object, what to do */
+	const char *error; /* NULL or "": the reason's */
+	const struct issue_upstream
+		*upstream;	       /* NULL: nothing of Entra's; only for a refusal of it */
+	unsigned retry_after_sec;      /* 0: the reason's; ignored where a retry cannot help */
+	const char *id;		       /* of the request; NULL: left out */
 	const char *client_request_id; /* NULL or "": left out */
 	const char *allow;	       /* with REASON_METHOD: the methods that would do */
 	const char *namespace;	       /* of the pod, for metrics; NULL: not known */
@@ -29,6 +33,7 @@ const char *reply_code(enum reason r);
 unsigned reply_retry_after(const struct refusal *why);
 /*
  * {"error", "error_description", then "reason", "correlation_id", "correlationId",
- * "client_request_id"}, on the heap. A missing Metadata header is answered with exactly IMDS's two.
+ * "client_request_id"}, on the heap. Where Entra refused, its "error_codes", "trace_id" and "timestamp"
+ * too, and its correlation ids in place of ours, which is then the "request_id". A missing Metadata header is answered with exactly IMDS's two.
  */
 char *reply_body(const struct refusal *why, size_t *out_len);

@@ -9,11 +9,13 @@
  * caller may ask, cancel or leave from inside any callback.
  *
  * Flights are detached: one that has been sent goes on when all its callers have left, and its answer
- * fills the entry. One that is still queued is dropped then; otherwise a pod that asks for a thousand
- * made-up resources and hangs up would have them all sent, one after the other, ahead of everybody.
+ * fills the entry. One that is still queued is dropped when they hang up; otherwise a pod that asks for a
+ * thousand made-up resources and leaves would have them all sent. If their patience ends instead, they
+ * are told to come back, and it stays for when there is time.
  *
- * At most max_in_flight are sent at once. The others queue: those that somebody waits for before
- * renewals, each in order of arrival. A renewal that gets a caller changes the queue.
+ * What may be sent when, and whose turn it is, is told in cache_queue.c. A flight that somebody waits for
+ * is tried again if that is worth it and fits the caller's patience (policy.h); a renewal is not, but
+ * comes round again by itself.
  *
  * A key has two flights at most: a plain one, which renewals and misses share, and one for callers
  * that bypass the cache. The latter's answer fills the entry too; a token that expires earlier than
@@ -24,7 +26,10 @@
  * A token is dropped when it may no longer be handed out (policy.h), not when it expires.
  *
  * Failures are believed for a moment (policy.h), by plain and bypassing callers alike. Being throttled
- * concerns the whole VM and not one key, so it also brakes every other flight to the same source.
+ * concerns the whole VM and not one key, so it also brakes every other flight to the same upstream.
+ *
+ * What a pod may cause to be fetched is limited. Joining a flight costs it nothing, nor does an answer
+ * from memory.
  *
  * Entries are bounded. Those without a token go first: refusals of made-up resources must not push out
  * tokens that others use.
@@ -48,7 +53,7 @@ struct token_cache *token_cache_new(struct loop *l, const struct token_cache_spe
 {
 	struct token_cache *c = xnew(struct token_cache);
 
-	assert(spec->max_in_flight > 0 && spec->max_tokens > 0);
+	assert(spec->max_tokens > 0 && !spec->pod_burst == !spec->pod_per_second);
 	c->loop = l;
 	c->spec = *spec;
 	c->metrics = metrics;
@@ -58,7 +63,7 @@ struct token_cache *token_cache_new(struct loop *l, const struct token_cache_spe
 struct token_cache *token_cache_free(struct token_cache *c)
 {
 	struct token_wait *w, *next_w;
-	struct cache_brake *b, *next_b;
+	struct cache_upstream *u, *next_u;
 
 	if (!c)
 		return NULL;
@@ -74,24 +79,22 @@ struct token_cache *token_cache_free(struct token_cache *c)
 	DL_FOREACH_SAFE (c->settled, w, next_w) {
 		cache_wait_free(w);
 	}
-	DL_FOREACH_SAFE (c->brakes, b, next_b) {
-		free(b);
+	DL_FOREACH_SAFE (c->upstreams, u, next_u) {
+		cache_upstream_free(u);
 	}
 	free(c);
 	return NULL;
 }
 
-static void count_hit(struct cache_entry *e)
+static void count_hit(struct cache_entry *e, const struct token_ask *ask)
 {
 	struct token_cache *c = e->cache;
 
 	c->stats.hits++;
 	metric_add(c->metrics, NMI_METRIC_CACHE_HITS, NULL, 1);
 	cache_entry_touch(e);
-	if (!e->used) {
-		e->used = true;
-		cache_entry_update(e);
-	}
+	if (!e->noted)
+		cache_entry_note_use(e, ask->pod);
 }
 
 const struct token *token_cache_peek(struct token_cache *c, const struct token_ask *ask)
@@ -104,9 +107,9 @@ const struct token *token_cache_peek(struct token_cache *c, const struct token_a
 	token_key_init(&key, ask);
 	e = cache_entry_find(c, &key);
 	token_key_deinit(&key);
-	if (!e || !cache_entry_is_usable(e))
+	if (!e || !cache_entry_is_good(e))
 		return NULL;
-	count_hit(e);
+	count_hit(e, ask);
 	return e->tok;
 }
 
@@ -117,7 +120,7 @@ static const struct token_source *source_of(const struct token_cache *c,
 
 	if (!ask->identity)
 		return c->spec.node;
-	type = ask->identity->type;
+	type = ask->identity->federated ? AZURE_IDENTITY_FEDERATED : ask->identity->type;
 	return type >= 0 && (uint64_t)type < c->spec.n_types ? c->spec.by_type[type] : NULL;
 }
 
@@ -141,35 +144,69 @@ static void on_deadline(struct loop_timer *t)
 {
 	struct token_wait *w = container_of(t, struct token_wait, deadline);
 	struct cache_flight *f = w->flight;
-	const struct token_failure fail = cache_failure_make(
-		TOKEN_FAULT_DOWN, ERR_TIMEOUT,
-		f->state == FLIGHT_SENT ? "no answer yet; when it comes it will be kept"
-					: "too many other tokens are being fetched, try again");
-	struct cache_outcome o = { .fail = fail };
+	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = NULL;
+	const struct token_failure fail = cache_flight_excuse(f);
 
+	o = cache_outcome_new(NULL, &fail);
 	cache_wait_leave(w);
-	cache_flight_left(f);
-	cache_wait_tell(w, &o);
+	cache_flight_left(f, true);
+	cache_wait_tell(w, o);
 	cache_wait_free(w);
+}
+
+static enum flight_kind kind_of(const struct token_ask *ask)
+{
+	return ask->bypass_cache ? FLIGHT_BYPASS : FLIGHT_PLAIN;
+}
+
+/* The newest form of the object is the one to ask with, and the newest pod the one to ask for. */
+static void note_ask(struct cache_entry *e, const struct token_ask *ask, struct cache_asker *asker)
+{
+	struct azure_identity *identity = e->identity;
+	struct cache_asker *was = e->asker;
+
+	e->identity = ask->identity ? azure_identity_ref(ask->identity) : NULL;
+	(void)azure_identity_unref(identity);
+	e->asker = cache_asker_ref(asker);
+	(void)cache_asker_unref(was);
 }
 
 static void wait_for_flight(struct token_wait *w, struct cache_entry *e,
 			    const struct token_ask *ask, struct mono deadline)
 {
 	struct token_cache *c = w->cache;
-	enum flight_kind kind = ask->bypass_cache ? FLIGHT_BYPASS : FLIGHT_PLAIN;
-	struct azure_identity *was = e->identity;
+	struct cache_upstream *u = e->upstream;
+	struct cache_lane *lane = cache_lane_get(u, ask->pod);
+	enum flight_kind kind = kind_of(ask);
 
 	c->stats.misses++;
 	metric_add(c->metrics, NMI_METRIC_CACHE_MISSES, NULL, 1);
-	/* the newest form of the object is the one to ask with */
-	e->identity = ask->identity ? azure_identity_ref(ask->identity) : NULL;
-	(void)azure_identity_unref(was);
+	note_ask(e, ask, lane->asker);
 	if (!e->flights[kind])
-		(void)cache_flight_begin(e, kind, QUEUE_WAITED);
-	cache_flight_join(e->flights[kind], w);
+		(void)cache_flight_begin(e, kind);
+	cache_flight_join(e->flights[kind], w, lane);
 	loop_timer_set(c->loop, &w->deadline, deadline, on_deadline);
-	cache_pump(c);
+	cache_pump(u);
+}
+
+/* False with the failure filled: nothing more is fetched for this pod at the moment. */
+static bool is_allowed(struct token_cache *c, const struct token_source *source,
+		       const struct cache_entry *e, const struct token_ask *ask,
+		       struct token_failure *fail)
+{
+	struct cache_lane *lane;
+	unsigned wait_sec;
+
+	if (e && e->flights[kind_of(ask)])
+		return true;
+	lane = cache_lane_get(cache_upstream_get(c, source), ask->pod);
+	if (cache_lane_allows(lane, &wait_sec))
+		return true;
+	c->stats.pod_limited++;
+	*fail = cache_failure_make(TOKEN_FAULT_POD_LIMIT, ERR_LIMIT,
+				   "this pod has asked for too many new tokens in a short time");
+	fail->retry_after_sec = wait_sec;
+	return false;
 }
 
 struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask *ask,
@@ -190,11 +227,11 @@ struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask
 	}
 	token_key_init(&key, ask);
 	e = cache_entry_find(c, &key);
-	if (e && !ask->bypass_cache && cache_entry_is_usable(e)) {
+	if (e && !ask->bypass_cache && cache_entry_is_good(e)) {
 		_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = cache_outcome_new(e->tok,
 											    NULL);
 
-		count_hit(e);
+		count_hit(e, ask);
 		cache_wait_settle(w, o);
 	} else if (e && cache_entry_is_failure_believed(e)) {
 		fail = cache_failure_after(&e->failure->fail, e->failed_at, loop_mono(c->loop));
@@ -202,6 +239,8 @@ struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask
 	} else if (c->stats.waiting >= c->spec.max_waiting) {
 		fail = cache_failure_make(TOKEN_FAULT_OVERLOADED, ERR_LIMIT,
 					  "too many requests are waiting for a token");
+		cache_wait_refuse(w, &fail);
+	} else if (!is_allowed(c, source, e, ask, &fail)) {
 		cache_wait_refuse(w, &fail);
 	} else {
 		wait_for_flight(w, e ? e : cache_entry_new(c, &key, source, ask), ask, deadline);
@@ -216,7 +255,7 @@ void token_cache_cancel(struct token_wait *w)
 
 	if (f) {
 		cache_wait_leave(w);
-		cache_flight_left(f);
+		cache_flight_left(f, false);
 	} else {
 		DL_DELETE(w->cache->settled, w);
 	}
@@ -226,4 +265,27 @@ void token_cache_cancel(struct token_wait *w)
 const struct token_cache_stats *token_cache_stats(const struct token_cache *c)
 {
 	return &c->stats;
+}
+
+void token_cache_measure(const struct token_cache *c)
+{
+	int64_t now = loop_wall(c->loop).s, longest = 0;
+	const struct cache_upstream *u;
+	size_t overdue = 0;
+
+	for (struct hmap_node *n = hmap_first(&c->entries); n; n = hmap_next(n)) {
+		const struct cache_entry *e = container_of(n, struct cache_entry, node);
+
+		if (!e->tok || !e->used || now <= e->renew_at.s)
+			continue;
+		overdue++;
+		longest = now - e->renew_at.s > longest ? now - e->renew_at.s : longest;
+	}
+	metric_set(c->metrics, NMI_METRIC_CACHE_OVERDUE, NULL, (double)overdue);
+	metric_set(c->metrics, NMI_METRIC_CACHE_OVERDUE_SECONDS, NULL, (double)longest);
+	DL_FOREACH (c->upstreams, u) {
+		metric_set(c->metrics, NMI_METRIC_FETCH_QUEUED, &u->name, (double)u->queued);
+		metric_set(c->metrics, NMI_METRIC_FETCH_IN_FLIGHT, &u->name,
+			   (double)u->rate.under_way);
+	}
 }

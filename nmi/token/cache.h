@@ -18,7 +18,10 @@ struct metrics;
  *
  * A flight that was sent is detached from its callers: when all have left, its answer still fills the
  * cache. A failed renewal keeps the token that is still valid. Failures are remembered briefly, by
- * class. How briefly, and when a token is no longer handed out: policy.h.
+ * class. How briefly, when a token is no longer handed out, and what is tried again: policy.h.
+ *
+ * What goes to an upstream keeps within its budget (struct token_budget) and is fair between pods: each
+ * has its turn, whatever another has queued. What a pod is answered from memory is not limited.
  */
 struct token_cache;
 struct token_wait;
@@ -27,12 +30,16 @@ struct token_cache_spec {
 	const struct token_source *const *by_type; /* by azure_identity_type; NULL: unsupported */
 	size_t n_types;
 	const struct token_source *node; /* for excepted pods */
-	size_t max_tokens, max_in_flight, max_waiting;
+	size_t max_tokens, max_waiting;
+	/* Flights that a pod may cause: so many at once, then so many a second; 0: any number. */
+	unsigned pod_burst, pod_per_second;
 };
 
 struct token_cache_stats {
 	unsigned long hits, misses, flights, stale, failures;
+	unsigned long retries, pod_limited;
 	size_t tokens, in_flight, waiting;
+	size_t queued, pods; /* flights that wait for their turn; pods that are remembered */
 };
 
 struct token_cache *token_cache_new(struct loop *l, const struct token_cache_spec *spec,
@@ -51,3 +58,5 @@ struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask
 				   struct mono deadline, token_done_fn *done, void *ctx);
 void token_cache_cancel(struct token_wait *w);
 const struct token_cache_stats *token_cache_stats(const struct token_cache *c);
+/* Sets the gauges, which are looked at when somebody reads them. */
+void token_cache_measure(const struct token_cache *c);

@@ -10,17 +10,44 @@
 #include "nmi/token/policy.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
-bool cache_entry_is_usable(const struct cache_entry *e)
+/* Of renewals that fail: often enough to be seen, seldom enough for an outage of hours. */
+#define STALE_LOG_MSEC 60000
+
+/* What the source knows of what it made with `origin`. */
+static enum token_news news(const struct cache_entry *e, uint64_t origin)
+{
+	const struct token_ask ask = { .identity = e->identity,
+				       .selector = e->selector,
+				       .resource = e->resource };
+
+	return e->source->check ? e->source->check(e->source->ctx, &ask, origin) : TOKEN_NEWS_NONE;
+}
+
+static bool is_fresh(const struct cache_entry *e)
 {
 	return e->tok && loop_wall(e->cache->loop).s < e->usable_until.s;
 }
 
+bool cache_entry_is_usable(const struct cache_entry *e)
+{
+	return is_fresh(e) && news(e, e->tok->origin) != TOKEN_NEWS_CHANGED;
+}
+
+bool cache_entry_is_good(const struct cache_entry *e)
+{
+	return is_fresh(e) && news(e, e->tok->origin) == TOKEN_NEWS_NONE;
+}
+
+/* A failure of a credential that was replaced meanwhile says nothing. */
 bool cache_entry_is_failure_believed(const struct cache_entry *e)
 {
-	return e->failure && mono_before(loop_mono(e->cache->loop), e->believed_until);
+	return e->failure && mono_before(loop_mono(e->cache->loop), e->believed_until) &&
+	       news(e, e->failure->fail.origin) != TOKEN_NEWS_CHANGED;
 }
 
 static bool has_flight(const struct cache_entry *e)
@@ -63,6 +90,7 @@ void cache_entry_free(struct cache_entry *e)
 	loop_timer_del(&e->timer);
 	set_token(e, NULL);
 	(void)cache_outcome_unref(e->failure);
+	(void)cache_asker_unref(e->asker);
 	(void)azure_identity_unref(e->identity);
 	free((char *)(uintptr_t)e->selector.value);
 	free(e->resource);
@@ -128,6 +156,7 @@ struct cache_entry *cache_entry_new(struct token_cache *c, const struct token_ke
 	make_room(c);
 	e->cache = c;
 	e->source = source;
+	e->upstream = cache_upstream_get(c, source);
 	e->key = xmemdup(key->p, key->n);
 	e->selector.kind = ask->identity ? SELECTOR_NONE : ask->selector.kind;
 	e->selector.value = xstrdup(by_selector ? ask->selector.value : "");
@@ -150,6 +179,11 @@ void cache_entry_store(struct cache_entry *e, struct token *tok)
 {
 	struct wall now = loop_wall(e->cache->loop);
 
+	if (tok == e->tok) {
+		/* its source has looked, and nothing has changed: that is no renewal */
+		e->failure = cache_outcome_unref(e->failure);
+		return;
+	}
 	if (!cache_entry_is_usable(e) || tok->expires_on.s >= e->tok->expires_on.s) {
 		set_token(e, tok);
 		e->usable_until = policy_usable_until(now, tok->expires_on);
@@ -157,8 +191,31 @@ void cache_entry_store(struct cache_entry *e, struct token *tok)
 	e->renew_at = policy_renew_at(now, e->usable_until, arc4random());
 	e->renew_not_before = (struct mono){ 0 };
 	e->used = false;
+	e->noted = false;
 	e->failure = cache_outcome_unref(e->failure);
 	backoff_reset(&e->backoff);
+}
+
+/* One line in a while for all keys: when an upstream is away, they fail together. */
+static void log_stale(struct cache_entry *e, const struct token_failure *fail)
+{
+	struct token_cache *c = e->cache;
+	const struct azure_identity *i = e->identity;
+	const struct log_field fields[] = { { "namespace", i ? i->meta.namespace : NULL },
+					    { "identity", i ? i->meta.name : NULL },
+					    { "resource", e->resource } };
+	int64_t now = loop_wall(c->loop).s;
+	unsigned long held;
+
+	if (!log_limit_pass(&c->stale_log, loop_mono(c->loop), STALE_LOG_MSEC, &held))
+		return;
+	log_write(LOG_LEVEL_WARN, fields, ARRAY_SIZE(fields),
+		  "a token could not be renewed, so the one at hand is kept: %" PRId64
+		  " s past its renewal, handed out for %" PRId64
+		  " s more (%lu more such since the last "
+		  "line): %s",
+		  now > e->renew_at.s ? now - e->renew_at.s : 0, e->usable_until.s - now, held,
+		  fail->err.msg);
 }
 
 void cache_entry_note_failure(struct cache_entry *e, struct cache_outcome *o, enum flight_kind kind,
@@ -178,14 +235,48 @@ void cache_entry_note_failure(struct cache_entry *e, struct cache_outcome *o, en
 		return;
 	wait = backoff_next(&e->backoff, now);
 	e->renew_not_before = mono_add_msec(now, wait > asked ? wait : asked);
+	e->noted = false; /* whoever uses it next is known to live */
 	e->cache->stats.stale++;
 	metric_add(e->cache->metrics, NMI_METRIC_CACHE_STALE, NULL, 1);
+	log_stale(e, &o->fail);
+}
+
+void cache_entry_note_use(struct cache_entry *e, const struct token_pod *pod)
+{
+	struct cache_asker *was = e->asker;
+
+	e->noted = true;
+	if (pod && (!was || strcmp(was->pod.uid, pod->uid) != 0)) {
+		e->asker = cache_asker_new(pod);
+		(void)cache_asker_unref(was);
+	}
+	if (!e->used) {
+		e->used = true;
+		cache_entry_update(e);
+	}
+}
+
+/* Spread, so that the others are seen to before the crowd; the budget does the rest. */
+void cache_entries_hurry(struct token_cache *c, const struct cache_upstream *u)
+{
+	struct mono now = loop_mono(c->loop);
+
+	for (struct hmap_node *n = hmap_first(&c->entries); n; n = hmap_next(n)) {
+		struct cache_entry *e = container_of(n, struct cache_entry, node);
+		struct mono at = mono_add_msec(now, arc4random() % POLICY_RENEW_HURRY_MSEC);
+
+		if (e->upstream != u || !e->tok || !mono_before(at, e->renew_not_before))
+			continue;
+		e->renew_not_before = at;
+		cache_entry_update(e);
+	}
 }
 
 static void on_entry_timer(struct loop_timer *t)
 {
 	struct cache_entry *e = container_of(t, struct cache_entry, timer);
 	struct token_cache *c = e->cache;
+	struct cache_upstream *u;
 	bool renew;
 
 	if (e->tok && !cache_entry_is_usable(e)) {
@@ -198,8 +289,9 @@ static void on_entry_timer(struct loop_timer *t)
 		loop_wall(c->loop).s >= e->renew_at.s &&
 		!mono_before(loop_mono(c->loop), e->renew_not_before);
 	if (renew)
-		(void)cache_flight_begin(e, FLIGHT_PLAIN, QUEUE_RENEWAL);
+		cache_behind_put(cache_flight_begin(e, FLIGHT_PLAIN), BEHIND_RENEWAL);
+	u = e->upstream;
 	cache_entry_update(e);
 	if (renew)
-		cache_pump(c);
+		cache_pump(u);
 }

@@ -1,182 +1,350 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Fetches under way, their queues, and the brake on a source that is throttled: see cache.c. */
+/* Fetches under way, and what becomes of them: see cache.c. */
 
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
+#include "nmi/metrics.h"
 #include "nmi/token/cache_internal.h"
 #include "nmi/token/policy.h"
 
+#include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <utlist.h>
 
-/* brakes */
+/* An upstream that was away for less than this is not worth a line, nor a hurry. */
+#define OUTAGE_MSEC 10000
 
-static struct cache_brake *brake_find(const struct token_cache *c,
-				      const struct token_source *source)
+/* queueing */
+
+/* To the lanes of its callers. */
+static void flight_queue(struct cache_flight *f, bool first)
 {
-	struct cache_brake *b;
+	struct cache_upstream *u = f->entry->upstream;
+	struct token_wait *w;
 
-	DL_FOREACH (c->brakes, b) {
-		if (b->source_ctx == source->ctx)
-			return b;
+	f->state = FLIGHT_QUEUED;
+	f->behind = BEHIND_NOTHING;
+	f->queued_at = loop_mono(u->cache->loop);
+	u->queued++;
+	DL_FOREACH (f->waiters, w) {
+		cache_lane_put(w, first);
 	}
-	return NULL;
 }
 
-/* One for each source that was ever throttled, and sources are few and fixed. */
-static void brake_set(struct token_cache *c, const struct token_source *source,
-		      const struct token_failure *fail)
+static void flight_dequeue(struct cache_flight *f)
 {
-	struct cache_brake *b = brake_find(c, source);
+	struct token_wait *w;
 
-	if (!b) {
-		b = xnew(struct cache_brake);
-		b->source_ctx = source->ctx;
-		DL_APPEND(c->brakes, b);
+	f->entry->upstream->queued--;
+	cache_behind_take(f);
+	DL_FOREACH (f->waiters, w) {
+		cache_lane_take(w);
 	}
-	b->since = loop_mono(c->loop);
-	b->until = mono_add_msec(b->since, policy_remember_msec(fail));
-	b->fail = *fail;
 }
 
-static bool is_braked(const struct token_cache *c, const struct token_source *source,
-		      struct token_failure *out_fail)
-{
-	const struct cache_brake *b = brake_find(c, source);
-	struct mono now = loop_mono(c->loop);
+/* ending */
 
-	if (!b || !mono_before(now, b->until))
-		return false;
-	*out_fail = cache_failure_after(&b->fail, b->since, now);
-	return true;
+/* Out of whatever state but SENT. */
+static void flight_withdraw(struct cache_flight *f)
+{
+	if (f->state == FLIGHT_QUEUED)
+		flight_dequeue(f);
+	loop_timer_del(&f->rest);
 }
 
-/* flights */
-
-static void flight_finish(struct cache_flight *f, struct token *tok,
-			  const struct token_failure *fail, bool believe)
+static void flight_free(struct cache_flight *f)
 {
-	struct cache_entry *e = f->entry;
-	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = cache_outcome_new(tok, fail);
+	f->entry->flights[f->kind] = NULL;
+	(void)cache_outcome_unref(f->failed);
+	free(f);
+}
+
+/* `o` is a failure that was believed, or not, by the entry already. */
+static void flight_tell(struct cache_flight *f, struct cache_outcome *o)
+{
 	struct token_wait *w, *next;
 
-	e->flights[f->kind] = NULL;
-	if (tok)
-		cache_entry_store(e, tok);
-	else
-		cache_entry_note_failure(e, o, f->kind, believe);
-	if (!tok && f->kind == FLIGHT_PLAIN && cache_entry_is_usable(e)) {
-		/* a bypassing caller has brought one meanwhile */
-		(void)cache_outcome_unref(o);
-		o = cache_outcome_new(e->tok, NULL);
-	}
 	DL_FOREACH_SAFE (f->waiters, w, next) {
 		cache_wait_settle(w, o);
 	}
-	free(f);
+}
+
+/* The source's failure: believed, unless nobody asked it. */
+static void flight_fail(struct cache_flight *f, struct cache_outcome *o, bool believe)
+{
+	struct cache_entry *e = f->entry;
+	_cleanup_(cache_outcome_unrefp) struct cache_outcome *at_hand = NULL;
+
+	cache_entry_note_failure(e, o, f->kind, believe);
+	/* its callers need not know */
+	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(e))
+		at_hand = cache_outcome_new(e->tok, NULL);
+	flight_tell(f, at_hand ? at_hand : o);
+	flight_free(f);
 	cache_entry_touch(e);
 	cache_entry_update(e);
+}
+
+static void flight_succeed(struct cache_flight *f, struct token *tok)
+{
+	struct cache_entry *e = f->entry;
+	struct cache_flight *plain = e->flights[FLIGHT_PLAIN];
+	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = cache_outcome_new(tok, NULL);
+
+	cache_entry_store(e, tok);
+	flight_tell(f, o);
+	if (plain != f && plain && plain->state != FLIGHT_SENT && cache_entry_is_usable(e)) {
+		/* what a bypassing caller brought is what the others wait for */
+		flight_withdraw(plain);
+		flight_tell(plain, o);
+		flight_free(plain);
+	}
+	flight_free(f);
+	cache_entry_touch(e);
+	cache_entry_update(e);
+}
+
+void cache_flight_refuse(struct cache_flight *f, const struct token_failure *fail)
+{
+	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = cache_outcome_new(NULL, fail);
+
+	flight_withdraw(f);
+	flight_fail(f, o, false);
+}
+
+/* Nobody waits for another try any more. */
+static void flight_give_up(struct cache_flight *f)
+{
+	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = steal_ptr(f->failed);
+
+	flight_withdraw(f);
+	flight_fail(f, o, true);
+}
+
+/* trying again */
+
+static struct mono latest_deadline(const struct cache_flight *f)
+{
+	const struct token_wait *w;
+	struct mono latest = { 0 };
+
+	DL_FOREACH (f->waiters, w) {
+		if (mono_before(latest, w->deadline.at))
+			latest = w->deadline.at;
+	}
+	return latest;
+}
+
+static void on_rested(struct loop_timer *t)
+{
+	struct cache_flight *f = container_of(t, struct cache_flight, rest);
+
+	flight_queue(f, true);
+	cache_pump(f->entry->upstream);
+}
+
+/* False: it has failed for good. */
+static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
+{
+	struct cache_upstream *u = f->entry->upstream;
+	struct token_cache *c = u->cache;
+	struct mono now = loop_mono(c->loop);
+	uint64_t failing = u->failing_since.ns ? (now.ns - u->failing_since.ns) / NSEC_PER_MSEC : 0;
+	unsigned wait = policy_retry_msec(&o->fail, f->tries, failing, arc4random());
+
+	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(f->entry))
+		return false; /* a bypassing caller has brought one meanwhile */
+	if (!wait || !mono_before(mono_add_msec(now, (uint64_t)wait + POLICY_TRY_MIN_MSEC),
+				  latest_deadline(f)))
+		return false;
+	(void)cache_outcome_unref(f->failed);
+	f->failed = o;
+	o->refs++;
+	f->failed_at = now;
+	c->stats.retries++;
+	metric_add(c->metrics, NMI_METRIC_FETCH_RETRIES, &u->name, 1);
+	f->state = FLIGHT_RESTING;
+	if (o->fail.fault == TOKEN_FAULT_THROTTLED)
+		flight_queue(f, true); /* where the brake holds it */
+	else
+		loop_timer_set_msec(c->loop, &f->rest, wait, on_rested);
+	return true;
+}
+
+/* sending */
+
+/* What an answer says about the upstream, whichever key it was for. */
+static void note_health(struct cache_upstream *u, const struct token_failure *fail)
+{
+	struct mono now = loop_mono(u->cache->loop), since = u->failing_since;
+	bool silent = fail &&
+		      (fail->fault == TOKEN_FAULT_DOWN || fail->fault == TOKEN_FAULT_UPDATING);
+
+	if (fail && fail->fault == TOKEN_FAULT_THROTTLED)
+		cache_brake(u, fail);
+	if (silent && !since.ns)
+		u->failing_since = now;
+	if (fail || !since.ns)
+		return;
+	u->failing_since = (struct mono){ 0 };
+	if (now.ns - since.ns < OUTAGE_MSEC * NSEC_PER_MSEC)
+		return;
+	log_info("%s gives tokens again, after %" PRIu64 " s", u->name,
+		 (now.ns - since.ns) / NSEC_PER_SEC);
+	cache_entries_hurry(u->cache, u);
+}
+
+static void flight_landed(struct cache_flight *f)
+{
+	struct cache_upstream *u = f->entry->upstream;
+
+	DL_DELETE(u->sent, f);
+	rate_answered(&u->rate, loop_mono(u->cache->loop));
+	u->cache->stats.in_flight--;
+	if (f->turn) {
+		f->turn->in_flight--;
+		cache_lane_leave(f->turn);
+	} else {
+		u->behind_in_flight--;
+	}
 }
 
 static void on_source_done(void *ctx, struct token *tok, const struct token_failure *fail)
 {
 	struct cache_flight *f = ctx;
-	struct token_cache *c = f->entry->cache;
+	struct cache_upstream *u = f->entry->upstream;
+	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = NULL;
 
-	DL_DELETE(c->sent, f);
-	c->stats.in_flight--;
-	if (!tok) {
-		c->stats.failures++;
-		if (fail->fault == TOKEN_FAULT_THROTTLED)
-			brake_set(c, f->entry->source, fail);
+	flight_landed(f);
+	note_health(u, tok ? NULL : fail);
+	if (tok) {
+		flight_succeed(f, tok);
+	} else {
+		u->cache->stats.failures++;
+		o = cache_outcome_new(NULL, fail);
+		if (!flight_rest(f, o)) {
+			if (f->tries > 1)
+				(void)err_wrap(&o->fail.err, "asked %u times", f->tries);
+			flight_fail(f, o, true);
+		}
 	}
-	flight_finish(f, tok, fail, true);
-	cache_pump(c);
+	cache_pump(u);
 }
 
-static void flight_send(struct cache_flight *f)
+/*
+ * The token that the source may give back. Not while it is to be renewed, but for the time after a
+ * failed attempt.
+ */
+static struct token *known_to(const struct cache_flight *f)
+{
+	const struct cache_entry *e = f->entry;
+	struct token_cache *c = e->cache;
+	bool is_due = loop_wall(c->loop).s >= e->renew_at.s &&
+		      !mono_before(loop_mono(c->loop), e->renew_not_before);
+
+	if (!e->source->check || f->kind == FLIGHT_BYPASS || !cache_entry_is_usable(e) || is_due)
+		return NULL;
+	return e->tok;
+}
+
+static void flight_took_off(struct cache_flight *f, struct cache_lane *turn)
+{
+	struct cache_upstream *u = f->entry->upstream;
+
+	f->state = FLIGHT_SENT;
+	f->turn = turn;
+	f->tries++;
+	DL_APPEND(u->sent, f);
+	rate_sent(&u->rate, loop_mono(u->cache->loop));
+	u->cache->stats.in_flight++;
+	if (turn) {
+		turn->in_flight++;
+		cache_lane_use(turn);
+	} else {
+		u->behind_in_flight++;
+	}
+}
+
+void cache_flight_send(struct cache_flight *f, struct cache_lane *turn)
 {
 	struct cache_entry *e = f->entry;
 	struct token_cache *c = e->cache;
-	const struct token_ask ask = { .identity = e->identity,
+	const struct cache_asker *asker = turn && turn->asker ? turn->asker : e->asker;
+	const struct token_ask ask = { .pod = asker ? &asker->pod : NULL,
+				       .identity = e->identity,
 				       .selector = e->selector,
 				       .resource = e->resource,
-				       .bypass_cache = f->kind == FLIGHT_BYPASS };
+				       .bypass_cache = f->kind == FLIGHT_BYPASS,
+				       .known = known_to(f) };
 	struct token_failure fail = { 0 };
 
-	/* NOLINTNEXTLINE(clang-analyzer-*): it does not know that a head without a next is its own prev */
-	DL_DELETE(c->queues[f->queue], f);
-	if (is_braked(c, e->source, &fail)) {
-		flight_finish(f, NULL, &fail, false);
-		return;
-	}
+	flight_dequeue(f);
+	metric_observe(c->metrics, NMI_METRIC_FETCH_WAIT, &e->upstream->name,
+		       mono_seconds_between(f->queued_at, loop_mono(c->loop)));
 	c->stats.flights++;
 	f->handle = e->source->fetch(e->source->ctx, &ask, on_source_done, f, &fail);
-	if (!f->handle) {
+	if (f->handle) {
+		flight_took_off(f, turn);
+	} else {
+		_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = cache_outcome_new(NULL,
+											    &fail);
+
 		c->stats.failures++;
-		flight_finish(f, NULL, &fail, true);
-		return;
-	}
-	f->state = FLIGHT_SENT;
-	DL_APPEND(c->sent, f);
-	c->stats.in_flight++;
-}
-
-/* Sends what may be sent. A flight that ends at once takes no place, so the loop ends with the queues. */
-void cache_pump(struct token_cache *c)
-{
-	while (c->stats.in_flight < c->spec.max_in_flight) {
-		struct cache_flight *f = c->queues[QUEUE_WAITED] ? c->queues[QUEUE_WAITED]
-								 : c->queues[QUEUE_RENEWAL];
-
-		if (!f)
-			return;
-		/* NOLINTNEXTLINE(clang-analyzer-*): it does not know that a finished flight has left its queue */
-		flight_send(f);
+		flight_fail(f, o, true);
 	}
 }
 
-struct cache_flight *cache_flight_begin(struct cache_entry *e, enum flight_kind kind,
-					enum queue queue)
+/* coming and going */
+
+struct cache_flight *cache_flight_begin(struct cache_entry *e, enum flight_kind kind)
 {
 	struct cache_flight *f = xnew(struct cache_flight);
 
 	f->entry = e;
 	f->kind = kind;
-	f->queue = queue;
-	f->state = FLIGHT_QUEUED;
-	DL_APPEND(e->cache->queues[queue], f);
 	e->flights[kind] = f;
+	flight_queue(f, false);
 	cache_entry_touch(e);
 	return f;
 }
 
-void cache_flight_join(struct cache_flight *f, struct token_wait *w)
+void cache_flight_join(struct cache_flight *f, struct token_wait *w, struct cache_lane *lane)
 {
-	struct token_cache *c = w->cache;
-
-	if (f->state == FLIGHT_QUEUED && f->queue == QUEUE_RENEWAL) {
-		DL_DELETE(c->queues[QUEUE_RENEWAL], f);
-		f->queue = QUEUE_WAITED;
-		DL_APPEND(c->queues[QUEUE_WAITED], f);
-	}
-	DL_APPEND(f->waiters, w);
+	cache_lane_use(lane);
+	w->lane = lane;
 	w->flight = f;
-	c->stats.waiting++;
+	DL_APPEND(f->waiters, w);
+	w->cache->stats.waiting++;
+	if (f->state == FLIGHT_QUEUED) {
+		cache_behind_take(f);
+		cache_lane_put(w, false);
+	}
 }
 
-void cache_flight_left(struct cache_flight *f)
+void cache_flight_drop(struct cache_flight *f)
 {
 	struct cache_entry *e = f->entry;
 
-	if (f->state == FLIGHT_SENT || f->waiters)
-		return;
-	DL_DELETE(e->cache->queues[f->queue], f);
-	e->flights[f->kind] = NULL;
-	free(f);
+	flight_withdraw(f);
+	flight_free(f);
 	cache_entry_touch(e);
 	cache_entry_update(e);
+}
+
+void cache_flight_left(struct cache_flight *f, bool at_deadline)
+{
+	if (f->state == FLIGHT_SENT || f->waiters)
+		return;
+	if (f->failed) {
+		flight_give_up(f);
+	} else if (at_deadline) {
+		cache_behind_put(f, BEHIND_ABANDONED);
+	} else {
+		cache_flight_drop(f);
+	}
 }
 
 void cache_flight_abort(struct cache_flight *f)
@@ -184,11 +352,31 @@ void cache_flight_abort(struct cache_flight *f)
 	struct cache_entry *e = f->entry;
 	struct token_wait *w, *next;
 
-	if (f->state == FLIGHT_SENT)
+	if (f->state == FLIGHT_SENT) {
 		e->source->cancel(e->source->ctx, f->handle);
+		flight_landed(f);
+	}
+	flight_withdraw(f);
 	DL_FOREACH_SAFE (f->waiters, w, next) {
+		cache_wait_leave(w);
 		cache_wait_free(w);
 	}
-	e->flights[f->kind] = NULL;
-	free(f);
+	flight_free(f);
+}
+
+struct token_failure cache_flight_excuse(const struct cache_flight *f)
+{
+	const struct cache_upstream *u = f->entry->upstream;
+	struct token_failure fail;
+
+	if (f->failed)
+		return cache_failure_after(&f->failed->fail, f->failed_at,
+					   loop_mono(u->cache->loop));
+	if (f->state == FLIGHT_SENT)
+		return cache_failure_make(TOKEN_FAULT_DOWN, ERR_TIMEOUT,
+					  "no answer yet; when it comes it will be kept");
+	if (cache_is_braked(u, &fail))
+		return fail;
+	return cache_failure_make(TOKEN_FAULT_DOWN, ERR_TIMEOUT,
+				  "too many other tokens are being fetched, try again");
 }

@@ -4,8 +4,10 @@
 #include "lib/base/backoff.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/hmap.h"
+#include "lib/base/log.h"
 #include "lib/loop/loop.h"
 #include "nmi/token/cache.h"
+#include "nmi/token/cache_queue.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,15 +17,17 @@ struct token_key;
 
 /* The insides of the cache, for cache*.c alone; how they work together is told in cache.c. */
 enum flight_kind { FLIGHT_PLAIN, FLIGHT_BYPASS, FLIGHT_KINDS };
-enum queue { QUEUE_WAITED, QUEUE_RENEWAL, QUEUES };
 enum lru { LRU_TOKENS, LRU_OTHERS, LRUS };
 
 /*
- * QUEUED  Entered by cache_flight_begin(). In a queue. Left for SENT by cache_pump(), or dropped with
- *         its last caller.
- * SENT    The source has it and `handle` is valid. Left by the source's callback only.
+ * QUEUED   Entered by cache_flight_begin(), and again from RESTING. It stands in the lane of each of its
+ *          callers, or, if nobody waits for it, behind all lanes. Left for SENT by cache_pump(), or dropped
+ *          with a last caller who hung up.
+ * SENT     The source has it and `handle` is valid. Left by the source's callback only.
+ * RESTING  Failed, and worth another try. `rest` runs, `failed` is what it failed with. Left for QUEUED by
+ *          the timer, or ended with its last caller.
  */
-enum flight_state { FLIGHT_QUEUED, FLIGHT_SENT };
+enum flight_state { FLIGHT_QUEUED, FLIGHT_SENT, FLIGHT_RESTING };
 
 struct cache_outcome {
 	unsigned refs;
@@ -35,15 +39,23 @@ struct cache_flight {
 	struct cache_entry *entry;
 	enum flight_kind kind;
 	enum flight_state state;
-	enum queue queue; /* while QUEUED */
-	void *handle;	  /* while SENT */
+	enum behind behind;	 /* while QUEUED */
+	void *handle;		 /* while SENT */
+	struct cache_lane *turn; /* while SENT, in whose turn; NULL: it stood behind */
 	struct token_wait *waiters;
-	struct cache_flight *prev, *next; /* in a queue, or among those sent */
+	unsigned tries;
+	struct cache_outcome *failed; /* the last try, if there was one */
+	struct mono failed_at, queued_at;
+	struct loop_timer rest;
+	struct cache_flight *prev, *next; /* behind, or among those sent */
 };
 
 struct token_wait {
 	struct token_cache *cache;
 	struct cache_flight *flight; /* NULL once there is an outcome */
+	struct cache_lane *lane;     /* with `flight` */
+	bool in_lane;		     /* in the lane's queue */
+	struct token_wait *lane_prev, *lane_next;
 	struct cache_outcome *outcome;
 	struct loop_timer deadline;
 	struct loop_defer tell;
@@ -57,13 +69,16 @@ struct cache_entry {
 	char *key;
 	struct token_cache *cache;
 	const struct token_source *source;
+	struct cache_upstream *upstream;
+	struct cache_asker *asker;	 /* whoever asked last, or used the token; or NULL */
 	struct azure_identity *identity; /* what to ask for, as token_ask */
 	struct selector selector;
 	char *resource;
 
 	struct token *tok;
 	struct wall usable_until, renew_at;
-	bool used; /* answered since it came */
+	bool used;  /* answered since it came */
+	bool noted; /* `asker` is who used it since it came, or since its renewal failed */
 	struct backoff backoff;
 	struct mono renew_not_before; /* after a failed renewal */
 
@@ -76,14 +91,6 @@ struct cache_entry {
 	struct cache_entry *prev, *next;
 };
 
-/* A source that said 429. */
-struct cache_brake {
-	const void *source_ctx;
-	struct mono since, until;
-	struct token_failure fail;
-	struct cache_brake *prev, *next;
-};
-
 struct token_cache {
 	struct loop *loop;
 	struct token_cache_spec spec;
@@ -91,9 +98,9 @@ struct token_cache {
 	struct token_cache_stats stats;
 	struct hmap entries;
 	struct cache_entry *lru[LRUS]; /* most recently used first */
-	struct cache_flight *queues[QUEUES], *sent;
 	struct token_wait *settled;
-	struct cache_brake *brakes;
+	struct cache_upstream *upstreams; /* few: each source that was ever asked */
+	struct log_limit stale_log;
 };
 
 /* outcomes */
@@ -118,10 +125,16 @@ struct cache_entry *cache_entry_new(struct token_cache *c, const struct token_ke
 				    const struct token_source *source, const struct token_ask *ask);
 struct cache_entry *cache_entry_find(const struct token_cache *c, const struct token_key *key);
 bool cache_entry_is_usable(const struct cache_entry *e);
+/* Usable, and its source need not look first whether what it was made with has changed. */
+bool cache_entry_is_good(const struct cache_entry *e);
 bool cache_entry_is_failure_believed(const struct cache_entry *e);
 void cache_entry_store(struct cache_entry *e, struct token *tok);
 void cache_entry_note_failure(struct cache_entry *e, struct cache_outcome *o, enum flight_kind kind,
 			      bool believe);
+/* `pod` was answered from it, for the first time in a while. */
+void cache_entry_note_use(struct cache_entry *e, const struct token_pod *pod);
+/* The upstream answers again: renewals that have failed need not wait any longer. */
+void cache_entries_hurry(struct token_cache *c, const struct cache_upstream *u);
 /* Most recently used of its kind; not in any list while a flight holds it. */
 void cache_entry_touch(struct cache_entry *e);
 /* After any change: sets the timer to what comes next, or frees an entry that holds nothing. */
@@ -129,9 +142,13 @@ void cache_entry_update(struct cache_entry *e);
 void cache_entry_free(struct cache_entry *e);
 
 /* flights: begun ones are queued, and sent by cache_pump() */
-struct cache_flight *cache_flight_begin(struct cache_entry *e, enum flight_kind kind,
-					enum queue queue);
-void cache_flight_join(struct cache_flight *f, struct token_wait *w);
-void cache_flight_left(struct cache_flight *f);	 /* a caller has left it */
+struct cache_flight *cache_flight_begin(struct cache_entry *e, enum flight_kind kind);
+void cache_flight_join(struct cache_flight *f, struct token_wait *w, struct cache_lane *lane);
+void cache_flight_send(struct cache_flight *f, struct cache_lane *turn);
+void cache_flight_refuse(struct cache_flight *f, const struct token_failure *fail);
+/* A caller has left it: at its deadline, and will ask again, or for good. */
+void cache_flight_left(struct cache_flight *f, bool at_deadline);
+void cache_flight_drop(struct cache_flight *f);	 /* queued, and nobody waits for it */
 void cache_flight_abort(struct cache_flight *f); /* with its callers, who are not told */
-void cache_pump(struct token_cache *c);
+/* What a caller is told whose patience ends before the flight does. */
+struct token_failure cache_flight_excuse(const struct cache_flight *f);

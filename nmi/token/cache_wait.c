@@ -78,6 +78,8 @@ static void on_tell(struct loop_defer *d)
 
 void cache_wait_leave(struct token_wait *w)
 {
+	cache_lane_take(w);
+	cache_lane_leave(w->lane);
 	DL_DELETE(w->flight->waiters, w);
 	w->flight = NULL;
 	w->cache->stats.waiting--;

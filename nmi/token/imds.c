@@ -18,7 +18,7 @@
 #include "lib/loop/loop.h"
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
-#include "nmi/token/policy.h"
+#include "nmi/token/failure.h"
 #include "nmi/token/token.h"
 
 #include <assert.h>
@@ -40,29 +40,6 @@
 
 /* failures */
 
-static struct token *failed(struct token_failure *fail, enum token_fault fault, const char *fmt,
-			    ...) __attribute__((format(printf, 3, 4)));
-
-/* Always NULL, so that a parser can return it. */
-static struct token *failed(struct token_failure *fail, enum token_fault fault, const char *fmt,
-			    ...)
-{
-	static const enum err_kind kinds[] = {
-		[TOKEN_FAULT_REFUSED] = ERR_REFUSED,	  [TOKEN_FAULT_THROTTLED] = ERR_UNAVAILABLE,
-		[TOKEN_FAULT_UPDATING] = ERR_UNAVAILABLE, [TOKEN_FAULT_DOWN] = ERR_UNAVAILABLE,
-		[TOKEN_FAULT_GARBLED] = ERR_INPUT,	  [TOKEN_FAULT_UNSUPPORTED] = ERR_INPUT,
-		[TOKEN_FAULT_OVERLOADED] = ERR_LIMIT,
-	};
-	va_list ap;
-
-	fail->fault = fault;
-	fail->err.kind = kinds[fault];
-	va_start(ap, fmt);
-	(void)vsnprintf(fail->err.msg, sizeof(fail->err.msg), fmt, ap);
-	va_end(ap);
-	return NULL;
-}
-
 static enum token_fault fault_of_status(long status)
 {
 	switch (status) {
@@ -80,59 +57,6 @@ static enum token_fault fault_of_status(long status)
 	}
 }
 
-static unsigned retry_after_parse(const char *text)
-{
-	unsigned sec = 0;
-
-	if (!text || !*text)
-		return 0;
-	for (const char *p = text; *p; p++) {
-		if (!isdigit((unsigned char)*p))
-			return 0;
-		sec = sec * 10 + (unsigned)(*p - '0');
-		if (sec > POLICY_RETRY_AFTER_MAX_SEC)
-			sec = POLICY_RETRY_AFTER_MAX_SEC;
-	}
-	return sec;
-}
-
-static bool is_token_char(char c)
-{
-	return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '.';
-}
-
-/* A code such as invalid_request, and not the sentence that some of IMDS's endpoints put there. */
-static bool is_error_code(const char *s)
-{
-	size_t n = 0;
-
-	while (is_token_char(s[n]))
-		n++;
-	return n > 0 && s[n] == '\0' && n < sizeof(((struct token_failure *)0)->error);
-}
-
-/*
- * Nothing of IMDS's errors holds a token; this keeps it so whatever an upstream may write: a JWT begins
- * with the base64 of '{"', and is cut from there to its end.
- */
-static void remove_tokens(char *text)
-{
-	static const char mark[] = "eyJ...";
-	char *at = text;
-
-	while ((at = strstr(at, "eyJ"))) {
-		size_t n = strspn(at, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				      "0123456789_-.+/=");
-
-		if (n > 2 * sizeof(mark)) {
-			memcpy(at, mark, sizeof(mark) - 1);
-			memmove(at + sizeof(mark) - 1, at + n, strlen(at + n) + 1);
-			n = sizeof(mark) - 1;
-		}
-		at += n;
-	}
-}
-
 /* What `error` and `error_description` say; other shapes of body say nothing. */
 static void read_error_body(const char *body, size_t n, struct token_failure *fail,
 			    char description[static DESCRIPTION_MAX])
@@ -141,16 +65,16 @@ static void read_error_body(const char *body, size_t n, struct token_failure *fa
 	const char *error = doc ? jval_as_str(jval_get(doc, "error")) : NULL;
 	const char *text = doc ? jval_as_str(jval_get(doc, "error_description")) : NULL;
 
-	if (error && is_error_code(error))
+	if (error && token_is_error_code(error))
 		(void)snprintf(fail->error, sizeof(fail->error), "%s", error);
 	else if (!text)
 		text = error;
 	description[0] = '\0';
 	if (text) {
 		(void)str_escape(description, DESCRIPTION_MAX, str_of(text));
-		remove_tokens(description);
+		token_text_mask(description);
 	}
-	remove_tokens(fail->error);
+	token_text_mask(fail->error);
 	(void)jval_free(doc);
 }
 
@@ -164,10 +88,10 @@ static struct token *parse_error(long status, const char *body, size_t n, const 
 	read_error_body(body, n, fail, said);
 	/* never with a refusal: SDKs repeat whatever carries it */
 	if (fault != TOKEN_FAULT_REFUSED && fault != TOKEN_FAULT_GARBLED)
-		fail->retry_after_sec = retry_after_parse(retry_after);
+		fail->retry_after_sec = token_retry_after(retry_after);
 	fail->not_assigned = status == 400 && strcasestr(said, "identity not found");
-	return failed(fail, fault, "IMDS answered %ld%s%s%s%s", status, fail->error[0] ? " " : "",
-		      fail->error, said[0] ? ": " : "", said);
+	return token_fail(fail, fault, "IMDS answered %ld%s%s%s%s", status,
+			  fail->error[0] ? " " : "", fail->error, said[0] ? ": " : "", said);
 }
 
 /* success */
@@ -232,11 +156,11 @@ static struct token *parse_success(const char *body, size_t n, const struct toke
 
 	fail->err.http_status = 200;
 	if (!doc || read_answer(doc, &a, &err) < 0) {
-		(void)failed(fail, TOKEN_FAULT_GARBLED, "IMDS sent what is not a token: %s",
-			     err.msg);
+		(void)token_fail(fail, TOKEN_FAULT_GARBLED, "IMDS sent what is not a token: %s",
+				 err.msg);
 	} else if ((fault = fault_in(&a, ask, now))) {
-		(void)failed(fail, TOKEN_FAULT_GARBLED, "IMDS sent a token that is not used: %s",
-			     fault);
+		(void)token_fail(fail, TOKEN_FAULT_GARBLED,
+				 "IMDS sent a token that is not used: %s", fault);
 	} else {
 		const char *id = a.client_id ? a.client_id : asked_client_id(ask);
 
@@ -391,8 +315,8 @@ static struct token *read_reply(const struct imds_fetch *f, const struct http_re
 		return imds_answer_parse(reply->status, reply->body, reply->body_len,
 					 reply->header(reply, "Retry-After"), &ask,
 					 loop_wall(f->source->loop), fail);
-	(void)failed(fail, err->kind == ERR_LIMIT ? TOKEN_FAULT_GARBLED : TOKEN_FAULT_DOWN,
-		     "IMDS did not answer: %s", err->msg);
+	(void)token_fail(fail, err->kind == ERR_LIMIT ? TOKEN_FAULT_GARBLED : TOKEN_FAULT_DOWN,
+			 "IMDS did not answer: %s", err->msg);
 	fail->err.os_errno = err->os_errno;
 	if (err->kind == ERR_TIMEOUT)
 		fail->err.kind = ERR_TIMEOUT;
@@ -426,21 +350,21 @@ static bool is_askable(const struct token_ask *ask, struct token_failure *fail)
 	if (!i)
 		return true;
 	if (i->type != AZURE_IDENTITY_USER_ASSIGNED) {
-		(void)failed(fail, TOKEN_FAULT_UNSUPPORTED,
-			     "AzureIdentity %s/%s: spec.type %" PRId64 " is not IMDS's",
-			     i->meta.namespace, i->meta.name, i->type);
+		(void)token_fail(fail, TOKEN_FAULT_UNSUPPORTED,
+				 "AzureIdentity %s/%s: spec.type %" PRId64 " is not IMDS's",
+				 i->meta.namespace, i->meta.name, i->type);
 		return false;
 	}
 	if (i->client_id[strspn(i->client_id, " \t\r\n")] == '\0') {
-		(void)failed(fail, TOKEN_FAULT_REFUSED,
-			     "AzureIdentity %s/%s: spec.clientID is empty", i->meta.namespace,
-			     i->meta.name);
+		(void)token_fail(fail, TOKEN_FAULT_REFUSED,
+				 "AzureIdentity %s/%s: spec.clientID is empty", i->meta.namespace,
+				 i->meta.name);
 		return false;
 	}
 	if (strlen(i->client_id) > LIMIT_PARAM_BYTES) {
-		(void)failed(fail, TOKEN_FAULT_REFUSED,
-			     "AzureIdentity %s/%s: spec.clientID is over %d characters",
-			     i->meta.namespace, i->meta.name, LIMIT_PARAM_BYTES);
+		(void)token_fail(fail, TOKEN_FAULT_REFUSED,
+				 "AzureIdentity %s/%s: spec.clientID is over %d characters",
+				 i->meta.namespace, i->meta.name, LIMIT_PARAM_BYTES);
 		return false;
 	}
 	return true;
@@ -487,13 +411,18 @@ static void *fetch_start(void *ctx, const struct token_ask *ask, token_done_fn *
 	if (f->call)
 		return f;
 	fetch_free(f);
-	(void)failed(out_fail, TOKEN_FAULT_DOWN, "request to IMDS: %s", err.msg);
+	(void)token_fail(out_fail, TOKEN_FAULT_DOWN, "request to IMDS: %s", err.msg);
 	return NULL;
 }
 
 struct token_source imds_source_vtable(struct imds_source *s)
 {
 	return (struct token_source){
-		.name = "imds", .ctx = s, .fetch = fetch_start, .cancel = fetch_cancel
+		.name = "imds",
+		.ctx = s,
+		.budget = { .max_in_flight = LIMIT_IMDS_IN_FLIGHT,
+			    .per_second = LIMIT_IMDS_PER_SECOND },
+		.fetch = fetch_start,
+		.cancel = fetch_cancel,
 	};
 }

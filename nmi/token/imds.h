@@ -12,8 +12,8 @@ struct metrics;
 
 /*
  * Tokens from the instance metadata service, for user-assigned identities (type 0) and, for excepted
- * pods, for the node's own. GET only, at most one attempt: retrying is the SDK's business, whose
- * answer says whether it helps.
+ * pods, for the node's own. GET only, one attempt a fetch: whether it is worth another is the
+ * cache's to say (policy.h).
  */
 struct imds_source;
 

@@ -8,6 +8,9 @@
  * resourceVersion is not part: an edit that changes nothing here keeps the token, an edit of clientID
  * is another key at once.
  *
+ * What a secret holds is not part of the key: its source says of each token whether it is still there
+ * what the token was made with (token_source.check).
+ *
  * For every other type the secret is part of what is asked for, and whose secret it is: without the
  * object's name, whoever knows a service principal's client id could be served from the cache what
  * another namespace's secret has paid for.
@@ -67,14 +70,17 @@ static void put_identity(struct writer *w, const struct azure_identity *i)
 	put(w, type, (size_t)snprintf(type, sizeof(type), "i%" PRId64 ":", i->type), false);
 	put_field(w, i->client_id, true);
 	/* one without a client id cannot be fetched; its refusal names it, so it is its own alone */
-	if (i->type == AZURE_IDENTITY_USER_ASSIGNED && !is_blank(i->client_id))
+	if (i->type == AZURE_IDENTITY_USER_ASSIGNED && !i->federated && !is_blank(i->client_id))
 		return;
+	put(w, i->federated ? "f" : "-", 1, false);
 	put_field(w, i->meta.namespace, false);
 	put_field(w, i->meta.name, false);
 	put_field(w, i->tenant_id, true);
 	put_field(w, i->ad_endpoint, true);
 	put_field(w, i->secret_namespace, false);
 	put_field(w, i->secret_name, false);
+	for (size_t k = 0; k < i->n_aux_tenants; k++)
+		put_field(w, i->aux_tenants[k], true);
 }
 
 static void put_ask(struct writer *w, const struct token_ask *ask)

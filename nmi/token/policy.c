@@ -14,6 +14,14 @@
 #define RENEW_FROM_PERCENT 70
 #define RENEW_TO_PERCENT   80
 
+/* A hiccup: as long as one caller waits (--token-wait). */
+#define HICCUP_MSEC 20000
+/* Azure, "Retry guidance": an update of IMDS takes at most 70 s. */
+#define UPDATING_MSEC 70000
+/* First waits before another try; they double. MSAL waits 1, 2, 4 s, and longer for a 410. */
+#define RETRY_MSEC	    1000
+#define RETRY_UPDATING_MSEC 2000
+
 /* Longest belief in a failure, whatever Retry-After says: the cause may be gone long before. */
 #define REMEMBER_MAX_SEC 60
 
@@ -69,10 +77,52 @@ unsigned policy_remember_msec(const struct token_failure *fail)
 	case TOKEN_FAULT_GARBLED:
 		sec = 2;
 		break;
+	case TOKEN_FAULT_CREDENTIAL:
+		/* each attempt reads the Secret again; who has just mended it should not have to wait */
+		return 1000;
 	case TOKEN_FAULT_UNSUPPORTED:
 	case TOKEN_FAULT_OVERLOADED:
+	case TOKEN_FAULT_INVALID:
+	case TOKEN_FAULT_POD_LIMIT:
 		/* found out here, at no cost */
 		return 0;
 	}
 	return (sec < REMEMBER_MAX_SEC ? sec : REMEMBER_MAX_SEC) * 1000;
+}
+
+/* The first wait before another try, or 0 if there is to be none. */
+static unsigned retry_from(const struct token_failure *fail, uint64_t failing_msec)
+{
+	switch (fail->fault) {
+	case TOKEN_FAULT_THROTTLED:
+		/* the whole upstream rests as long as that is believed: no wait of a flight's own */
+		return policy_remember_msec(fail);
+	case TOKEN_FAULT_UPDATING:
+		return failing_msec < UPDATING_MSEC ? RETRY_UPDATING_MSEC : 0;
+	case TOKEN_FAULT_DOWN:
+		return failing_msec < HICCUP_MSEC ? RETRY_MSEC : 0;
+	case TOKEN_FAULT_REFUSED:
+	case TOKEN_FAULT_GARBLED:
+	case TOKEN_FAULT_UNSUPPORTED:
+	case TOKEN_FAULT_OVERLOADED:
+	case TOKEN_FAULT_POD_LIMIT:
+	case TOKEN_FAULT_INVALID:
+	case TOKEN_FAULT_CREDENTIAL:
+		break;
+	}
+	return 0;
+}
+
+unsigned policy_retry_msec(const struct token_failure *fail, unsigned tries, uint64_t failing_msec,
+			   uint32_t dice)
+{
+	unsigned wait = retry_from(fail, failing_msec);
+
+	if (!wait || tries >= POLICY_TRIES || fail->retry_after_sec > POLICY_REST_MAX_MSEC / 1000)
+		return 0;
+	if (fail->fault != TOKEN_FAULT_THROTTLED) {
+		wait <<= tries - 1;
+		wait += dice % (wait / 2); /* so that what failed together is not asked together */
+	}
+	return wait > fail->retry_after_sec * 1000 ? wait : fail->retry_after_sec * 1000;
 }

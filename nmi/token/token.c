@@ -54,6 +54,7 @@ struct token *token_unref(struct token *t)
 	assert(t->refs > 0);
 	if (--t->refs)
 		return NULL;
+	(void)token_unref(t->next);
 	secret_deinit(&t->access_token);
 	free(t->client_id);
 	free(t->resource);
@@ -132,10 +133,8 @@ struct pair {
 	struct str value;
 };
 
-static size_t put_object(char *to, const struct pair *pairs, size_t n)
+static size_t put_object(char *to, size_t at, const struct pair *pairs, size_t n)
 {
-	size_t at = 0;
-
 	for (size_t i = 0; i < n; i++) {
 		at = put(to, at, i ? STR(",") : STR("{"));
 		at = put_string(to, at, str_of(pairs[i].key));
@@ -150,7 +149,7 @@ static struct str print_number(char buf[static NUMBER_MAX], int64_t n)
 	return (struct str){ buf, (size_t)snprintf(buf, NUMBER_MAX, "%" PRId64, n) };
 }
 
-char *token_body(const struct token *t, struct wall now, size_t *out_len)
+static size_t put_token(char *to, size_t at, const struct token *t, struct wall now)
 {
 	char in_text[NUMBER_MAX], on_text[NUMBER_MAX], before_text[NUMBER_MAX];
 	int64_t left = t->expires_on.s > now.s ? t->expires_on.s - now.s : 0;
@@ -168,10 +167,39 @@ char *token_body(const struct token *t, struct wall now, size_t *out_len)
 		{ "resource", str_of(t->resource) },
 		{ "token_type", STR("Bearer") },
 	};
-	size_t n = put_object(NULL, pairs, ARRAY_SIZE(pairs));
+
+	return put_object(to, at, pairs, ARRAY_SIZE(pairs));
+}
+
+static size_t put_tokens(char *to, const struct token *t, struct wall now)
+{
+	size_t at = 0;
+
+	if (!t->next)
+		return put_token(to, 0, t, now);
+	for (const struct token *one = t; one; one = one->next) {
+		at = put(to, at, one == t ? STR("[") : STR(","));
+		at = put_token(to, at, one, now);
+	}
+	return put(to, at, STR("]"));
+}
+
+char *token_body(const struct token *t, struct wall now, size_t *out_len)
+{
+	size_t n = put_tokens(NULL, t, now);
 	char *body = xcalloc(1, n + 1);
 
-	(void)put_object(body, pairs, ARRAY_SIZE(pairs));
+	(void)put_tokens(body, t, now);
+	*out_len = n;
+	return body;
+}
+
+char *token_body_first(const struct token *t, struct wall now, size_t *out_len)
+{
+	size_t n = put_token(NULL, 0, t, now);
+	char *body = xcalloc(1, n + 1);
+
+	(void)put_token(body, 0, t, now);
 	*out_len = n;
 	return body;
 }

@@ -21,6 +21,9 @@ struct token {
 	struct secret access_token;
 	char *client_id;
 	char *resource; /* as the client asked for it, byte for byte */
+	uint64_t
+		origin; /* of what it was made with, as its source counts; 0: nothing that changes */
+	struct token *next; /* of the next tenant, of an identity that has several; owned */
 };
 
 struct token_fields {
@@ -37,8 +40,11 @@ DEFINE_CLEANUP(struct token, token_unref);
 /*
  * The answer of imds-compatible endpoints: an object of nine strings, in the order access_token,
  * refresh_token (""), client_id, expires_in, expires_on, ext_expires_in, not_before, resource,
- * token_type. expires_in counts from `now`. Into a heap buffer that the caller frees with
+ * token_type. expires_in counts from `now`. Of an identity with several tenants, an array of such objects,
+ * as aad-pod-identity answers. Into a heap buffer that the caller frees with
  * token_body_free(), which wipes it.
  */
 char *token_body(const struct token *t, struct wall now, size_t *out_len);
+/* The first tenant's alone. */
+char *token_body_first(const struct token *t, struct wall now, size_t *out_len);
 void token_body_free(char *body, size_t len);

@@ -44,7 +44,7 @@ e2e_end() {
 	local inodes='' ns left=''
 	is 'no token stands in the log' "$(grep -cE 'eyJ[A-Za-z0-9_-]{20,}' "$SB_DIR/nmi.log")" 0
 	unlike 'no sanitizer or assertion spoke' "$(<"$SB_DIR/nmi.log")" \
-		'Sanitizer|runtime error:|[Aa]ssertion|stack smashing|core dumped'
+		'Sanitizer|runtime error:|Assertion .* failed|stack smashing|core dumped'
 	for ns in $(sb_namespaces); do inodes+=" $(stat -L -c %i "/run/netns/$ns")"; done
 	sb_down
 	is 'every namespace is gone' "$(sb_namespaces)" ''

@@ -37,6 +37,12 @@ static void try_identity(const struct jval *doc)
 	require_meta(&i->meta);
 	require(i->client_id && i->resource_id && i->tenant_id && i->ad_endpoint);
 	require(i->secret_name && i->secret_namespace && i->refs == 1);
+	require(i->n_aux_tenants <= AZURE_AUX_TENANTS_MAX);
+	for (size_t k = 0; k < AZURE_AUX_TENANTS_MAX; k++)
+		require(i->aux_tenants[k] && (!*i->aux_tenants[k] || k < i->n_aux_tenants));
+	/* what cannot be served is not taken for something else */
+	require(*i->flaw || !i->federated || i->type == 0 || i->type == AZURE_IDENTITY_FEDERATED);
+	require(*i->flaw || i->type != AZURE_IDENTITY_FEDERATED || i->federated);
 }
 
 static void try_binding(const struct jval *doc)

@@ -113,6 +113,13 @@ ctl 'limits?token-rate=20&token-concurrent=5' >/dev/null
 codes=$(curl -s -o /dev/null -w '%{http_code}\n' -H Metadata:true "http://$imds$good&n=[1-30]" | sort | uniq -c | tr -s ' \n' ' ')
 is 'over 20 a second: 429' "$codes" ' 20 200 10 429 '
 is 'and counted' "$(ctl stats x GET | field '["sources"]["127.0.0.1"]["token"]')" 30
+is 'and how many came in one second' "$(ctl stats x GET | field '["token_second_max"]')" 30
+sleep 1
+raw "$good" >/dev/null
+is 'which is the most there were' "$(ctl stats x GET | field '["token_second_max"]')" 30
+ctl reset >/dev/null
+raw "$good" >/dev/null
+is 'until it is reset' "$(ctl stats x GET | field '["token_second_max"]')" 1
 ctl 'limits?token-rate=0' >/dev/null
 ctl 'latency?msec=300&area=token' >/dev/null
 codes=$(curl -s --no-progress-meter --parallel --parallel-immediate --parallel-max 8 -o /dev/null -w '%{http_code}\n' -H Metadata:true "http://$imds$good&n=[1-8]" 2>/dev/null | sort | uniq -c | tr -s ' \n' ' ')

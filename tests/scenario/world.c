@@ -8,6 +8,7 @@
 #include "mic-client/store.h"
 #include "nmi/events.h"
 #include "nmi/identity/decide.h"
+#include "nmi/limits.h"
 #include "nmi/pods/pod.h"
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
@@ -53,8 +54,9 @@ static void sync_one(struct reflector *r)
 static void init(struct world *w, bool standard)
 {
 	struct token_cache_spec tokens = { .max_tokens = WORLD_WAITING,
-					   .max_in_flight = 4,
-					   .max_waiting = WORLD_WAITING };
+					   .max_waiting = WORLD_WAITING,
+					   .pod_burst = LIMIT_POD_FETCH_BURST,
+					   .pod_per_second = LIMIT_POD_FETCH_PER_SECOND };
 	/* only its address is used: the API server is fake-kube.h */
 	struct kube_client *client = (void *)w;
 
@@ -73,6 +75,8 @@ static void init(struct world *w, bool standard)
 	w->decider = &decider;
 	fake_source_init(&w->imds, w->loop);
 	fake_source_init(&w->node, w->loop);
+	w->imds.vtable.budget.max_in_flight = LIMIT_IMDS_IN_FLIGHT;
+	w->node.vtable.budget.max_in_flight = LIMIT_IMDS_IN_FLIGHT;
 	w->by_type[0] = &w->imds.vtable;
 	tokens.by_type = w->by_type;
 	tokens.n_types = 1;

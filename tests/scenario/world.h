@@ -41,7 +41,7 @@ struct world {
 #define WORLD_NAMED_WAIT_MSEC	 80000
 #define WORLD_ASSIGNED_WAIT_MSEC 100000
 /* Waiting requests and tokens that it takes. */
-#define WORLD_WAITING 2000
+#define WORLD_WAITING 8192
 
 void world_init(struct world *w);
 void world_init_unsynced(struct world *w);

@@ -26,16 +26,15 @@ struct bench {
 	struct token_cache *cache;
 };
 
-static inline void bench_init(struct bench *b, size_t max_tokens, size_t max_in_flight,
-			      size_t max_waiting)
+/* `spec` without its sources. */
+static inline void bench_init_spec(struct bench *b, struct token_cache_spec spec,
+				   size_t max_in_flight)
 {
-	struct token_cache_spec spec = { .max_tokens = max_tokens,
-					 .max_in_flight = max_in_flight,
-					 .max_waiting = max_waiting };
-
 	*b = (struct bench){ .loop = loop_new_fake(NULL) };
 	fake_source_init(&b->source, b->loop);
 	fake_source_init(&b->node, b->loop);
+	b->source.vtable.budget.max_in_flight = (unsigned)max_in_flight;
+	b->node.vtable.budget.max_in_flight = (unsigned)max_in_flight;
 	b->by_type[0] = &b->source.vtable;
 	b->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, 16);
 	b->identity = mk_identity();
@@ -43,6 +42,15 @@ static inline void bench_init(struct bench *b, size_t max_tokens, size_t max_in_
 	spec.n_types = 2;
 	spec.node = &b->node.vtable;
 	b->cache = token_cache_new(b->loop, &spec, b->metrics);
+}
+
+static inline void bench_init(struct bench *b, size_t max_tokens, size_t max_in_flight,
+			      size_t max_waiting)
+{
+	const struct token_cache_spec spec = { .max_tokens = max_tokens,
+					       .max_waiting = max_waiting };
+
+	bench_init_spec(b, spec, max_in_flight);
 }
 
 static inline void bench_deinit(struct bench *b)
@@ -88,15 +96,33 @@ static inline struct token_ask ask_for(struct bench *b, const char *resource)
 	return (struct token_ask){ .identity = b->identity, .resource = resource };
 }
 
-static inline struct token_wait *get(struct bench *b, const struct token_ask *ask, struct got *g)
+static inline struct token_wait *get_within(struct bench *b, const struct token_ask *ask,
+					    uint64_t msec, struct got *g)
 {
 	unsigned before = g->calls;
-	struct token_wait *w = token_cache_get(
-		b->cache, ask, mono_add_msec(loop_mono(b->loop), 20000), on_done, g);
+	struct token_wait *w = token_cache_get(b->cache, ask,
+					       mono_add_msec(loop_mono(b->loop), msec), on_done, g);
 
 	ck_assert_ptr_nonnull(w);
 	ck_assert_uint_eq(g->calls, before); /* never from inside the call */
 	return w;
+}
+
+static inline struct token_wait *get(struct bench *b, const struct token_ask *ask, struct got *g)
+{
+	return get_within(b, ask, 20000, g);
+}
+
+/* The same as a pod of this UID. */
+static inline struct token_wait *get_as(struct bench *b, const char *uid, const char *resource,
+					struct got *g)
+{
+	const struct token_pod pod = {
+		.namespace = "shop", .name = uid, .uid = uid, .service_account = "web"
+	};
+	struct token_ask ask = { .pod = &pod, .identity = b->identity, .resource = resource };
+
+	return get(b, &ask, g);
 }
 
 static inline void turn(struct bench *b)

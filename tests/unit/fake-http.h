@@ -21,7 +21,7 @@ struct http_client {
 	struct http_call *calls;
 	unsigned sent, cancelled;
 	/* of the last request */
-	char method[16], url[4200], headers[4096], body[256];
+	char method[16], url[4200], headers[4096], body[8192];
 	size_t body_len, body_max;
 	unsigned timeout_msec;
 	/* of the answer */

@@ -75,6 +75,11 @@ char *issue_body(struct issuer *i, const struct token *token, size_t *out_len)
 	return xstrdup(token->body);
 }
 
+char *issue_body_first(struct issuer *i, const struct token *token, size_t *out_len)
+{
+	return issue_body(i, token, out_len);
+}
+
 void issue_body_free(char *body, size_t len)
 {
 	explicit_bzero(body, len);

@@ -19,6 +19,8 @@
 
 struct kube_call {
 	char path[512];
+	char accept[128];
+	bool is_secret;
 	char *body; /* of a POST, else NULL */
 	kube_done_fn *done;
 	void *ctx;
@@ -64,28 +66,40 @@ static inline struct jval *fake_json(const char *text)
 
 /* the client */
 
-struct kube_call *kube_get(struct kube_client *c, const char *path, unsigned timeout_msec,
-			   kube_done_fn *done, void *ctx)
+struct kube_call *kube_send(struct kube_client *c, const struct kube_request *req,
+			    kube_done_fn *done, void *ctx)
 {
 	struct kube_call *call = xnew(struct kube_call);
 
 	ck_assert_ptr_nonnull(c);
-	ck_assert_uint_gt(timeout_msec, 0);
+	ck_assert_uint_gt(req->timeout_msec, 0);
 	ck_assert_uint_lt(fake_kube.n_calls, FAKE_MAX);
-	(void)snprintf(call->path, sizeof(call->path), "%s", path);
+	(void)snprintf(call->path, sizeof(call->path), "%s", req->path);
+	(void)snprintf(call->accept, sizeof(call->accept), "%s", req->accept ? req->accept : "");
+	call->is_secret = req->is_secret;
+	call->body = req->body ? xstrndup(req->body, req->body_len) : NULL;
 	call->done = done;
 	call->ctx = ctx;
 	fake_kube.calls[fake_kube.n_calls++] = call;
 	return call;
 }
 
+struct kube_call *kube_get(struct kube_client *c, const char *path, unsigned timeout_msec,
+			   kube_done_fn *done, void *ctx)
+{
+	return kube_send(c, &(struct kube_request){ .path = path, .timeout_msec = timeout_msec },
+			 done, ctx);
+}
+
 struct kube_call *kube_post(struct kube_client *c, const char *path, const char *body,
 			    size_t body_len, unsigned timeout_msec, kube_done_fn *done, void *ctx)
 {
-	struct kube_call *call = kube_get(c, path, timeout_msec, done, ctx);
-
-	call->body = xstrndup(body, body_len);
-	return call;
+	return kube_send(c,
+			 &(struct kube_request){ .path = path,
+						 .body = body,
+						 .body_len = body_len,
+						 .timeout_msec = timeout_msec },
+			 done, ctx);
 }
 
 void kube_cancel(struct kube_call *call)
@@ -133,67 +147,4 @@ static inline void fake_answer(unsigned i, long status, const char *text)
 	fake_finish(i, status, text, good ? NULL : "the test says no");
 }
 
-/* reflectors */
-
-struct reflector *reflector_new(struct loop *l, struct kube_client *client,
-				const struct reflector_spec *spec, const struct reflector_ops *ops,
-				void *ctx)
-{
-	struct reflector *r = xnew(struct reflector);
-
-	ck_assert_ptr_nonnull(l);
-	ck_assert_ptr_nonnull(client);
-	r->spec = *spec;
-	r->ops = ops;
-	r->ctx = ctx;
-	fake_kube.reflectors[fake_kube.n_reflectors++] = r;
-	return r;
-}
-
-struct reflector *reflector_free(struct reflector *r)
-{
-	free(r);
-	return NULL;
-}
-
-void reflector_start(struct reflector *r)
-{
-	r->is_started = true;
-}
-
-const struct reflector_status *reflector_status(const struct reflector *r)
-{
-	return &r->status;
-}
-
-const char *reflector_name(const struct reflector *r)
-{
-	return r->spec.name;
-}
-
-static inline void fake_upsert(struct reflector *r, const char *text)
-{
-	_cleanup_(jval_freep) struct jval *obj = fake_json(text);
-
-	r->ops->upsert(r->ctx, obj);
-}
-
-static inline void fake_remove(struct reflector *r, const char *text)
-{
-	_cleanup_(jval_freep) struct jval *obj = fake_json(text);
-
-	r->ops->remove(r->ctx, obj);
-}
-
-static inline void fake_begin(struct reflector *r)
-{
-	r->ops->begin(r->ctx);
-}
-
-/* The state changes after the call, the later of the two that the header allows. */
-static inline void fake_end(struct reflector *r)
-{
-	r->ops->end(r->ctx);
-	r->status.has_synced = true;
-	r->status.state = REFLECTOR_SYNCED;
-}
+#include "tests/unit/fake-reflector.h"

@@ -60,9 +60,7 @@ static char shop[] = "shop", uid_1[] = "u1", uid_2[] = "u2", web_0[] = "web-0", 
 
 static inline void bench_init(struct bench *b)
 {
-	struct token_cache_spec tokens = { .max_tokens = 10,
-					   .max_in_flight = 4,
-					   .max_waiting = 10 };
+	struct token_cache_spec tokens = { .max_tokens = 10, .max_waiting = 10 };
 
 	*b = (struct bench){
 		.loop = loop_new_fake(NULL),

@@ -116,9 +116,27 @@ START_TEST(stealing_leaves_it_empty_and_usable)
 }
 END_TEST
 
+START_TEST(what_a_wiping_one_lets_go_of_is_wiped)
+{
+	struct buf b = { .wipe = true };
+
+	ck_assert_int_eq(buf_append(&b, "secret", 6, 10000, NULL), 0);
+	buf_consume(&b, 3);
+	ck_assert_str_eq(b.p, "ret");
+	ck_assert_mem_eq(b.p + 3, "\0\0\0", 3);
+	buf_reset(&b);
+	ck_assert_mem_eq(b.p, "\0\0\0", 3);
+	for (size_t i = 0; i < 100; i++)
+		ck_assert_int_eq(buf_append(&b, "0123456789abcdef", 16, 10000, NULL), 0);
+	ck_assert_uint_eq(b.n, 1600); /* moved by hand, and whole */
+	ck_assert_mem_eq(b.p + 1584, "0123456789abcdef", 16);
+	buf_deinit(&b);
+}
+END_TEST
+
 UNIT_MAIN("buf", UNIT(what_was_appended_is_there_and_ends_in_nul),
 	  UNIT(it_grows_past_any_first_size_and_keeps_order),
 	  UNIT(the_limit_is_kept_to_the_byte_and_a_refusal_changes_nothing),
 	  UNIT(a_size_that_wraps_is_over_any_limit),
 	  UNIT_LOOP(consuming_drops_from_the_front, consumed), UNIT(an_empty_one_can_do_everything),
-	  UNIT(stealing_leaves_it_empty_and_usable))
+	  UNIT(stealing_leaves_it_empty_and_usable), UNIT(what_a_wiping_one_lets_go_of_is_wiped))

@@ -455,6 +455,84 @@ START_TEST(refused_labels_leave_the_output_alone)
 }
 END_TEST
 
+#define SOURCE "aadpodidentity.k8s.io/token-source"
+#define TENANT "azure.workload.identity/tenant-id"
+
+static const struct {
+	const char *annotations, *spec;
+	bool federated;
+	const char *tenant, *flaw; /* "" none */
+} sources[] = {
+	{ "", "\"type\":3,\"tenantID\":\"t\"", true, "t", "" },
+	{ "", "\"type\":0", false, "", "" },
+	{ "\"" SOURCE "\":\"federation\"", "\"type\":0,\"tenantID\":\"t\"", true, "t", "" },
+	{ "\"" SOURCE "\":\"federation\",\"" TENANT "\":\"u\"", "\"type\":0", true, "u", "" },
+	{ "\"" SOURCE "\":\"federation\",\"" TENANT "\":\"u\"", "\"tenantID\":\"t\"", true, "t",
+	  "" },
+	{ "\"" TENANT "\":\"u\"", "\"type\":0", false, "", "" },
+	{ "\"" TENANT "\":\"u\"", "\"type\":3", true, "u", "" },
+	{ "\"" SOURCE "\":\"Federation\"", "\"type\":0", false, "", "can only be federation" },
+	{ "\"" SOURCE "\":\"imds\"", "\"type\":0", false, "", "is \"imds\"" },
+	{ "\"" SOURCE "\":\"\"", "\"type\":0", false, "", SOURCE },
+	{ "\"" SOURCE "\":\"federation\"", "\"type\":1", false, "", "of type 1" },
+	{ "\"" SOURCE "\":\"federation\"", "\"type\":3", true, "", "" },
+};
+
+START_TEST(an_annotation_moves_an_identity_to_federation)
+{
+	_cleanup_(azure_identity_unrefp) struct azure_identity *i = NULL;
+	char text[512];
+
+	(void)snprintf(text, sizeof(text),
+		       "{\"metadata\":{\"namespace\":\"n\",\"name\":\"x\",\"annotations\":{%s}},"
+		       "\"spec\":{%s}}",
+		       sources[_i].annotations, sources[_i].spec);
+	i = identity(text, NULL);
+	ck_assert_ptr_nonnull(i);
+	if (*sources[_i].flaw) {
+		ck_assert_msg(strstr(i->flaw, sources[_i].flaw) != NULL, "%s", i->flaw);
+		return;
+	}
+	ck_assert_str_eq(i->flaw, "");
+	ck_assert_int_eq(i->federated, sources[_i].federated);
+	ck_assert_str_eq(i->tenant_id, sources[_i].tenant);
+}
+END_TEST
+
+static const struct {
+	const char *list;
+	size_t n;
+	const char *flaw;
+} tenants[] = {
+	{ "null", 0, "" },
+	{ "[]", 0, "" },
+	{ "[\"a\"]", 1, "" },
+	{ "[\"a\",\"b\",\"c\"]", 3, "" },
+	{ "[\"a\",\"b\",\"c\",\"d\"]", 0, "names 4 tenants; at most 3" },
+	{ "[\"a\",\"\"]", 0, "entry 2 is no tenant id" },
+	{ "[7]", 0, "entry 1 is no tenant id" },
+};
+
+START_TEST(up_to_three_auxiliary_tenants_are_read)
+{
+	_cleanup_(azure_identity_unrefp) struct azure_identity *i = NULL;
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "{" META ",\"spec\":{\"AuxiliaryTenantIDs\":%s}}",
+		       tenants[_i].list);
+	i = identity(text, NULL);
+	ck_assert_ptr_nonnull(i);
+	if (*tenants[_i].flaw) {
+		ck_assert_msg(strstr(i->flaw, tenants[_i].flaw) != NULL, "%s", i->flaw);
+		return;
+	}
+	ck_assert_str_eq(i->flaw, "");
+	ck_assert_uint_eq(i->n_aux_tenants, tenants[_i].n);
+	ck_assert_str_eq(i->aux_tenants[0], tenants[_i].n ? "a" : "");
+	ck_assert_str_eq(i->aux_tenants[2], tenants[_i].n == 3 ? "c" : "");
+}
+END_TEST
+
 UNIT_MAIN("crd", UNIT(a_recorded_identity_is_read), UNIT(a_recorded_service_principal_is_read),
 	  UNIT(a_recorded_binding_is_read), UNIT(a_recorded_exception_is_read),
 	  UNIT_LOOP(field_names_of_an_identity_are_read_in_any_case, old_spellings),
@@ -466,5 +544,7 @@ UNIT_MAIN("crd", UNIT(a_recorded_identity_is_read), UNIT(a_recorded_service_prin
 	  UNIT_LOOP(a_malformed_object_is_refused_with_the_field_named, malformed),
 	  UNIT(an_identity_lives_until_its_last_reference_goes),
 	  UNIT(annotation_of_behavior_is_compared_exactly),
+	  UNIT_LOOP(an_annotation_moves_an_identity_to_federation, sources),
+	  UNIT_LOOP(up_to_three_auxiliary_tenants_are_read, tenants),
 	  UNIT_LOOP(any_object_has_a_name_for_a_log_line, names),
 	  UNIT(refused_labels_leave_the_output_alone))

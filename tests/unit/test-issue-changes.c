@@ -163,7 +163,7 @@ START_TEST(an_identity_that_keeps_changing_is_given_up)
 	bench_init(&b);
 	ck_assert_ptr_nonnull(start(&b, &g));
 	b.match.identity = b.other_identity;
-	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 0));
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_GARBLED, 0));
 	turn(&b);
 	b.match.identity = b.identity;
 	give(&b, "secret");

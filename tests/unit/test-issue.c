@@ -253,6 +253,7 @@ static const struct {
 	{ TOKEN_FAULT_DOWN, REASON_UPSTREAM_DOWN },
 	{ TOKEN_FAULT_GARBLED, REASON_UPSTREAM_DOWN },
 	{ TOKEN_FAULT_OVERLOADED, REASON_OVERLOADED },
+	{ TOKEN_FAULT_POD_LIMIT, REASON_POD_LIMIT },
 };
 
 START_TEST(a_failure_of_the_upstream_has_its_reason_and_names_pod_and_identity)
@@ -310,7 +311,7 @@ END_TEST
 START_TEST(the_word_that_makes_sdks_give_up_is_never_said)
 {
 	const struct token_failure fail = {
-		.fault = TOKEN_FAULT_DOWN,
+		.fault = TOKEN_FAULT_GARBLED,
 		.error = "server_error",
 		.err = { .msg = "Network is Unreachable, host unreachable" }
 	};

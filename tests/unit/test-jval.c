@@ -256,6 +256,13 @@ START_TEST(array_items_are_reached_by_index_and_not_beyond)
 	ck_assert_uint_eq(jval_len(doc), 0);
 	ck_assert_ptr_null(jval_at(NULL, 0));
 	ck_assert_ptr_null(jval_as_str(NULL));
+	{
+		int64_t n = 5;
+
+		ck_assert(!jval_as_int(NULL, &n));
+		ck_assert(!jval_as_int(jval_at(a, 0), &n)); /* "x" */
+		ck_assert_int_eq(n, 5);
+	}
 	jval_free(doc);
 }
 END_TEST

@@ -4,6 +4,7 @@
 #include "lib/base/jval.h"
 #include "lib/base/mem.h"
 #include "nmi/front/reply.h"
+#include "nmi/issue.h"
 #include "tests/unit/unit.h"
 
 #define ID "11111111-2222-4333-8444-555555555555"
@@ -161,6 +162,46 @@ START_TEST(the_upstreams_error_and_the_clients_id_are_passed_on)
 }
 END_TEST
 
+START_TEST(a_refusal_of_entras_is_found_again_by_its_own_ids)
+{
+	static const struct issue_upstream up = { .codes = { 7000215, 7 },
+						  .n_codes = 2,
+						  .trace_id = "t-1",
+						  .correlation_id = "c-1",
+						  .timestamp = "2026-11-24 14:00:00Z" };
+	struct refusal why = {
+		.reason = REASON_UPSTREAM_REFUSED, .text = "x", .id = ID, .upstream = &up
+	};
+	_cleanup_(jval_freep) struct jval *doc = read_body(&why);
+	const struct jval *codes = jval_get(doc, "error_codes");
+	int64_t code = 0;
+
+	ck_assert_str_eq(field(doc, "trace_id"), "t-1");
+	ck_assert_str_eq(field(doc, "timestamp"), "2026-11-24 14:00:00Z");
+	ck_assert_str_eq(field(doc, "correlation_id"), "c-1");
+	ck_assert_str_eq(field(doc, "correlationId"), "c-1");
+	ck_assert_str_eq(field(doc, "request_id"), ID);
+	ck_assert_uint_eq(jval_len(codes), 2);
+	ck_assert(jval_as_int(jval_at(codes, 1), &code));
+	ck_assert_int_eq(code, 7);
+}
+END_TEST
+
+START_TEST(what_is_no_refusal_of_entras_has_none_of_its_ids)
+{
+	static const struct issue_upstream up = {
+		.codes = { 1 }, .n_codes = 1, .trace_id = "t", .correlation_id = "c"
+	};
+	_cleanup_(jval_freep) struct jval *doc = read_body(&(struct refusal){
+		.reason = REASON_UPSTREAM_DOWN, .text = "x", .id = ID, .upstream = &up });
+
+	ck_assert_ptr_null(jval_get(doc, "error_codes"));
+	ck_assert_ptr_null(jval_get(doc, "trace_id"));
+	ck_assert_ptr_null(jval_get(doc, "request_id"));
+	ck_assert_str_eq(field(doc, "correlation_id"), ID);
+}
+END_TEST
+
 START_TEST(codes_are_unique)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(all_reasons); i++) {
@@ -176,4 +217,6 @@ UNIT_MAIN("reply", UNIT_LOOP(every_reason_has_a_body_that_sdks_can_read, all_rea
 	  UNIT(a_missing_metadata_header_is_answered_with_imds_own_88_bytes),
 	  UNIT(error_and_description_come_first),
 	  UNIT_LOOP(a_text_is_said_so_that_no_sdk_misreads_it, texts),
-	  UNIT(the_upstreams_error_and_the_clients_id_are_passed_on), UNIT(codes_are_unique))
+	  UNIT(the_upstreams_error_and_the_clients_id_are_passed_on),
+	  UNIT(a_refusal_of_entras_is_found_again_by_its_own_ids),
+	  UNIT(what_is_no_refusal_of_entras_has_none_of_its_ids), UNIT(codes_are_unique))

@@ -79,5 +79,47 @@ START_TEST(it_may_be_set_from_a_part_of_itself)
 }
 END_TEST
 
+START_TEST(the_allocator_keeps_what_is_moved)
+{
+	char *p = secret_malloc(3);
+
+	memcpy(p, "ab", 3);
+	p = secret_realloc(p, 100000);
+	ck_assert_str_eq(p, "ab");
+	p = secret_realloc(p, 2);
+	ck_assert_mem_eq(p, "ab", 2);
+	secret_free(p);
+	p = secret_realloc(NULL, 10);
+	secret_free(p);
+	p = secret_calloc(2, 4);
+	ck_assert_mem_eq(p, "\0\0\0\0\0\0\0\0", 8);
+	secret_free(p);
+	p = secret_strdup("x");
+	ck_assert_str_eq(p, "x");
+	secret_free(p);
+	secret_free(NULL);
+}
+END_TEST
+
+START_TEST(the_allocator_wipes_what_is_freed)
+{
+	char *p = secret_malloc(sizeof(SECRET));
+	uintptr_t at = (uintptr_t)p;
+
+	mallopt(M_PERTURB, 0);
+	memcpy(p, SECRET, sizeof(SECRET));
+	secret_free(p);
+	assert_wiped(at);
+	p = secret_malloc(sizeof(SECRET));
+	at = (uintptr_t)p;
+	memcpy(p, SECRET, sizeof(SECRET));
+	p = secret_realloc(p, 100000);
+	assert_wiped(at);
+	ck_assert_mem_eq(p, SECRET, sizeof(SECRET));
+	secret_free(p);
+}
+END_TEST
+
 UNIT_MAIN("secret", UNIT(a_secret_is_wiped_before_its_memory_goes_back),
-	  UNIT(a_replaced_secret_is_wiped_too), UNIT(it_may_be_set_from_a_part_of_itself))
+	  UNIT(a_replaced_secret_is_wiped_too), UNIT(it_may_be_set_from_a_part_of_itself),
+	  UNIT(the_allocator_keeps_what_is_moved), UNIT(the_allocator_wipes_what_is_freed))

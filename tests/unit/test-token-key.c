@@ -37,6 +37,22 @@ START_TEST(a_service_principal_is_also_the_object_that_names_its_secret)
 	ck_assert(!same(mk_identity(.type = 1), mk_identity(.type = 1, .tenant_id = "t")));
 	ck_assert(!same(mk_identity(.type = 1), mk_identity(.type = 0)));
 	ck_assert(!same(mk_identity(.type = 1), mk_identity(.type = 2)));
+	ck_assert(!same(mk_identity(.type = 1),
+			mk_identity(.type = 1, .spec = ",\"auxiliaryTenantIDs\":[\"a.b\"]")));
+	ck_assert(!same(mk_identity(.type = 1),
+			mk_identity(.type = 1, .spec = ",\"clientPassword\":{\"name\":"
+						       "\"s\"}")));
+}
+END_TEST
+
+#define FEDERATED "\"aadpodidentity.k8s.io/token-source\":\"federation\""
+
+START_TEST(a_federated_identity_is_no_managed_one)
+{
+	ck_assert(!same(mk_identity(), mk_identity(.annotations = FEDERATED)));
+	ck_assert(!same(mk_identity(.type = 3), mk_identity(.annotations = FEDERATED)));
+	ck_assert(!same(mk_identity(.annotations = FEDERATED),
+			mk_identity(.annotations = FEDERATED, .name = "x")));
 }
 END_TEST
 
@@ -107,6 +123,7 @@ END_TEST
 
 UNIT_MAIN("token-key", UNIT(a_managed_identity_is_its_client_id),
 	  UNIT(a_service_principal_is_also_the_object_that_names_its_secret),
+	  UNIT(a_federated_identity_is_no_managed_one),
 	  UNIT(identities_without_a_client_id_share_nothing),
 	  UNIT_LOOP(the_nodes_own_is_told_apart_by_selector_and_resource, nodes),
 	  UNIT(an_identity_is_never_the_nodes_own), UNIT(a_long_key_is_kept_whole))

@@ -57,6 +57,7 @@ static const struct {
 	{ { .fault = TOKEN_FAULT_GARBLED }, 2000 },
 	{ { .fault = TOKEN_FAULT_UNSUPPORTED }, 0 },
 	{ { .fault = TOKEN_FAULT_OVERLOADED }, 0 },
+	{ { .fault = TOKEN_FAULT_POD_LIMIT, .retry_after_sec = 1 }, 0 },
 };
 
 START_TEST(a_failure_is_believed_as_long_as_its_class_says)
@@ -65,6 +66,52 @@ START_TEST(a_failure_is_believed_as_long_as_its_class_says)
 }
 END_TEST
 
+static const struct {
+	struct token_failure fail;
+	unsigned tries;
+	uint64_t failing_msec;
+	unsigned from, to; /* 0: not again */
+} tries[] = {
+	{ { .fault = TOKEN_FAULT_DOWN }, 1, 0, 1000, 1499 },
+	{ { .fault = TOKEN_FAULT_DOWN }, 2, 0, 2000, 2999 },
+	{ { .fault = TOKEN_FAULT_DOWN }, 3, 0, 4000, 5999 },
+	{ { .fault = TOKEN_FAULT_DOWN }, 4, 0, 0, 0 },
+	{ { .fault = TOKEN_FAULT_DOWN }, 1, 19999, 1000, 1499 },
+	{ { .fault = TOKEN_FAULT_DOWN }, 1, 20000, 0, 0 },
+	{ { .fault = TOKEN_FAULT_DOWN, .retry_after_sec = 3 }, 1, 0, 3000, 3000 },
+	{ { .fault = TOKEN_FAULT_DOWN, .retry_after_sec = 6 }, 1, 0, 0, 0 },
+	{ { .fault = TOKEN_FAULT_DOWN, .retry_after_sec = 3600 }, 1, 0, 0, 0 },
+	{ { .fault = TOKEN_FAULT_UPDATING }, 1, 0, 2000, 2999 },
+	{ { .fault = TOKEN_FAULT_UPDATING }, 3, 69999, 8000, 11999 },
+	{ { .fault = TOKEN_FAULT_UPDATING }, 1, 70000, 0, 0 },
+	{ { .fault = TOKEN_FAULT_THROTTLED }, 1, 0, 5000, 5000 },
+	{ { .fault = TOKEN_FAULT_THROTTLED, .retry_after_sec = 1 }, 3, 90000, 1000, 1000 },
+	{ { .fault = TOKEN_FAULT_THROTTLED, .retry_after_sec = 1 }, 4, 0, 0, 0 },
+	{ { .fault = TOKEN_FAULT_THROTTLED, .retry_after_sec = 6 }, 1, 0, 0, 0 },
+	{ { .fault = TOKEN_FAULT_REFUSED }, 1, 0, 0, 0 },
+	{ { .fault = TOKEN_FAULT_GARBLED }, 1, 0, 0, 0 },
+	{ { .fault = TOKEN_FAULT_UNSUPPORTED }, 1, 0, 0, 0 },
+	{ { .fault = TOKEN_FAULT_OVERLOADED }, 1, 0, 0, 0 },
+	{ { .fault = TOKEN_FAULT_POD_LIMIT, .retry_after_sec = 1 }, 1, 0, 0, 0 },
+};
+
+START_TEST(another_try_is_made_after_a_wait_that_its_class_and_number_say)
+{
+	unsigned least = UINT32_MAX, most = 0;
+
+	for (uint32_t dice = 0; dice < 20000; dice++) {
+		unsigned wait = policy_retry_msec(&tries[_i].fail, tries[_i].tries,
+						  tries[_i].failing_msec, dice);
+
+		least = wait < least ? wait : least;
+		most = wait > most ? wait : most;
+	}
+	ck_assert_uint_eq(least, tries[_i].from);
+	ck_assert_uint_eq(most, tries[_i].to);
+}
+END_TEST
+
 UNIT_MAIN("token-policy", UNIT_LOOP(five_minutes_must_be_left_or_half_of_what_there_was, lives),
 	  UNIT_LOOP(renewal_falls_between_seven_and_eight_tenths, renewals),
-	  UNIT_LOOP(a_failure_is_believed_as_long_as_its_class_says, failures))
+	  UNIT_LOOP(a_failure_is_believed_as_long_as_its_class_says, failures),
+	  UNIT_LOOP(another_try_is_made_after_a_wait_that_its_class_and_number_say, tries))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "tests/unit/cache-bench.h"
+#include "tests/unit/log-lines.h"
 
 START_TEST(a_queued_flight_goes_with_its_last_caller)
 {
@@ -25,7 +26,7 @@ START_TEST(a_queued_flight_goes_with_its_last_caller)
 }
 END_TEST
 
-START_TEST(a_queued_flight_goes_with_its_last_caller_at_the_deadline_too)
+START_TEST(a_queued_flight_whose_callers_will_come_back_is_sent_when_there_is_time)
 {
 	struct got g[2] = { 0 };
 	struct token_ask ask;
@@ -38,9 +39,15 @@ START_TEST(a_queued_flight_goes_with_its_last_caller_at_the_deadline_too)
 	(void)get(&b, &ask, &g[1]);
 	loop_fake_advance(b.loop, 20000);
 	ck_assert_int_eq(g[1].fault, TOKEN_FAULT_DOWN);
+	ck_assert_ptr_nonnull(strstr(g[1].why, "too many other tokens"));
+	ask = ask_for(&b, "third");
+	(void)get(&b, &ask, &g[0]);
 	ck_assert(fake_source_give(&b.source, "t", HOUR));
-	turn(&b);
-	ck_assert_uint_eq(b.source.asked, 1);
+	ck_assert_str_eq(fake_source_oldest(&b.source), "third");
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	ck_assert_str_eq(fake_source_oldest(&b.source), "second");
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	ck_assert_str_eq(peek(&b, "second"), "t");
 	bench_deinit(&b);
 }
 END_TEST
@@ -132,6 +139,34 @@ START_TEST(failed_renewals_keep_the_token_until_five_minutes_are_left)
 	(void)fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 0);
 	turn(&b);
 	ck_assert_int_eq(g.fault, TOKEN_FAULT_DOWN);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(a_failed_renewal_is_logged_once_a_minute_and_says_how_stale_the_token_is)
+{
+	const char *text;
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	for (unsigned i = 0; i < 5; i++) {
+		const char name[] = { (char)('a' + i), '\0' };
+
+		fill(&b, name, "secret", HOUR);
+		ck_assert_str_eq(peek(&b, name), "secret");
+	}
+	log_lines_start();
+	b.source.answers_msec = 1;
+	b.source.fault = TOKEN_FAULT_DOWN;
+	loop_fake_advance(b.loop, 44 * MINUTE_MSEC); /* all have been due for at most 5.5 minutes */
+	text = log_lines_end();
+	ck_assert_uint_ge(token_cache_stats(b.cache)->stale, 5);
+	ck_assert_uint_ge(log_lines_count(text, "\n"), 1);
+	ck_assert_uint_le(log_lines_count(text, "\n"), 6);
+	ck_assert_ptr_nonnull(strstr(text, " warn a token could not be renewed"));
+	ck_assert_ptr_nonnull(strstr(text, " kept: 0 s past its renewal, handed out for "));
+	ck_assert_ptr_nonnull(strstr(text, "the fake fails namespace=shop identity=web resource="));
+	ck_assert_ptr_null(strstr(text, "secret"));
 	bench_deinit(&b);
 }
 END_TEST
@@ -279,11 +314,12 @@ START_TEST(of_a_short_lived_token_half_its_life_is_given)
 END_TEST
 
 UNIT_MAIN("token-renewal", UNIT(a_queued_flight_goes_with_its_last_caller),
-	  UNIT(a_queued_flight_goes_with_its_last_caller_at_the_deadline_too),
+	  UNIT(a_queued_flight_whose_callers_will_come_back_is_sent_when_there_is_time),
 	  UNIT(a_token_in_use_is_renewed_ahead_of_its_end),
 	  UNIT(a_token_that_nobody_uses_is_not_renewed_until_it_is_asked_for_again),
 	  UNIT(an_unused_token_is_dropped_when_it_may_no_longer_be_given),
 	  UNIT(failed_renewals_keep_the_token_until_five_minutes_are_left),
+	  UNIT(a_failed_renewal_is_logged_once_a_minute_and_says_how_stale_the_token_is),
 	  UNIT(a_renewal_answered_with_the_same_token_is_not_repeated_at_once),
 	  UNIT(renewals_wait_behind_callers),
 	  UNIT(a_queued_renewal_that_gets_a_caller_goes_before_the_others),

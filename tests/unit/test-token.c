@@ -112,6 +112,34 @@ START_TEST(no_two_tokens_have_the_same_id)
 }
 END_TEST
 
+START_TEST(tokens_of_several_tenants_are_an_array_of_which_the_host_takes_the_first)
+{
+	_cleanup_(token_unrefp) struct token *t = mk_token();
+	struct token *second =
+		token_new(&(struct token_fields){ .access_token = "def", .resource = "r" });
+	struct wall now = { 0 };
+	struct jval *doc;
+	size_t n;
+	char *body;
+
+	t->next = second; /* goes with the first */
+	body = token_body(t, now, &n);
+	doc = jval_parse(body, n, n, NULL);
+	ck_assert_ptr_nonnull(doc);
+	ck_assert_uint_eq(jval_len(doc), 2);
+	ck_assert_str_eq(jval_as_str(jval_get(jval_at(doc, 0), "access_token")), "abc");
+	ck_assert_str_eq(jval_as_str(jval_get(jval_at(doc, 1), "access_token")), "def");
+	(void)jval_free(doc);
+	token_body_free(body, n);
+	body = token_body_first(t, now, &n);
+	doc = jval_parse(body, n, n, NULL);
+	ck_assert_ptr_nonnull(doc);
+	ck_assert_str_eq(jval_as_str(jval_get(doc, "access_token")), "abc");
+	(void)jval_free(doc);
+	token_body_free(body, n);
+}
+END_TEST
+
 START_TEST(a_reference_keeps_the_token)
 {
 	struct token *t = mk_token();
@@ -128,4 +156,5 @@ UNIT_MAIN("token", UNIT(the_answer_is_nine_strings_in_this_order),
 	  UNIT_LOOP(expires_in_counts_from_now_and_is_never_negative, moments),
 	  UNIT_LOOP(a_resource_comes_back_byte_for_byte_if_json_can_carry_it, resources),
 	  UNIT(a_token_without_a_client_id_has_an_empty_one), UNIT(no_two_tokens_have_the_same_id),
+	  UNIT(tokens_of_several_tenants_are_an_array_of_which_the_host_takes_the_first),
 	  UNIT(a_reference_keeps_the_token))

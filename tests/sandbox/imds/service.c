@@ -69,6 +69,18 @@ static void count(struct service *s, const struct inet_ip *ip, enum imds_area ar
 	s->total[area]++;
 }
 
+/* Also what is then refused. */
+static void count_second(struct busiest *b, struct mono now)
+{
+	unsigned n = 0;
+
+	b->at[b->n++ % SERVICE_RATE_MAX] = now;
+	while (n < b->n && n < SERVICE_RATE_MAX &&
+	       mono_before(now, mono_add_msec(b->at[(b->n - 1 - n) % SERVICE_RATE_MAX], 1000)))
+		n++;
+	b->max = n > b->max ? n : b->max;
+}
+
 static uint64_t remember(struct service *s, const struct request *rq)
 {
 	uint64_t number = s->n_last++;
@@ -90,6 +102,7 @@ void service_reset(struct service *s)
 	memset(s->total, 0, sizeof(s->total));
 	s->throttled = 0;
 	s->concurrent_max = s->concurrent;
+	s->token_second = (struct busiest){ 0 };
 	s->n_last = 0;
 }
 
@@ -127,9 +140,10 @@ json_t *service_stats(const struct service *s)
 
 		(void)json_object_set_new(sources, inet_ip_print(&src->ip, ip), counts(src->n));
 	}
-	return json_pack("{s:o, s:o, s:I, s:i, s:I, s:o}", "total", counts(s->total), "sources",
-			 sources, "throttled", (json_int_t)s->throttled, "token_concurrent_max",
-			 (int)s->concurrent_max, "tokens_minted", (json_int_t)s->imds.minted,
+	return json_pack("{s:o, s:o, s:I, s:i, s:i, s:I, s:o}", "total", counts(s->total),
+			 "sources", sources, "throttled", (json_int_t)s->throttled,
+			 "token_concurrent_max", (int)s->concurrent_max, "token_second_max",
+			 (int)s->token_second.max, "tokens_minted", (json_int_t)s->imds.minted,
 			 "last", last_requests(s));
 }
 
@@ -294,6 +308,7 @@ void service_on_request(void *ctx, struct request *rq)
 	c->last = remember(s, rq);
 	c->fault = take_fault(&s->faults[c->area]);
 	if (c->area == IMDS_TOKEN) {
+		count_second(&s->token_second, loop_mono(s->loop));
 		c->counted = true;
 		s->concurrent++;
 		if (s->concurrent > s->concurrent_max)

@@ -39,6 +39,13 @@ struct rate {
 	struct mono at[SERVICE_RATE_MAX];
 };
 
+/* How many came within one second, at the most: the moments of the last ones. */
+struct busiest {
+	unsigned max; /* SERVICE_RATE_MAX: so many or more */
+	uint64_t n;
+	struct mono at[SERVICE_RATE_MAX];
+};
+
 struct last_request {
 	int64_t time;
 	char source[INET_IP_TEXT_MAX];
@@ -56,6 +63,7 @@ struct service {
 	struct rate rates[IMDS_AREAS];
 	unsigned concurrent_limit; /* of token requests; 0: none */
 	unsigned concurrent, concurrent_max;
+	struct busiest token_second;
 	struct hmap sources; /* struct source */
 	unsigned long total[IMDS_AREAS], throttled;
 	struct last_request last[SERVICE_LAST]; /* a ring, `n_last` requests ever */
