@@ -240,6 +240,10 @@ static void linger(struct conn *c)
 		abort_fd(c->fd); /* rather no answer than one for somebody else */
 		return;
 	}
+	if (s->n_lingers >= LIMIT_LINGERING) {
+		abort_fd(s->lingers->fd);
+		linger_free(s, s->lingers);
+	}
 	l = xnew(struct lingerer);
 	l->fd = fd;
 	l->x.peer = c->x.peer;
