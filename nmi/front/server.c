@@ -622,13 +622,16 @@ static int bind_to(const struct server_spec *spec, const struct inet_ip *ip, str
 	struct sockaddr_storage ss;
 	socklen_t n = inet_ip_to_sockaddr(ip, spec->port, &ss);
 	_cleanup_close_ int fd = -EBADF;
-	int yes = 1, no = 0;
+	const unsigned unacknowledged_msec = LIMIT_UNACKNOWLEDGED_MSEC;
+	const int yes = 1, no = 0;
 
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_set_errno(err, errno, "socket");
 	/* a restart must not wait for the old connections' TIME_WAIT */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_msec,
+		       sizeof(unacknowledged_msec)) < 0 ||
 	    (ss.ss_family == AF_INET6 &&
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no)) < 0))
 		return err_set_errno(err, errno, "setsockopt");
