@@ -195,8 +195,7 @@ static void before_metrics(void *ctx)
 /* Against borrowed addresses. */
 static void say_protection(const struct agent *a)
 {
-	bool has_rules = strcmp(a->config->redirect_backend,
-				redirect_backend_name(REDIRECT_NONE)) != 0;
+	bool has_rules = nmi_config_has_rules(a->config);
 
 	if (a->binding && has_rules)
 		log_info("borrowed addresses: dropped by the kernel on routed links, and on "
@@ -313,11 +312,6 @@ static void on_signal(void *ctx, int signo)
 
 /* start, in order */
 
-static bool is_redirected_by_others(const struct agent *a)
-{
-	return strcasecmp(a->config->redirect_backend, "none") == 0;
-}
-
 static int choose_addresses(struct agent *a, struct err *err)
 {
 	const char *listen = a->config->listen_address;
@@ -334,7 +328,7 @@ static int choose_addresses(struct agent *a, struct err *err)
 		return err_wrap(err, "--nmi-listen-address");
 	a->redirect_ip = a->listen_ip;
 	/* without rules of ours there is nothing to send anywhere, and the node may have no IPv4 */
-	if (inet_ip_is_unspecified(&a->listen_ip) && !is_redirected_by_others(a))
+	if (inet_ip_is_unspecified(&a->listen_ip) && nmi_config_has_rules(a->config))
 		return node_address_find(&a->metadata_ip, &a->redirect_ip, err);
 	if (inet_ip_is_loopback(&a->listen_ip) && inet_ip_is_v4(&a->listen_ip))
 		log_warn("--nmi-listen-address=%s: pods reach it only where route_localnet is set; "
@@ -398,7 +392,7 @@ static int set_ports(void *ctx, const struct redirect_port *ports, size_t n, str
 static int make_who(struct agent *a, struct err *err)
 {
 	a->pods = pod_store_new();
-	if (strcasecmp(a->config->link_binding, "off") != 0) {
+	if (nmi_config_binds_links(a->config)) {
 		a->binding = binding_new(a->loop, a->pods, err);
 		if (!a->binding)
 			return err_wrap(err, "--link-binding=auto");
@@ -593,7 +587,7 @@ int agent_run(struct agent *a, struct err *err)
 	identity_store_start(a->identities);
 	if (make_redirect(a, err) < 0)
 		return err_wrap(err, "redirector");
-	if (!is_redirected_by_others(a))
+	if (nmi_config_has_rules(a->config))
 		(void)snprintf(how, sizeof(how), ", redirecting %s:%u to %s",
 			       a->config->metadata_ip, a->config->metadata_port,
 			       inet_ip_print_port(&a->redirect_ip, a->config->port, target));

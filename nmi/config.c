@@ -58,7 +58,7 @@ static int check_listen(const struct nmi_config *c, struct err *err)
 			       "--nmi-listen-address: '%s' is link-local: give an address that "
 			       "pods can reach, or ::",
 			       text);
-	if (!inet_ip_is_v4(&ip) && strcasecmp(c->redirect_backend, "none") != 0)
+	if (!inet_ip_is_v4(&ip) && nmi_config_has_rules(c))
 		return err_set(err, ERR_INPUT,
 			       "--nmi-listen-address: '%s' is an IPv6 address, and the packet "
 			       "rules guard the port over IPv4 only: give an IPv4 address, "
@@ -101,6 +101,16 @@ unsigned nmi_config_assigned_wait_msec(const struct nmi_config *c)
 bool nmi_config_is_managed(const struct nmi_config *c)
 {
 	return strcasecmp(c->operation_mode, "managed") == 0;
+}
+
+bool nmi_config_has_rules(const struct nmi_config *c)
+{
+	return strcasecmp(c->redirect_backend, "none") != 0;
+}
+
+bool nmi_config_binds_links(const struct nmi_config *c)
+{
+	return strcasecmp(c->link_binding, "off") != 0;
 }
 
 /* A request that waits holds a connection: longer than any client does is a mistake. */

@@ -22,3 +22,7 @@ int nmi_config_check(const struct nmi_config *c, struct err *err);
 unsigned nmi_config_named_wait_msec(const struct nmi_config *c);
 unsigned nmi_config_assigned_wait_msec(const struct nmi_config *c);
 bool nmi_config_is_managed(const struct nmi_config *c);
+/* Are there packet rules of ours? Else the network plugin brings pods here. */
+bool nmi_config_has_rules(const struct nmi_config *c);
+/* Is each pod tied to its link? */
+bool nmi_config_binds_links(const struct nmi_config *c);

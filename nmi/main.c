@@ -28,9 +28,7 @@ static void tell_ignored(const struct opt *o, const char *value)
 
 static int check_network(const struct nmi_config *config, struct err *err)
 {
-	bool is_on = strcasecmp(config->link_binding, "off") != 0 &&
-		     strcasecmp(config->redirect_backend, redirect_backend_name(REDIRECT_NONE)) !=
-			     0;
+	bool is_on = nmi_config_binds_links(config) && nmi_config_has_rules(config);
 
 	if (config->allow_kubenet)
 		return 0;

@@ -179,6 +179,23 @@ START_TEST(verbosity_is_read_as_the_chart_writes_it)
 }
 END_TEST
 
+START_TEST(what_is_switched_off_is_off_in_any_case_of_the_word)
+{
+	static const char *const on[] = { MANAGED, NULL };
+	static const char *const off[] = { MANAGED, "--redirect-backend=None", "--link-binding=OFF",
+					   NULL };
+	struct nmi_config c = { 0 };
+	struct err err = { 0 };
+	enum opt_result what;
+
+	ck_assert_int_eq(configure(on, &c, &what, &err), 0);
+	ck_assert(nmi_config_has_rules(&c) && nmi_config_binds_links(&c));
+	ck_assert_int_eq(configure(off, &c, &what, &err), 0);
+	ck_assert(!nmi_config_has_rules(&c) && !nmi_config_binds_links(&c));
+}
+END_TEST
+
 UNIT_MAIN("config", UNIT_LOOP(a_command_line_is_accepted_or_refused_by_name, lines),
 	  UNIT(defaults_are_the_old_agents), UNIT(standard_mode_waits_as_long_as_the_old_agent),
-	  { verbosity_is_read_as_the_chart_writes_it, 4 })
+	  { verbosity_is_read_as_the_chart_writes_it, 4 },
+	  UNIT(what_is_switched_off_is_off_in_any_case_of_the_word))
