@@ -22,6 +22,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 #include "lib/loop/loop.h"
 #include "nmi/identity/decide.h"
 #include "nmi/issue_text.h"
@@ -148,8 +149,7 @@ static void note_choice(const struct issue_request *req, const struct pod *pod,
 
 static bool lacks_client_id(const struct azure_identity *i)
 {
-	return i->type == AZURE_IDENTITY_USER_ASSIGNED &&
-	       i->client_id[strspn(i->client_id, " \t\r\n")] == '\0';
+	return i->type == AZURE_IDENTITY_USER_ASSIGNED && str_is_blank(i->client_id);
 }
 
 static enum look decide(const struct issuer *i, const struct issue_request *req, struct sight *out,

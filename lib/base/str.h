@@ -21,6 +21,12 @@ static inline struct str str_of(const char *s)
 	return (struct str){ s, s ? strlen(s) : 0 };
 }
 
+/* Nothing but spaces, tabs and ends of lines: what a person leaves when there is no value. */
+static inline bool str_is_blank(const char *s)
+{
+	return s[strspn(s, " \t\r\n")] == '\0';
+}
+
 bool str_eq(struct str a, struct str b);
 /* ASCII only: identifiers, GUIDs, ARM ids, header names. */
 bool str_ieq(struct str a, struct str b);

@@ -395,7 +395,7 @@ static bool is_askable(const struct token_ask *ask, struct token_failure *fail)
 				 i->meta.namespace, i->meta.name, i->type);
 		return false;
 	}
-	if (i->client_id[strspn(i->client_id, " \t\r\n")] == '\0') {
+	if (str_is_blank(i->client_id)) {
 		(void)token_fail(fail, TOKEN_FAULT_REFUSED,
 				 "AzureIdentity %s/%s: spec.clientID is empty", i->meta.namespace,
 				 i->meta.name);

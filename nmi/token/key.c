@@ -58,11 +58,6 @@ static void put_field(struct writer *w, const char *value, bool lower)
 	put(w, value, n, lower);
 }
 
-static bool is_blank(const char *s)
-{
-	return s[strspn(s, " \t\r\n")] == '\0';
-}
-
 static void put_identity(struct writer *w, const struct azure_identity *i)
 {
 	char type[24];
@@ -70,7 +65,7 @@ static void put_identity(struct writer *w, const struct azure_identity *i)
 	put(w, type, (size_t)snprintf(type, sizeof(type), "i%" PRId64 ":", i->type), false);
 	put_field(w, i->client_id, true);
 	/* one without a client id cannot be fetched; its refusal names it, so it is its own alone */
-	if (i->type == AZURE_IDENTITY_USER_ASSIGNED && !i->federated && !is_blank(i->client_id))
+	if (i->type == AZURE_IDENTITY_USER_ASSIGNED && !i->federated && !str_is_blank(i->client_id))
 		return;
 	put(w, i->federated ? "f" : "-", 1, false);
 	put_field(w, i->meta.namespace, false);

@@ -18,6 +18,7 @@
 #include "nmi/token/sp.h"
 
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 #include "lib/loop/loop.h"
 #include "nmi/limits.h"
 #include "nmi/token/credential.h"
@@ -60,11 +61,6 @@ static struct secret_ref ref_of(const struct azure_identity *i)
 				    i->secret_name };
 }
 
-static bool is_blank(const char *s)
-{
-	return s[strspn(s, " \t\r\n")] == '\0';
-}
-
 /* The contract of aad-pod-identity: a certificate is shown to the primary tenant alone. */
 static size_t n_tenants(const struct azure_identity *i)
 {
@@ -89,10 +85,10 @@ static bool is_complete(const struct sp_source *s, const struct azure_identity *
 	const struct secret_ref ref = ref_of(i);
 	struct err err = { 0 };
 
-	if (is_blank(i->client_id) || strlen(i->client_id) > LIMIT_PARAM_BYTES) {
+	if (str_is_blank(i->client_id) || strlen(i->client_id) > LIMIT_PARAM_BYTES) {
 		(void)token_fail(fail, TOKEN_FAULT_INVALID,
 				 "spec.clientID is %s: set it to the application's client id",
-				 is_blank(i->client_id) ? "empty" : "too long");
+				 str_is_blank(i->client_id) ? "empty" : "too long");
 		return false;
 	}
 	if (!*ref.name) {

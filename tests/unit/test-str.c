@@ -117,8 +117,21 @@ START_TEST(the_longest_escape_is_what_the_header_says)
 }
 END_TEST
 
+static const struct {
+	const char *text;
+	bool blank;
+} blanks[] = { { "", true },	{ " \t\r\n", true }, { " a", false },
+	       { "a ", false }, { "\v", false },     { "0", false } };
+
+START_TEST(blank_is_what_has_only_white_space)
+{
+	ck_assert(str_is_blank(blanks[_i].text) == blanks[_i].blank);
+}
+END_TEST
+
 UNIT_MAIN("str", UNIT_LOOP(slices_are_compared_by_length_and_bytes, pairs),
 	  UNIT(a_slice_of_a_string_has_its_length),
 	  UNIT_LOOP(what_is_not_plain_is_escaped, escapes),
 	  UNIT(an_escape_is_cut_between_never_inside), UNIT(no_room_means_no_write),
-	  UNIT(the_longest_escape_is_what_the_header_says))
+	  UNIT(the_longest_escape_is_what_the_header_says),
+	  UNIT_LOOP(blank_is_what_has_only_white_space, blanks))
