@@ -21,9 +21,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Longer than any text below: a port comes to 90 bytes over the three sets. */
-#define TEXT_MAX ((size_t)REDIRECT_PORTS_MAX * 128 + 4096)
-
 static bool is_plain(const char *link)
 {
 	for (const char *c = link; *c; c++)
@@ -123,8 +120,7 @@ char *spoof_rules_print_routed(const struct redirect_spec *spec)
 
 static void add(struct buf *b, const char *text)
 {
-	if (buf_append(b, text, strlen(text), TEXT_MAX, NULL) < 0)
-		out_of_memory(); /* not before: see TEXT_MAX */
+	buf_put(b, text, strlen(text));
 }
 
 /* The three views of the same thing: the pairs, and what occurs in any. */

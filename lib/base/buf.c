@@ -6,6 +6,7 @@
 
 #include "lib/base/mem.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,34 @@ int buf_append(struct buf *b, const void *data, size_t n, size_t limit, struct e
 	b->n = need;
 	b->p[b->n] = '\0';
 	return 0;
+}
+
+void buf_put(struct buf *b, const void *data, size_t n)
+{
+	if (buf_append(b, data, n, SIZE_MAX, NULL) < 0)
+		out_of_memory();
+}
+
+/* RFC 3986, 2.3; whatever the locale says of letters. */
+static bool is_unreserved(unsigned char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c && strchr("-._~", c));
+}
+
+void buf_put_percent(struct buf *b, const void *data, size_t n)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	const unsigned char *p = data;
+
+	for (; n; p++, n--) {
+		const char code[] = { '%', hex[*p >> 4], hex[*p & 15] };
+
+		if (is_unreserved(*p))
+			buf_put(b, p, 1);
+		else
+			buf_put(b, code, sizeof(code));
+	}
 }
 
 /* Drop the first n bytes, those that have been dealt with. */

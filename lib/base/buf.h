@@ -16,6 +16,10 @@ struct buf {
 
 /* Fails with ERR_LIMIT, leaving the buffer as it was, if more than `limit` bytes would be held. */
 int buf_append(struct buf *b, const void *data, size_t n, size_t limit, struct err *err);
+/* Where the parts have limits of their own, checked where they come in: cannot fail. */
+void buf_put(struct buf *b, const void *data, size_t n);
+/* The same as a query's value or a path's segment: all but letters, digits and -._~ as %XX (RFC 3986, 2.1). */
+void buf_put_percent(struct buf *b, const void *data, size_t n);
 void buf_consume(struct buf *b, size_t n);
 void buf_reset(struct buf *b);
 void buf_deinit(struct buf *b);

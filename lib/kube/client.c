@@ -11,6 +11,7 @@
 
 #include "lib/kube/client.h"
 
+#include "lib/base/buf.h"
 #include "lib/base/jval.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -384,21 +385,8 @@ unsigned kube_call_retry_after(const struct kube_call *call)
 
 char *kube_escape(const char *s)
 {
-	static const char hex[] = "0123456789ABCDEF";
-	char *out = xcalloc(strlen(s) + 1, 3), *o = out;
+	struct buf b = { 0 };
 
-	for (; *s; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    strchr("-._~", c)) {
-			*o++ = *s;
-		} else {
-			*o++ = '%';
-			*o++ = hex[c >> 4];
-			*o++ = hex[c & 15];
-		}
-	}
-	*o = '\0';
-	return out;
+	buf_put_percent(&b, s, strlen(s));
+	return buf_steal(&b, NULL);
 }

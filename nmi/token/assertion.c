@@ -16,7 +16,6 @@
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,12 +24,6 @@
 #define GUID_MAX 37
 
 DEFINE_CERT_CLEANUP(EVP_MD_CTX, EVP_MD_CTX_free)
-
-static void put(struct buf *b, const void *p, size_t n)
-{
-	/* cannot fail: a signature and a chain are bounded where they are read */
-	(void)buf_append(b, p, n, SIZE_MAX, NULL);
-}
 
 static void put_base64(struct buf *b, const void *p, size_t n, bool url)
 {
@@ -46,7 +39,7 @@ static void put_base64(struct buf *b, const void *p, size_t n, bool url)
 	}
 	while (url && out && text[out - 1] == '=')
 		out--;
-	put(b, text, out);
+	buf_put(b, text, out);
 	explicit_bzero(text, size);
 	free(text);
 }
@@ -56,10 +49,10 @@ static void put_x5c(struct buf *b, X509 *x)
 	unsigned char *der = NULL;
 	int n = i2d_X509(x, &der);
 
-	put(b, "\"", 1);
+	buf_put(b, "\"", 1);
 	if (n > 0)
 		put_base64(b, der, (size_t)n, false);
-	put(b, "\"", 1);
+	buf_put(b, "\"", 1);
 	OPENSSL_free(der);
 }
 
@@ -81,17 +74,17 @@ static int put_header(struct buf *b, const struct cert *c, const struct cert_sty
 		{ style->rs256 ? "x5t" : "x5t#S256", thumb.p },
 	};
 	text = jval_print_pairs(pairs, ARRAY_SIZE(pairs), &n);
-	put(&json, text, n - 1); /* without its brace */
+	buf_put(&json, text, n - 1); /* without its brace */
 	if (style->x5c) {
-		put(&json, ",\"x5c\":[", 8);
+		buf_put(&json, ",\"x5c\":[", 8);
 		put_x5c(&json, c->leaf);
 		for (int i = 0; i < sk_X509_num(c->chain); i++) {
-			put(&json, ",", 1);
+			buf_put(&json, ",", 1);
 			put_x5c(&json, sk_X509_value(c->chain, i));
 		}
-		put(&json, "]", 1);
+		buf_put(&json, "]", 1);
 	}
-	put(&json, "}", 1);
+	buf_put(&json, "}", 1);
 	put_base64(b, json.p, json.n, true);
 	return 0;
 }
@@ -153,7 +146,7 @@ static int put_signature(struct buf *b, const struct cert *c, const struct cert_
 	ERR_clear_error();
 	if (!ok)
 		return err_set(err, ERR_OS, "OpenSSL did not sign with the private key");
-	put(b, ".", 1);
+	buf_put(b, ".", 1);
 	put_base64(b, signature, n, true);
 	return 0;
 }
@@ -166,7 +159,7 @@ int cert_assert(const struct cert *c, const struct cert_style *style, const char
 
 	if (r < 0)
 		return r;
-	put(&b, ".", 1);
+	buf_put(&b, ".", 1);
 	put_claims(&b, audience, client_id, now);
 	r = put_signature(&b, c, style, err);
 	if (r < 0)

@@ -21,7 +21,6 @@
 
 #include <assert.h>
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 #include <utlist.h>
 
@@ -173,34 +172,13 @@ char *entra_url_for(const struct entra *e, const char *ad_endpoint, const char *
 
 /* the form */
 
-static void put(struct buf *out, const char *p, size_t n)
-{
-	/* cannot fail: the parts have limits of their own, checked where they come in */
-	(void)buf_append(out, p, n, SIZE_MAX, NULL);
-}
-
-static void put_escaped(struct buf *out, const char *p, size_t n)
-{
-	static const char hex[] = "0123456789ABCDEF";
-
-	for (; n; p++, n--) {
-		unsigned char c = (unsigned char)*p;
-		const char code[] = { '%', hex[c >> 4], hex[c & 15] };
-
-		if (isalnum(c) || (c && strchr("-._~", c)))
-			put(out, p, 1);
-		else
-			put(out, code, sizeof(code));
-	}
-}
-
 static void put_field(struct buf *out, const char *name, const char *p, size_t n)
 {
 	if (out->n)
-		put(out, "&", 1);
-	put(out, name, strlen(name));
-	put(out, "=", 1);
-	put_escaped(out, p, n);
+		buf_put(out, "&", 1);
+	buf_put(out, name, strlen(name));
+	buf_put(out, "=", 1);
+	buf_put_percent(out, p, n);
 }
 
 static void put_text(struct buf *out, const char *name, const char *text)

@@ -22,7 +22,6 @@
 #include "nmi/token/token.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -231,19 +230,7 @@ struct token *imds_answer_parse(long status, const char *body, size_t n, const c
 
 static void put(struct buf *b, const char *text)
 {
-	/* cannot fail: the parts have limits of their own, checked where they come in */
-	(void)buf_append(b, text, strlen(text), SIZE_MAX, NULL);
-}
-
-static void put_escaped(struct buf *b, const char *text)
-{
-	for (const char *p = text; *p; p++) {
-		char one[4] = { *p };
-
-		if (!isalnum((unsigned char)*p) && !strchr("-._~", *p))
-			(void)snprintf(one, sizeof(one), "%%%02X", (unsigned char)*p);
-		put(b, one);
-	}
+	buf_put(b, text, strlen(text));
 }
 
 static void put_parameter(struct buf *b, const char *name, const char *value)
@@ -252,7 +239,7 @@ static void put_parameter(struct buf *b, const char *name, const char *value)
 	put(b, "&");
 	put(b, name);
 	put(b, "=");
-	put_escaped(b, value);
+	buf_put_percent(b, value, strlen(value));
 }
 
 char *imds_request_path(const struct token_ask *ask)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "lib/base/buf.h"
+#include "lib/base/str.h"
 #include "tests/unit/unit.h"
 
 #include <stdint.h>
@@ -134,9 +135,32 @@ START_TEST(what_a_wiping_one_lets_go_of_is_wiped)
 }
 END_TEST
 
+static const struct {
+	struct str raw;
+	const char *coded;
+} percents[] = {
+	{ STR(""), "" },
+	{ STR("aZ09-._~"), "aZ09-._~" },
+	{ STR("a b/c?d=e&f%"), "a%20b%2Fc%3Fd%3De%26f%25" },
+	{ STR("\0\n\x7f\xc3\xa9"), "%00%0A%7F%C3%A9" },
+};
+
+START_TEST(what_means_something_in_a_url_is_percent_encoded)
+{
+	struct buf b = { 0 };
+
+	buf_put(&b, "x=", 2);
+	buf_put_percent(&b, percents[_i].raw.p, percents[_i].raw.n);
+	ck_assert_uint_eq(b.n, 2 + strlen(percents[_i].coded));
+	ck_assert_str_eq(b.p + 2, percents[_i].coded);
+	buf_deinit(&b);
+}
+END_TEST
+
 UNIT_MAIN("buf", UNIT(what_was_appended_is_there_and_ends_in_nul),
 	  UNIT(it_grows_past_any_first_size_and_keeps_order),
 	  UNIT(the_limit_is_kept_to_the_byte_and_a_refusal_changes_nothing),
 	  UNIT(a_size_that_wraps_is_over_any_limit),
 	  UNIT_LOOP(consuming_drops_from_the_front, consumed), UNIT(an_empty_one_can_do_everything),
-	  UNIT(stealing_leaves_it_empty_and_usable), UNIT(what_a_wiping_one_lets_go_of_is_wiped))
+	  UNIT(stealing_leaves_it_empty_and_usable), UNIT(what_a_wiping_one_lets_go_of_is_wiped),
+	  UNIT_LOOP(what_means_something_in_a_url_is_percent_encoded, percents))
