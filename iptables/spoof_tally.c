@@ -21,8 +21,9 @@ static const uint8_t families[] = {
 	[SPOOF_ROUTED] = NFPROTO_IPV4, [SPOOF_BRIDGED] = NFPROTO_BRIDGE
 };
 
-/* A key of the set: a link's name, then an address of 4 bytes. */
-#define KEY_BYTES (REDIRECT_LINK_MAX + 4)
+/* A key of the set: a link's name, then an address. */
+#define IPV4_BYTES 4
+#define KEY_BYTES  (REDIRECT_LINK_MAX + IPV4_BYTES)
 
 struct sources {
 	struct spoof_source *out;
@@ -111,7 +112,6 @@ static uint64_t count_of(struct nlattr **element)
 
 static void add_source(struct sources *s, struct nlattr *element)
 {
-	static const uint8_t v4_prefix[12] = { [10] = 0xff, [11] = 0xff };
 	struct nlattr *a[NFTA_SET_ELEM_MAX + 1];
 	struct spoof_source found = { 0 };
 	const struct nlattr *key;
@@ -126,8 +126,7 @@ static void add_source(struct sources *s, struct nlattr *element)
 		return;
 	bytes = nla_data(key);
 	memcpy(found.from.link, bytes, REDIRECT_LINK_MAX - 1);
-	memcpy(found.from.ip.b, v4_prefix, sizeof(v4_prefix));
-	memcpy(found.from.ip.b + sizeof(v4_prefix), bytes + REDIRECT_LINK_MAX, 4);
+	(void)inet_ip_from_bytes(bytes + REDIRECT_LINK_MAX, IPV4_BYTES, &found.from.ip);
 	found.packets = count_of(a);
 	s->out[s->n++] = found;
 }

@@ -23,22 +23,24 @@ int inet_ip_parse(const char *text, struct inet_ip *out, struct err *err)
 	return 0;
 }
 
+bool inet_ip_from_bytes(const void *p, size_t n, struct inet_ip *out)
+{
+	if (n != 4 && n != 16)
+		return false;
+	memcpy(out->b, v4_prefix, sizeof(v4_prefix));
+	memcpy(out->b + 16 - n, p, n);
+	return true;
+}
+
 bool inet_ip_from_sockaddr(const struct sockaddr *sa, struct inet_ip *out)
 {
-	if (sa->sa_family == AF_INET) {
-		const struct sockaddr_in *in = (const void *)sa;
+	const struct sockaddr_in *in = (const void *)sa;
+	const struct sockaddr_in6 *in6 = (const void *)sa;
 
-		memcpy(out->b, v4_prefix, sizeof(v4_prefix));
-		memcpy(out->b + 12, &in->sin_addr, 4);
-		return true;
-	}
-	if (sa->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const void *)sa;
-
-		memcpy(out->b, &in6->sin6_addr, 16);
-		return true;
-	}
-	return false;
+	if (sa->sa_family == AF_INET)
+		return inet_ip_from_bytes(&in->sin_addr, sizeof(in->sin_addr), out);
+	return sa->sa_family == AF_INET6 &&
+	       inet_ip_from_bytes(&in6->sin6_addr, sizeof(in6->sin6_addr), out);
 }
 
 unsigned inet_ip_to_sockaddr(const struct inet_ip *ip, uint16_t port, struct sockaddr_storage *ss)

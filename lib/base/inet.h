@@ -4,6 +4,7 @@
 #include "lib/base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct sockaddr;
@@ -20,6 +21,8 @@ struct inet_ip {
 #define INET_IP_TEXT_MAX 46
 
 int inet_ip_parse(const char *text, struct inet_ip *out, struct err *err);
+/* As a packet or the kernel has it: 4 bytes or 16. False, and nothing written, for another size. */
+bool inet_ip_from_bytes(const void *p, size_t n, struct inet_ip *out);
 bool inet_ip_from_sockaddr(const struct sockaddr *sa, struct inet_ip *out);
 /* Fills `ss` as AF_INET or AF_INET6 and gives its length. */
 unsigned inet_ip_to_sockaddr(const struct inet_ip *ip, uint16_t port, struct sockaddr_storage *ss);

@@ -238,16 +238,7 @@ static void read_link(struct link_watch *w, struct nlmsghdr *h, bool is_listed)
 
 static bool read_ip(const struct nlattr *a, struct inet_ip *out)
 {
-	static const uint8_t v4_prefix[12] = { [10] = 0xff, [11] = 0xff };
-
-	if (a && nla_len(a) == 4) {
-		memcpy(out->b, v4_prefix, sizeof(v4_prefix));
-		memcpy(out->b + 12, nla_data(a), 4);
-		return true;
-	}
-	if (a && nla_len(a) == 16)
-		memcpy(out->b, nla_data(a), 16);
-	return a && nla_len(a) == 16;
+	return a && inet_ip_from_bytes(nla_data(a), (size_t)nla_len(a), out);
 }
 
 static void read_route(struct link_watch *w, struct nlmsghdr *h)

@@ -147,8 +147,24 @@ START_TEST(a_link_local_address_is_known_and_a_port_is_set_apart)
 }
 END_TEST
 
+START_TEST(bytes_are_an_address_of_either_family_or_none)
+{
+	static const unsigned char four[] = { 10, 0, 0, 7 }, sixteen[16] = { 0xfd, [15] = 1 };
+	char text[INET_IP_TEXT_MAX];
+	struct inet_ip ip;
+
+	ck_assert(inet_ip_from_bytes(four, 4, &ip) && inet_ip_is_v4(&ip));
+	ck_assert_str_eq(inet_ip_print(&ip, text), "10.0.0.7");
+	ck_assert(!inet_ip_from_bytes(sixteen, 15, &ip) && !inet_ip_from_bytes(sixteen, 0, &ip));
+	ck_assert_str_eq(inet_ip_print(&ip, text), "10.0.0.7");
+	ck_assert(inet_ip_from_bytes(sixteen, 16, &ip));
+	ck_assert_str_eq(inet_ip_print(&ip, text), "fd00::1");
+}
+END_TEST
+
 UNIT_MAIN("inet", UNIT_LOOP(text_is_read_strictly_and_printed_in_one_way, texts),
 	  UNIT_LOOP(a_link_local_address_is_known_and_a_port_is_set_apart, kinds),
 	  UNIT_LOOP(an_address_survives_the_way_through_a_sockaddr, texts),
 	  UNIT(a_peer_on_a_dual_stack_socket_is_the_pod_of_its_ipv4_address),
-	  UNIT(another_family_is_no_address), UNIT(different_addresses_are_different))
+	  UNIT(another_family_is_no_address), UNIT(different_addresses_are_different),
+	  UNIT(bytes_are_an_address_of_either_family_or_none))
