@@ -15,7 +15,7 @@
  *
  * Our own commit is news too; it is compared once, found right, and that is all, so there is no loop.
  * Where another program undoes each repair, a burst goes through at full speed and then repairs are
- * spaced out (damper.c), with one warning.
+ * spaced out (bucket.h), with one warning.
  *
  * Beside them go the rules against borrowed addresses (spoof.c), which nobody else can alter. The ports
  * of pods behind bridges come from nmi as it learns them.
@@ -31,13 +31,13 @@
 #include "iptables/backend.h"
 #include "iptables/confine.h"
 #include "iptables/conntrack.h"
-#include "iptables/damper.h"
 #include "iptables/monitor.h"
 #include "iptables/ruleset.h"
 #include "iptables/spoof.h"
 #include "iptables/spoof_rules.h"
 #include "iptables/wire.h"
 #include "lib/base/backoff.h"
+#include "lib/base/bucket.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
@@ -48,7 +48,11 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-/* A repair takes about a millisecond: the burst is 100 flushes in a row, the rate 2 % of a CPU. */
+/*
+ * How often a repair may happen at once: a burst is let through, so that one clumsy restart of a firewall
+ * never waits; two programs that undo each other's work are slowed down. A repair takes about a
+ * millisecond: the burst is 100 flushes in a row, the rate 2 % of a CPU.
+ */
 #define REPAIR_BURST	 100
 #define REPAIR_PER_SEC	 20
 #define RETRY_MIN_MSEC	 250
@@ -90,7 +94,7 @@ struct redirector {
 
 	struct loop_timer retry, sweep, conntrack, settled, look;
 	struct backoff backoff;
-	struct damper damper;
+	struct bucket repairs; /* that may still be made at once */
 	struct log_limit repair_log, fight_log, spoof_log;
 };
 
@@ -315,7 +319,7 @@ static unsigned repair(struct redirector *r, const char *what)
 	struct mono now = loop_mono(r->loop);
 	unsigned long held;
 
-	if (!damper_take(&r->damper, now)) {
+	if (!bucket_try(&r->repairs, NSEC_PER_SEC / REPAIR_PER_SEC, REPAIR_BURST, now)) {
 		(void)err_set(&err, ERR_LIMIT, "another program keeps undoing them: %.150s", what);
 		if (log_limit_pass(&r->fight_log, now, FIGHT_LOG_MSEC, &held))
 			log_warn("packet rules: %s; repairing %d times a second from now on",
@@ -505,7 +509,6 @@ static int live(int fd, struct err *err)
 	r->backoff = (struct backoff){ .min_msec = RETRY_MIN_MSEC,
 				       .max_msec = RETRY_MAX_MSEC,
 				       .reset_msec = RETRY_RESET_MSEC };
-	r->damper = (struct damper){ .burst = REPAIR_BURST, .per_sec = REPAIR_PER_SEC };
 	e = confine(&r->fd, err);
 	if (e < 0)
 		return err_wrap(err, "confining the redirector");

@@ -19,6 +19,7 @@
 
 #include "nmi/events.h"
 
+#include "lib/base/bucket.h"
 #include "lib/base/hmap.h"
 #include "lib/base/jval.h"
 #include "lib/base/log.h"
@@ -42,6 +43,7 @@
 #define NAME_MAX_BYTES 253
 /* First the answer goes out, which is written after this turn of the loop; then the Event. */
 #define SEND_DELAY_MSEC 1
+#define INTERVAL_NS	(LIMIT_EVENT_INTERVAL_MSEC * NSEC_PER_MSEC)
 
 /*
  * FREE     Never used. Left by the first refusal, into DUE.
@@ -81,7 +83,7 @@ struct events {
 	struct hmap subjects;
 	struct row *queue, *sending;
 	unsigned n_sending;
-	struct mono full_at; /* when the bucket of the node has all its tokens again */
+	struct bucket bucket; /* of the node */
 	struct loop_timer timer;
 	struct log_limit failed;
 	bool told_rbac;
@@ -361,26 +363,12 @@ static void send_row(struct events *e, struct row *row)
 	row->call = kube_post(e->client, path, body, n, LIMIT_EVENT_POST_MSEC, on_posted, row);
 }
 
-/*
- * The bucket: a sending costs one interval, and the debt is at most the burst's. When the next one may
- * be sent.
- */
-static struct mono allowed_at(const struct events *e)
-{
-	const uint64_t credit = (uint64_t)(LIMIT_EVENT_BURST - 1) * LIMIT_EVENT_INTERVAL_MSEC *
-				NSEC_PER_MSEC;
-
-	return (struct mono){ e->full_at.ns > credit ? e->full_at.ns - credit : 0 };
-}
-
 /* Set when one may be sent; nothing else sends, so that is still so. */
 static void on_timer(struct loop_timer *t)
 {
 	struct events *e = container_of(t, struct events, timer);
-	struct mono now = loop_mono(e->loop);
 
-	e->full_at = mono_add_msec(mono_before(e->full_at, now) ? now : e->full_at,
-				   LIMIT_EVENT_INTERVAL_MSEC);
+	bucket_take(&e->bucket, INTERVAL_NS, loop_mono(e->loop));
 	send_row(e, e->queue);
 	go_on(e);
 }
@@ -388,7 +376,8 @@ static void on_timer(struct loop_timer *t)
 /* One at a time, so that a burst does not keep the loop from its requests. */
 static void go_on(struct events *e)
 {
-	struct mono soon = mono_add_msec(loop_mono(e->loop), SEND_DELAY_MSEC), at = allowed_at(e);
+	struct mono soon = mono_add_msec(loop_mono(e->loop), SEND_DELAY_MSEC),
+		    at = bucket_next(&e->bucket, INTERVAL_NS, LIMIT_EVENT_BURST);
 
 	if (e->queue && e->n_sending < LIMIT_EVENTS_SENDING && !e->timer.loop)
 		loop_timer_set(e->loop, &e->timer, mono_before(at, soon) ? soon : at, on_timer);

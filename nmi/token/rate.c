@@ -23,22 +23,6 @@
 /* As many as are in flight at IMDS at once: a pod's first few tokens come without any wait. */
 #define PACE_BURST 4
 
-/* buckets */
-
-struct mono bucket_next(const struct bucket *b, uint64_t interval_ns, unsigned burst)
-{
-	uint64_t credit = interval_ns * (burst - 1);
-
-	return (struct mono){ b->full_at.ns > credit ? b->full_at.ns - credit : 0 };
-}
-
-void bucket_take(struct bucket *b, uint64_t interval_ns, struct mono now)
-{
-	b->full_at.ns = (mono_before(b->full_at, now) ? now.ns : b->full_at.ns) + interval_ns;
-}
-
-/* rates */
-
 void rate_init(struct rate *r, unsigned per_second)
 {
 	*r = (struct rate){ .per_second = per_second };

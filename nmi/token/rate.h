@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "lib/base/bucket.h"
 #include "lib/base/clock.h"
 
 #include <stdbool.h>
@@ -10,14 +11,6 @@
 /*
  * How fast something may be asked for. Pure but for the memory of a window; who asks brings the time.
  */
-
-/* So much at once, and then one an interval. All-zero is full. */
-struct bucket {
-	struct mono full_at; /* when all that was taken will have come back */
-};
-
-struct mono bucket_next(const struct bucket *b, uint64_t interval_ns, unsigned burst);
-void bucket_take(struct bucket *b, uint64_t interval_ns, struct mono now);
 
 /*
  * Never more than `per_second` arrive at an upstream within any one second, whatever time each of them

@@ -8,26 +8,6 @@
 
 #define MSEC(n) ((struct mono){ (n)*NSEC_PER_MSEC })
 
-START_TEST(a_bucket_gives_its_burst_and_then_one_an_interval)
-{
-	const uint64_t interval = 500 * NSEC_PER_MSEC;
-	struct bucket b = { 0 };
-
-	for (unsigned i = 0; i < 10; i++) {
-		ck_assert(!mono_before(MSEC(5000), bucket_next(&b, interval, 10)));
-		bucket_take(&b, interval, MSEC(5000));
-	}
-	ck_assert_uint_eq(bucket_next(&b, interval, 10).ns, MSEC(5500).ns);
-	bucket_take(&b, interval, MSEC(5500));
-	ck_assert_uint_eq(bucket_next(&b, interval, 10).ns, MSEC(6000).ns);
-	/* left alone for long enough it is full, and not fuller */
-	ck_assert(!mono_before(MSEC(20000), b.full_at));
-	for (unsigned i = 0; i < 10; i++)
-		bucket_take(&b, interval, MSEC(20000));
-	ck_assert_uint_eq(bucket_next(&b, interval, 10).ns, MSEC(20500).ns);
-}
-END_TEST
-
 START_TEST(a_rate_of_none_lets_everything_pass)
 {
 	struct rate r;
@@ -157,8 +137,8 @@ START_TEST(no_second_ever_sees_more_than_its_number_arrive_and_little_is_wasted)
 }
 END_TEST
 
-UNIT_MAIN("token-rate", UNIT(a_bucket_gives_its_burst_and_then_one_an_interval),
-	  UNIT(a_rate_of_none_lets_everything_pass), UNIT(a_few_go_at_once_and_the_others_evenly),
+UNIT_MAIN("token-rate", UNIT(a_rate_of_none_lets_everything_pass),
+	  UNIT(a_few_go_at_once_and_the_others_evenly),
 	  UNIT(what_is_not_answered_keeps_its_place_however_long_it_takes),
 	  UNIT_LOOP(no_second_ever_sees_more_than_its_number_arrive_and_little_is_wasted,
 		    upstreams))
