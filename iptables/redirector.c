@@ -89,7 +89,7 @@ struct redirector {
 	struct spoof *spoof; /* NULL: no rules of ours, or not yet */
 	bool spoofs_untold;  /* packets were dropped, and no line says whose */
 	uint8_t msg[WIRE_DOWN_MAX + 1];
-	struct redirect_port *ports; /* the last that were told */
+	struct redirect_port *ports; /* told before there was `spoof`, which has them since */
 	size_t n_ports;
 
 	struct loop_timer retry, sweep, conntrack, settled, look;
@@ -280,6 +280,8 @@ static void start_spoof(struct redirector *r)
 		return;
 	r->spoof = spoof_new(&r->spec, nft_backend_writer(r->state));
 	spoof_set_ports(r->spoof, r->ports, r->n_ports);
+	free(r->ports);
+	r->ports = NULL;
 	on_look(&r->look);
 }
 
@@ -441,12 +443,13 @@ static void set_ports(struct redirector *r, size_t n)
 		log_warn("ignoring what nmi says about ports: %s", err.msg);
 		return;
 	}
-	free(r->ports);
-	r->ports = steal_ptr(ports);
-	r->n_ports = n_ports;
-	if (!r->spoof)
+	if (!r->spoof) {
+		free(r->ports);
+		r->ports = steal_ptr(ports);
+		r->n_ports = n_ports;
 		return;
-	spoof_set_ports(r->spoof, r->ports, n_ports);
+	}
+	spoof_set_ports(r->spoof, ports, n_ports);
 	if (!apply_spoof(r))
 		loop_timer_set_msec(r->loop, &r->look, SPOOF_RETRY_MSEC, on_look);
 }

@@ -292,9 +292,7 @@ static struct token *read_reply(const struct entra_call *c, const struct http_re
 				  c->tenant, LIMIT_TOKEN_ANSWER_BYTES, err->msg);
 	(void)token_fail(fail, TOKEN_FAULT_DOWN, "Entra, tenant %s, did not answer: %s", c->tenant,
 			 err->msg);
-	fail->err.os_errno = err->os_errno;
-	if (err->kind == ERR_TIMEOUT)
-		fail->err.kind = ERR_TIMEOUT;
+	token_fail_exchange(fail, err);
 	return NULL;
 }
 

@@ -30,6 +30,13 @@ struct token *token_fail(struct token_failure *fail, enum token_fault fault, con
 	return NULL;
 }
 
+void token_fail_exchange(struct token_failure *fail, const struct err *exchange)
+{
+	fail->err.os_errno = exchange->os_errno;
+	if (exchange->kind == ERR_TIMEOUT)
+		fail->err.kind = ERR_TIMEOUT;
+}
+
 unsigned token_retry_after(const char *text)
 {
 	unsigned sec = 0;

@@ -10,6 +10,8 @@
 /* Fills fault and err. Always NULL, so that a parser can return it. */
 struct token *token_fail(struct token_failure *fail, enum token_fault fault, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The exchange itself failed: what kind of failure that was goes along with what was said of it. */
+void token_fail_exchange(struct token_failure *fail, const struct err *exchange);
 /* Seconds of a Retry-After, bounded; 0 without one, also when it is a date. */
 unsigned token_retry_after(const char *text);
 /* A code such as invalid_request, and not the sentence that some endpoints put there. */

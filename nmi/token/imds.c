@@ -344,9 +344,7 @@ static struct token *read_reply(const struct imds_fetch *f, const struct http_re
 					 loop_wall(f->source->loop), fail);
 	(void)token_fail(fail, err->kind == ERR_LIMIT ? TOKEN_FAULT_GARBLED : TOKEN_FAULT_DOWN,
 			 "IMDS did not answer: %s", err->msg);
-	fail->err.os_errno = err->os_errno;
-	if (err->kind == ERR_TIMEOUT)
-		fail->err.kind = ERR_TIMEOUT;
+	token_fail_exchange(fail, err);
 	return NULL;
 }
 
