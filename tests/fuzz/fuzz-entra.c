@@ -3,6 +3,7 @@
 #include "lib/base/jval.h"
 #include "nmi/token/entra.h"
 #include "nmi/token/token.h"
+#include "tests/fuzz/answer.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
@@ -63,20 +64,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				       .resource = "https://r/",
 				       .credential = "Secret a/b",
 				       .client_secret = &secret };
-	const char *text = (const char *)data, *eol = memchr(text, '\n', size);
 	struct token_failure fail = { 0 };
-	char head[64] = "", *rest;
+	struct fuzz_answer a;
 	struct token *t;
-	long status;
 
-	if (!eol || (size_t)(eol - text) >= sizeof(head))
+	if (!fuzz_answer_read(&a, data, size))
 		return 0;
-	memcpy(head, text, (size_t)(eol - text));
-	status = strtol(head, &rest, 10);
-	if (*rest == ' ')
-		rest++;
-	t = entra_answer_parse(status, (struct str){ eol + 1, size - (size_t)(eol + 1 - text) },
-			       rest, &ask, (struct wall){ NOW }, &fail);
+	t = entra_answer_parse(a.status, a.body, a.retry_after, &ask, (struct wall){ NOW }, &fail);
 	if (t)
 		check_token(t);
 	else

@@ -4,6 +4,7 @@
 #include "lib/base/jval.h"
 #include "nmi/token/imds.h"
 #include "nmi/token/token.h"
+#include "tests/fuzz/answer.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
@@ -73,28 +74,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct azure_identity identity = { .client_id = client_id,
 						 .meta = { .namespace = name, .name = name } };
 	const struct token_ask ask = { .identity = &identity, .resource = "https://r/" };
-	const char *text = (const char *)data, *eol = memchr(text, '\n', size);
-	char head[64] = "", *rest;
 	struct token_failure fail = { 0 };
+	struct fuzz_answer a;
 	struct jval *doc;
 	struct token *t;
-	long status;
-	size_t n;
 
-	if (!eol || (size_t)(eol - text) >= sizeof(head))
+	if (!fuzz_answer_read(&a, data, size))
 		return 0;
-	memcpy(head, text, (size_t)(eol - text));
-	status = strtol(head, &rest, 10);
-	if (*rest == ' ')
-		rest++;
-	n = size - (size_t)(eol + 1 - text);
-	t = imds_answer_parse(status, eol + 1, n, rest, &ask, (struct wall){ NOW }, &fail);
+	t = imds_answer_parse(a.status, a.body.p, a.body.n, a.retry_after, &ask,
+			      (struct wall){ NOW }, &fail);
 	if (t) {
 		check_token(t, &fail, client_id);
 		(void)token_unref(t);
 		return 0;
 	}
-	doc = jval_parse(eol + 1, n, n, NULL);
+	doc = jval_parse(a.body.p, a.body.n, a.body.n, NULL);
 	check_failure(&fail, doc);
 	(void)jval_free(doc);
 	return 0;

@@ -3,9 +3,9 @@
 #include "iptables/ruleset.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/mem.h"
+#include "tests/unit/golden.h"
 #include "tests/unit/unit.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static struct redirect_spec mk_spec(const char *metadata, const char *agent)
@@ -15,21 +15,6 @@ static struct redirect_spec mk_spec(const char *metadata, const char *agent)
 	ck_assert_int_eq(inet_ip_parse(metadata, &s.metadata_ip, NULL), 0);
 	ck_assert_int_eq(inet_ip_parse(agent, &s.agent_ip, NULL), 0);
 	return s;
-}
-
-static char *golden(const char *name)
-{
-	char path[512], text[8192];
-	size_t n;
-	FILE *f;
-
-	(void)snprintf(path, sizeof(path), "%.*sgolden/%s",
-		       (int)(strrchr(__FILE__, '/') - __FILE__ + 1), __FILE__, name);
-	f = fopen(path, "re");
-	ck_assert_msg(f != NULL, "%s", path);
-	n = fread(text, 1, sizeof(text) - 1, f);
-	(void)fclose(f);
-	return xstrndup(text, n);
 }
 
 static const struct {

@@ -3,9 +3,9 @@
 #include "iptables/spoof_rules.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/mem.h"
+#include "tests/unit/golden.h"
 #include "tests/unit/unit.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static struct redirect_spec mk_spec(void)
@@ -23,21 +23,6 @@ static struct redirect_port mk_port(const char *link, const char *ip)
 	memcpy(p.link, link, strnlen(link, sizeof(p.link)));
 	ck_assert_int_eq(inet_ip_parse(ip, &p.ip, NULL), 0);
 	return p;
-}
-
-static char *golden(const char *name)
-{
-	char path[512], text[8192];
-	size_t n;
-	FILE *f;
-
-	(void)snprintf(path, sizeof(path), "%.*sgolden/%s",
-		       (int)(strrchr(__FILE__, '/') - __FILE__ + 1), __FILE__, name);
-	f = fopen(path, "re");
-	ck_assert_msg(f != NULL, "%s", path);
-	n = fread(text, 1, sizeof(text) - 1, f);
-	(void)fclose(f);
-	return xstrndup(text, n);
 }
 
 START_TEST(the_table_of_routed_links_is_that_of_the_golden_file)
