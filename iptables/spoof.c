@@ -26,9 +26,10 @@
  *		  from. It decides nothing. Those tables are compared as text and put back from a
  *		  snapshot, so that nothing may change in them.
  *
- * Both belong to the socket that owns nmi-live: nobody else can change or remove them, so nothing has to be compared, and
- * they end when we do. That is as it should be: when we do, the agent does, and nobody gets a token;
- * while an address that is still tied to a dead pod's port would cut the next pod there off the network.
+ * Both belong to the socket that owns nmi-live: nobody else can change or remove them, so nothing has to
+ * be compared, and they end when we do. That is as it should be: when we do, the agent does, and nobody
+ * gets a token; while an address that is still tied to a dead pod's port would cut the next pod there
+ * off the network.
  * For the same reason there is no bridge table on a kernel without owned tables (before 5.12).
  *
  * A change of the ports is one transaction of three sets, flushed and filled: no state in between, and no

@@ -64,8 +64,8 @@ struct http_request {
 	unsigned timeout_msec; /* for the whole exchange; 0: none (a watch) */
 	unsigned connect_msec; /* 0: 5000 */
 	/*
-	 * A secret goes over it: it has a connection of its own, HTTP/1.1, which ends with it, so that no buffer
-	 * of a connection that stays holds what was sent or received.
+	 * A secret goes over it: it has a connection of its own, HTTP/1.1, which ends with it, so that
+	 * no buffer of a connection that stays holds what was sent or received.
 	 */
 	bool is_secret;
 	http_data_fn *on_data; /* NULL: the body is collected */

@@ -36,7 +36,7 @@ struct reflector_spec {
 	const char *path;	    /* "/api/v1/pods" */
 	const char *field_selector; /* unescaped, or NULL */
 	const char *label_selector;
-	bool metadata_only; /* objects come without all but their metadata: what else they hold is not asked for */
+	bool metadata_only; /* what else objects hold is not asked for */
 	bool optional; /* a custom resource: 404 means "not installed yet", an empty whole, asked again */
 };
 

@@ -31,6 +31,7 @@ unsigned reply_retry_after(const struct refusal *why);
 /*
  * {"error", "error_description", then "reason", "correlation_id", "correlationId",
  * "client_request_id", and of an upstream that refused "error_codes", "trace_id", "timestamp" and
- * "upstream_correlation_id"; correlation_id is the one that log and Event have}, on the heap. A missing Metadata header is answered with exactly IMDS's two.
+ * "upstream_correlation_id"; correlation_id is the one that log and Event have}, on the heap. A missing
+ * Metadata header is answered with exactly IMDS's two.
  */
 char *reply_body(const struct refusal *why, size_t *out_len);
