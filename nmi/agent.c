@@ -44,6 +44,7 @@
 #include "nmi/token/cache.h"
 #include "nmi/token/cert.h"
 #include "nmi/token/entra.h"
+#include "nmi/token/federation.h"
 #include "nmi/token/imds.h"
 #include "nmi/token/secrets.h"
 #include "nmi/token/sp.h"
@@ -88,7 +89,8 @@ struct agent {
 	struct entra *entra;
 	struct secrets *secrets;
 	struct sp_source *sp;
-	struct token_source imds_vtable, sp_vtable;
+	struct federation *federation;
+	struct token_source imds_vtable, sp_vtable, federation_vtable;
 	const struct token_source *sources[AZURE_IDENTITY_TYPES];
 	struct token_cache *tokens;
 
@@ -426,6 +428,14 @@ static int make_entra(struct agent *a, struct err *err)
 	a->sp_vtable = sp_source_vtable(a->sp);
 	a->sources[AZURE_IDENTITY_SERVICE_PRINCIPAL] = &a->sp_vtable;
 	a->sources[AZURE_IDENTITY_CERTIFICATE] = &a->sp_vtable;
+	a->federation =
+		federation_new(&(struct federation_spec){ .kube = a->kube,
+							  .entra = a->entra,
+							  .metrics = a->metrics,
+							  .audience = c->federation_audience,
+							  .tenant_id = c->tenant_id });
+	a->federation_vtable = federation_vtable(a->federation);
+	a->sources[AZURE_IDENTITY_FEDERATED] = &a->federation_vtable;
 	return 0;
 }
 
@@ -595,6 +605,7 @@ struct agent *agent_free(struct agent *a)
 	a->issuer = issuer_free(a->issuer);
 	a->events = events_free(a->events);
 	a->tokens = token_cache_free(a->tokens);
+	a->federation = federation_free(a->federation);
 	a->sp = sp_source_free(a->sp);
 	a->secrets = secrets_free(a->secrets);
 	a->entra = entra_free(a->entra);
