@@ -50,19 +50,23 @@ static struct jval *parse_claims(const char *token)
 {
 	const char *from = strchr(token, '.'), *to = from ? strchr(from + 1, '.') : NULL;
 	size_t n = to ? (size_t)(to - from - 1) : 0, padded = (n + 3) / 4 * 4;
-	_cleanup_free_ char *text = xcalloc(1, padded + 1);
-	_cleanup_free_ unsigned char *bytes = xcalloc(1, padded + 1);
+	char *text = xcalloc(1, padded + 1);
+	unsigned char *bytes = xcalloc(1, padded + 1);
+	struct jval *claims = NULL;
 	int got;
 
-	if (!n)
-		return NULL;
 	memset(text, '=', padded);
 	for (size_t i = 0; i < n; i++)
 		text[i] = from[1 + i] == '-' ? '+' : from[1 + i] == '_' ? '/' : from[1 + i];
-	got = EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)padded);
-	if (got < (int)(padded - n))
-		return NULL;
-	return jval_parse((const char *)bytes, (size_t)got - (padded - n), TOKEN_MAX, NULL);
+	got = n ? EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)padded) : -1;
+	if (got >= (int)(padded - n))
+		claims = jval_parse((const char *)bytes, (size_t)got - (padded - n), TOKEN_MAX,
+				    NULL);
+	explicit_bzero(text, padded);
+	explicit_bzero(bytes, padded);
+	free(text);
+	free(bytes);
+	return claims;
 }
 
 static const char *audience_of(const struct jval *claims)
