@@ -71,7 +71,7 @@ answers 'an issuer that Entra cannot read: it passes' 503 AADSTS90061 fed "$ASK_
 sb_entra clear >/dev/null
 passes 'and then its pod is served' eventually 20 served fed $FED
 sb_entra clock skew=90000 >/dev/null
-answers 'an assertion out of its time' '[45]*' AADSTS700024 fed "$ASK_VAULT&bypass_cache=true"
+answers 'an assertion out of its time' '[45]*' AADSTS700024 stranger "$ASK_VAULT&bypass_cache=true"
 sb_entra clear >/dev/null
 no_leak 'IMDS has seen no pod'
 tokens_end
