@@ -123,22 +123,17 @@ END_TEST
 
 START_TEST(a_federated_token_is_of_one_service_account)
 {
-	struct azure_identity i = { .type = AZURE_IDENTITY_FEDERATED,
-				    .federated = true,
-				    .meta = { .namespace = "n", .name = "i" },
-				    .client_id = "c",
-				    .tenant_id = "t",
-				    .ad_endpoint = "",
-				    .secret_name = "",
-				    .secret_namespace = "" };
+	struct azure_identity *i = mk_identity();
 	const struct token_pod a = { "n", "p1", "u1", "sa" }, b = { "n", "p2", "u2", "sa" };
 	const struct token_pod c = { "n", "p3", "u3", "sb" };
-	struct token_ask of_a = { .pod = &a, .identity = &i, .resource = "r" };
-	struct token_ask of_b = { .pod = &b, .identity = &i, .resource = "r" };
-	struct token_ask of_c = { .pod = &c, .identity = &i, .resource = "r" };
+	struct token_ask of_a = { .pod = &a, .identity = i, .resource = "r" };
+	struct token_ask of_b = { .pod = &b, .identity = i, .resource = "r" };
+	struct token_ask of_c = { .pod = &c, .identity = i, .resource = "r" };
 
+	i->federated = true;
 	ck_assert(token_key_eq(&of_a, &of_b));
 	ck_assert(!token_key_eq(&of_a, &of_c));
+	(void)azure_identity_unref(i);
 }
 END_TEST
 
