@@ -9,6 +9,8 @@
  * return 0; its text is then a note for the operator ("" for none), or for BACKEND_ALTERED what is
  * wrong.
  */
+struct nft_ctx;
+
 enum backend_verdict { BACKEND_SAME, BACKEND_ALTERED };
 
 struct backend_report {
@@ -41,6 +43,9 @@ struct backend {
 
 extern const struct backend nft_backend;
 extern const struct backend none_backend;
+
+/* The context of nft_backend whose socket owns tables, from what open() gave; borrowed until close(). */
+struct nft_ctx *nft_backend_writer(void *state);
 
 /* The backend that was asked for; for REDIRECT_AUTO the first one that works here. */
 const struct backend *backend_choose(enum redirect_backend id, struct err *err);

@@ -505,6 +505,13 @@ static int nft_remove(struct err *err)
 	return 0;
 }
 
+struct nft_ctx *nft_backend_writer(void *state)
+{
+	const struct nft *n = state;
+
+	return n->writer;
+}
+
 const struct backend nft_backend = {
 	.name = "nft",
 	.id = REDIRECT_NFT,

@@ -78,7 +78,7 @@ struct redirect_port {
 	struct inet_ip ip;
 };
 /*
- * In place of those before; in the kernel some half a millisecond later, which shows in the status. Never
+ * In place of those before; in the kernel some two milliseconds later, which shows in the status. Never
  * waits: what cannot be sent now is sent later. ERR_INPUT, ERR_LIMIT: refused, and those before stand.
  */
 int redirect_set_ports(struct redirect *r, const struct redirect_port *ports, size_t n,

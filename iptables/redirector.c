@@ -246,6 +246,7 @@ static bool apply_spoof(struct redirector *r)
 		log_info("addresses behind bridges that are tied to their port: %u",
 			 (unsigned)r->status.ports);
 	memcpy(r->spoof_note, note, sizeof(note));
+	loop_timer_set_msec(r->loop, &r->settled, SETTLED_MSEC, on_settled);
 	if (r->status.state == REDIRECT_ACTIVE)
 		put_notes(r);
 	publish(r);
@@ -271,15 +272,9 @@ static void on_look(struct loop_timer *t)
 /* With the first rules; ports that were told before come in with them. */
 static void start_spoof(struct redirector *r)
 {
-	struct err err = { 0 };
-
 	if (r->spoof || r->backend->id != REDIRECT_NFT)
 		return;
-	r->spoof = spoof_new(&r->spec, &err);
-	if (!r->spoof) {
-		log_warn("no rules against borrowed addresses: %s", err.msg);
-		return;
-	}
+	r->spoof = spoof_new(&r->spec, nft_backend_writer(r->state));
 	spoof_set_ports(r->spoof, r->ports, r->n_ports);
 	on_look(&r->look);
 }

@@ -26,7 +26,7 @@
  *		  from. It decides nothing. Those tables are compared as text and put back from a
  *		  snapshot, so that nothing may change in them.
  *
- * Both belong to our socket: nobody else can change or remove them, so nothing has to be compared, and
+ * Both belong to the socket that owns nmi-live: nobody else can change or remove them, so nothing has to be compared, and
  * they end when we do. That is as it should be: when we do, the agent does, and nobody gets a token;
  * while an address that is still tied to a dead pod's port would cut the next pod there off the network.
  * For the same reason there is no bridge table on a kernel without owned tables (before 5.12).
@@ -53,7 +53,7 @@ struct seen {
 
 struct spoof {
 	struct redirect_spec spec;
-	struct nft_ctx *writer; /* its socket owns the tables: nothing is read by it */
+	struct nft_ctx *writer; /* that of the other rules: one more would cost a megabyte */
 	struct redirect_port *ports;
 	size_t n_ports;
 	bool is_there[SPOOF_FAMILIES];
@@ -62,13 +62,13 @@ struct spoof {
 	struct seen *seen[SPOOF_FAMILIES]; /* when culprits were asked for last; NULL: never */
 };
 
-struct spoof *spoof_new(const struct redirect_spec *spec, struct err *err)
+struct spoof *spoof_new(const struct redirect_spec *spec, struct nft_ctx *writer)
 {
-	_cleanup_(spoof_freep) struct spoof *s = xnew(struct spoof);
+	struct spoof *s = xnew(struct spoof);
 
 	s->spec = *spec;
-	s->writer = nftctx_new(err);
-	return s->writer ? steal_ptr(s) : NULL;
+	s->writer = writer;
+	return s;
 }
 
 struct spoof *spoof_free(struct spoof *s)
@@ -77,7 +77,6 @@ struct spoof *spoof_free(struct spoof *s)
 		return NULL;
 	for (size_t f = 0; f < SPOOF_FAMILIES; f++)
 		free(s->seen[f]);
-	s->writer = nftctx_free(s->writer);
 	free(s->ports);
 	free(s);
 	return NULL;

@@ -10,10 +10,12 @@
  * links. Only the redirector calls these, from its own process, so they may block. What they do not
  * get done is done by a later call.
  */
+struct nft_ctx;
 struct spoof;
 
-struct spoof *spoof_new(const struct redirect_spec *spec, struct err *err);
-struct spoof *spoof_free(struct spoof *s); /* the rules end with it */
+/* `writer` is borrowed until spoof_free(); the rules end with its socket, not before. */
+struct spoof *spoof_new(const struct redirect_spec *spec, struct nft_ctx *writer);
+struct spoof *spoof_free(struct spoof *s);
 DEFINE_CLEANUP(struct spoof, spoof_free);
 
 /* From now on these are the addresses behind bridges, and the ports that they may speak from. */

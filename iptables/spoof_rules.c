@@ -53,40 +53,72 @@ int spoof_rules_check(const struct redirect_port *ports, size_t n, struct err *e
 	return 0;
 }
 
+/* clang-format off */
+
 /* Declare, delete, declare: as in ruleset.c. */
-#define REPLACE(family)                                                                            \
-	"table " family " " SPOOF_TABLE " { flags owner; }\n"                                      \
-	"delete table " family " " SPOOF_TABLE "\n"                                                \
-	"table " family " " SPOOF_TABLE " {\n"                                                     \
+#define REPLACE(family) \
+	"table " family " " SPOOF_TABLE " { flags owner; }\n" \
+	"delete table " family " " SPOOF_TABLE "\n" \
+	"table " family " " SPOOF_TABLE " {\n" \
 	"	flags owner\n"
 
-/* `link` is what tells where it came from. Entries that nobody renews go. */
-#define SEEN                                                                                       \
-	"	counter " SPOOF_COUNTER " { }\n"                                                   \
-	"	set " SPOOF_SEEN " {\n"                                                            \
-	"		type ifname . ipv4_addr\n"                                                              \
-	"		size %1$d\n"                                                                            \
-	"		flags dynamic,timeout\n"                                                                \
-	"		timeout 10m\n"                                                                          \
+/* What was counted, and where it came from; an entry that nobody renews goes. */
+#define SEEN \
+	"	counter " SPOOF_COUNTER " { }\n" \
+	"	set " SPOOF_SEEN " {\n" \
+	"		type ifname . ipv4_addr\n" \
+	"		size %1$d\n" \
+	"		flags dynamic,timeout\n" \
+	"		timeout 10m\n" \
 	"	}\n"
 
-#define COUNT(source)                                                                              \
+#define COUNT(source) \
 	"counter name " SPOOF_COUNTER " update @" SPOOF_SEEN " { iifname . " source " counter }"
+
+#define ROUTED REPLACE("ip") \
+	"	comment \"nmi-redirector: counts what the tables nmi drop as spoofed\"\n" \
+	SEEN \
+	"	chain arrives {\n" \
+	"		type filter hook prerouting priority -311; policy accept;\n" \
+	"		iif != \"lo\" ip daddr %2$s tcp dport %3$u fib saddr . iif oif missing " \
+			COUNT("ip saddr") "\n" \
+	"	}\n" \
+	"}\n"
+
+/* After the sets of the ports. */
+#define BRIDGED \
+	"	comment \"nmi-redirector: ties the addresses of pods to their ports of a bridge\"\n" \
+	SEEN \
+	"	chain arrives {\n" \
+	"		type filter hook prerouting priority -310; policy accept;\n" \
+	"		meta protocol 0x8100 @ll,116,12 0 counter drop\n" \
+	"		meta protocol 0x88a8 @ll,116,12 0 counter drop\n" \
+	"		meta protocol arp arp saddr ip @addresses iifname . arp saddr ip != @pairs " \
+			COUNT("arp saddr ip") "\n" \
+	"		meta protocol arp arp saddr ip @addresses iifname . arp saddr ip != @pairs drop\n" \
+	"		meta protocol ip ip daddr %2$s tcp dport %3$u iifname . ip saddr != @pairs " \
+			"jump stranger\n" \
+	"	}\n" \
+	"	chain stranger {\n" \
+	"		iifname != @ports ip saddr != @addresses return\n" \
+	"		" COUNT("ip saddr") "\n" \
+	"		drop\n" \
+	"	}\n" \
+	"	chain leaves {\n" \
+	"		type filter hook output priority -310; policy accept;\n" \
+	"		ip saddr %2$s tcp sport %3$u ip daddr @addresses oifname . ip daddr != @pairs " \
+			"counter drop\n" \
+	"	}\n" \
+	"}\n"
+
+/* clang-format on */
 
 char *spoof_rules_print_routed(const struct redirect_spec *spec)
 {
 	char metadata[INET_IP_TEXT_MAX];
 
-	return xasprintf(
-		REPLACE("ip") "	comment \"nmi-redirector: counts what the tables nmi drop as "
-			      "spoofed\"\n" SEEN "	chain arrives {\n"
-			      "		type filter hook prerouting priority -311; policy accept;\n"
-			      "		iif != \"lo\" ip daddr %2$s tcp dport %3$u "
-			      "fib saddr . iif oif missing " COUNT("ip saddr") "\n"
-									       "	}\n"
-									       "}\n",
-		SPOOF_SEEN_MAX, inet_ip_print(&spec->metadata_ip, metadata),
-		(unsigned)spec->metadata_port);
+	return xasprintf(ROUTED, SPOOF_SEEN_MAX, inet_ip_print(&spec->metadata_ip, metadata),
+			 (unsigned)spec->metadata_port);
 }
 
 static void add(struct buf *b, const char *text)
@@ -154,39 +186,8 @@ char *spoof_rules_print_bridged(const struct redirect_spec *spec, const struct r
 		add_elements(&b, i, ports, n);
 		add(&b, " }\n	}\n");
 	}
-	rules = xasprintf(
-		"	comment \"nmi-redirector: ties the addresses of pods to their ports of a "
-		"bridge\"\n" SEEN "	chain arrives {\n"
-		"		type filter hook prerouting priority -310; policy accept;\n"
-		"		meta protocol 0x8100 @ll,116,12 0 counter drop\n"
-		"		meta protocol 0x88a8 @ll,116,12 0 counter drop\n"
-		"		meta protocol arp arp saddr ip @addresses "
-		"iifname . arp saddr ip != @pairs " COUNT(
-			"arp saddr ip") "\n"
-					"		meta protocol arp arp saddr ip @addresses "
-					"iifname . arp saddr ip != @pairs drop\n"
-					"		meta protocol ip ip daddr %2$s tcp dport "
-					"%3$u "
-					"iifname . ip saddr != @pairs jump stranger\n"
-					"	}\n"
-					"	chain stranger {\n"
-					"		iifname != @ports ip saddr != @addresses "
-					"return\n"
-					"		" COUNT(
-						"ip saddr") "\n"
-							    "		drop\n"
-							    "	}\n"
-							    "	chain leaves {\n"
-							    "		type filter hook output "
-							    "priority -310; policy accept;\n"
-							    "		ip saddr %2$s tcp sport "
-							    "%3$u ip daddr @addresses "
-							    "oifname . ip daddr != @pairs counter "
-							    "drop\n"
-							    "	}\n"
-							    "}\n",
-		SPOOF_SEEN_MAX, inet_ip_print(&spec->metadata_ip, metadata),
-		(unsigned)spec->metadata_port);
+	rules = xasprintf(BRIDGED, SPOOF_SEEN_MAX, inet_ip_print(&spec->metadata_ip, metadata),
+			  (unsigned)spec->metadata_port);
 	add(&b, rules);
 	return buf_steal(&b, NULL);
 }

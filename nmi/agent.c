@@ -194,6 +194,28 @@ static void before_metrics(void *ctx)
 
 /* events */
 
+/* Against borrowed addresses. */
+static void say_protection(const struct agent *a)
+{
+	bool has_rules = strcmp(a->config->redirect_backend,
+				redirect_backend_name(REDIRECT_NONE)) != 0;
+
+	if (a->binding && has_rules)
+		log_info("borrowed addresses: dropped by the kernel on routed links, and on "
+			 "bridges by "
+			 "port; each pod is served through its own link only");
+	else if (a->binding)
+		log_info("borrowed addresses: each pod is served through its own link only; the "
+			 "kernel "
+			 "drops nothing (--redirect-backend=none)");
+	else
+		log_warn("borrowed addresses: %s; a pod behind a bridge can be served as its "
+			 "neighbour "
+			 "(--link-binding=off)",
+			 has_rules ? "dropped by the kernel on routed links only"
+				   : "the kernel drops nothing (--redirect-backend=none)");
+}
+
 static void on_redirect_status(void *ctx, const struct redirect_status *s)
 {
 	struct agent *a = ctx;
@@ -211,6 +233,7 @@ static void on_redirect_status(void *ctx, const struct redirect_status *s)
 	case REDIRECT_ACTIVE:
 		a->health.active = true;
 		log_info("packet rules in place: %s", redirect_protection_name(s->protection));
+		say_protection(a);
 		break;
 	case REDIRECT_FAILING:
 		log_err("packet rules cannot be written, trying again: %s", s->why);

@@ -20,6 +20,13 @@
 #define LIMIT_REQUEST_MSEC 10000
 /* An idle keep-alive connection. */
 #define LIMIT_IDLE_SEC 75
+/* Closed behind an answer that is not acknowledged, in all: mostly none; beyond it the oldest is reset. */
+#define LIMIT_LINGERING 64
+/*
+ * Resending of what a peer does not acknowledge, by the kernel: it goes on when we were killed, and to
+ * whoever has the address then. Pods are microseconds away.
+ */
+#define LIMIT_UNACKNOWLEDGED_MSEC 3000
 /* While draining: long enough for a request that was on its way, short enough for a quick exit. */
 #define LIMIT_DRAIN_IDLE_MSEC 500
 /* Connections to the probe or metrics listener: a kubelet, a scraper, a person. */

@@ -257,15 +257,20 @@ static bool is_elsewhere(const struct claim *c, const struct place *now)
 	return false;
 }
 
-/* Is the link that of another pod, at another address of which it is? A link of two is nobody's own. */
+/*
+ * Is the link that of another pod, at another address of which it is, or may be: two addresses that lead to
+ * one link before either is bound are one pod's and one that it has borrowed. A link of two is nobody's own.
+ */
 static bool is_taken(const struct claims *t, const struct claim *c, uint32_t link)
 {
 	hmap_for_each_safe (n, next, &t->by_ip) {
 		const struct address *a = container_of(n, struct address, node);
 
 		for (const struct claim *o = a->claims; o; o = o->rival) {
-			if (o->who != c->who && is_living(t, o) && o->state == CLAIM_BOUND &&
-			    place_own_link(&o->place) == link)
+			const struct place *p = o->state == CLAIM_BOUND ? &o->place : &a->place;
+
+			if (o->who != c->who && is_living(t, o) && p->kind == PLACE_LINK &&
+			    place_own_link(p) == link)
 				return true;
 		}
 	}

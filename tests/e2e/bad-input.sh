@@ -82,7 +82,7 @@ passes 'a bad object that is mended counts' eventually 2 asks_as mender "$SB_BIL
 object AzureIdentityBinding azureidentitybindings mended '{"azureIdentity":"billing","selector":7}'
 refused() { sb_ask mender "$SB_ASK" -m 2; [[ $SB_STATUS == 400 ]]; }
 passes 'a good object that turns bad no longer counts' eventually 2 refused
-object AzureIdentity azureidentities sp '{"type":1,"clientID":"44444444-aaaa-4000-8000-000000000004","tenantID":"x"}'
+object AzureIdentity azureidentities sp '{"type":9,"clientID":"44444444-aaaa-4000-8000-000000000004","tenantID":"x"}'
 sb_binding shop sp sp sp
 sb_add_pod principal shop 10.244.0.51 aadpodidbinding=sp
 answers 'an identity of a type that is not served: told so' 400 'type' principal "$SB_ASK"

@@ -38,6 +38,7 @@ is 'its last line removes the box' "$(sb_use "$demo" && sb_namespaces)" ''
 e2e_box docs
 sb_assigned shop web shop "$SB_SHOP" Assigned || bail 'no assigned identity'
 sb_add_pod agent kube-system 10.244.0.20 app=nmi || bail 'no pod for the agent'
+sb_secret shop sp certificate=any || bail 'no Secret'
 line=$(grep -m 1 '^KUBECONFIG=.* build/nmi/nmi ' README.md)
 line=${line/\/path\/to\/kubeconfig/$SB_NMI_KUBECONFIG} line=${line/NAME/$SB_NODE_NAME}
 line=${line/build\/nmi\/nmi/$(sb_program nmi)}
@@ -54,7 +55,7 @@ passes 'a refusal is an Event, as the guide says' eventually 5 \
 filled() { # LINE: with the names of this box in the place of the guide's; without its note and its pipe
 	sed -E "s/ +# .*//; s/ \| .*//; s/^ +//; s/\bNMI_NS\b/kube-system/g; s/\bNS\b( |$)/shop\1/g
 		s/\bPOD\b/web/g; s/\bNMI\b/agent/g; s/=NODE\b/=$SB_NODE_NAME/g; s/\bIDENTITY\b( |$)/shop\1/g
-		s/ IP\b/ 10.244.0.11/g" <<<"$1"
+		s/ SECRET\b/ sp/g; s/ IP\b/ 10.244.0.11/g" <<<"$1"
 }
 
 # The words of our own pages, so the shell may read them.

@@ -46,6 +46,21 @@ for round in 1 2 3; do
 	no_leak "started again ($round): IMDS saw no pod"
 done
 
+# An answer that its pod does not acknowledge: the kernel goes on sending it when nmi is dead.
+sb_exec web nft 'add table ip deaf; add chain ip deaf in { type filter hook input priority 0; }
+	add rule ip deaf in tcp sport 80 ip length > 200 drop' || bail 'the pod is not deaf'
+unheard() { sb_in "$SB_NODE" ss -Htn dst 10.244.0.11 | awk '$3 > 0 || $2 > 0' | grep -c .; }
+is_unheard() { (($(unheard))); }
+is_given_up() { ! is_unheard; }
+eventually 10 sb_nmi_ready
+ask_bg web "$SB_ASK" -m 15
+passes 'a pod does not hear its answer' eventually 2 is_unheard
+sb_kill_nmi
+passes 'killed: the kernel gives the answer up' eventually 8 is_given_up
+sb_exec web nft delete table ip deaf
+sb_launch_nmi
+passes 'started again, it hears the next one' eventually 10 asks_as web "$SB_SHOP"
+
 # the redirector alone
 redirector=''
 for pid in $(ip netns pids "$SB_NODE"); do

@@ -58,5 +58,17 @@ sb_pod_object marker shop 10.244.0.99 aadpodidbinding=shop
 passes 'the late news of the last one come' eventually 5 knows_pods 5
 is 'and do not end it' "$(held)" "200 $SB_BILLING"
 let_go
+
+# The answer of a connection that is closed behind it, which the pod never acknowledges: the kernel would
+# send it again, to whoever has the address.
+sb_exec heir nft 'add table ip deaf; add chain ip deaf in { type filter hook input priority 0; }
+	add rule ip deaf in tcp sport 80 ip length > 200 drop' || bail 'the pod is not deaf'
+in_flight() { sb_in "$SB_NODE" ss -Htn state fin-wait-1 dst 10.244.0.11 | grep -c .; }
+is_in_flight() { (($(in_flight))); }
+ask_bg heir "$SB_ASK" -m 5 -H 'Connection: close'
+passes 'an answer is on its way to a pod that does not hear it' eventually 2 is_in_flight
+ip -n "$SB_NODE" link del "$(<"$SB_DIR/pods/heir.link")"
+passes 'it ends with the link of the pod' eventually 1 none_open
+is 'and the kernel has nothing left to send again' "$(in_flight)" 0
 no_leak 'IMDS has seen no pod'
 e2e_end

@@ -198,7 +198,8 @@ others_are_undone() {
 		storm flush_by_service
 		[ "${p99:-99999}" -gt $((10000 * ${NMI_SLOW:-1})) ] || break
 	done
-	is "$repairs" 100 "100 flushes are 100 repairs"
+	# a few more are possible: a look that a flush overtook finds rules that are on their way back
+	is "$repairs" "10[0-5]" "each of 100 flushes is repaired, hardly one twice"
 	is "$counts" "agent=[1-9]* imds=0 none=0" "meanwhile every request reached the agent: $counts"
 	[ "${p99:-99999}" -le $((10000 * ${NMI_SLOW:-1})) ]
 	ok $? "repaired within $((10 * ${NMI_SLOW:-1})) ms (p99 ${p99:-?} us)"
@@ -209,7 +210,7 @@ others_are_undone() {
 		on "$node" nft flush ruleset
 	}
 	storm flush_by_command
-	is "$repairs" 100 "100 flushes by a command that ends are 100 repairs"
+	is "$repairs" "10[0-5]" "each of 100 flushes by a command that ends is repaired, hardly one twice"
 	is "$counts" "agent=[1-9]* imds=0 none=0" "and every request reached the agent: $counts"
 	[ "${p99:-9999999}" -le $((1000000 * ${NMI_SLOW:-1})) ]
 	ok $? "each is made once the kernel lets anybody commit (median ${median:-?} us, p99 ${p99:-?} us)"

@@ -142,6 +142,8 @@ is "$(get "$a")" "agent $POD_A" "a port and an address of which nothing is known
 add_bridged_pod "$run-b" $NEW port-n
 b2=$run-b
 is "$(get "$b2")" "agent $NEW" "so that a new pod does not wait"
+is "$(counts on "$b2" "$TOOL" frame eth0 "$gateway" $POD_B $IMDS 80 0)" ", counted" \
+	"but not under the address of one that is known"
 ports 2 port-b=$POD_B port-n=$NEW
 is "$(get "$b2")" "agent $NEW" "once it is known, it is served as well"
 ip netns del "$b2"

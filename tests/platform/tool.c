@@ -17,6 +17,7 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <netinet/ether.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -169,15 +170,16 @@ static int hammer(const struct sockaddr_in *to)
 	return 0;
 }
 
-static uint16_t checksum(const void *p, size_t n)
+static uint16_t checksum(const struct iphdr *ip)
 {
-	const uint8_t *b = p;
+	uint16_t words[sizeof(*ip) / 2];
 	uint32_t sum = 0;
 
-	for (size_t i = 0; i + 1 < n; i += 2)
-		sum += (uint32_t)(b[i] << 8 | b[i + 1]);
+	memcpy(words, ip, sizeof(words));
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		sum += words[i];
 	sum = (sum & 0xffff) + (sum >> 16);
-	return htons((uint16_t) ~(sum + (sum >> 16)));
+	return (uint16_t) ~(sum + (sum >> 16));
 }
 
 static int send_frame(char **argv)
@@ -187,12 +189,16 @@ static int send_frame(char **argv)
 	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_halen = ETH_ALEN };
 	struct iphdr ip = { .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP };
 	struct tcphdr tcp = { .syn = 1, .doff = 5, .window = htons(1024) };
-	uint8_t frame[256], *end = frame;
+	uint8_t frame[256] = { 0 }, *end;
+	const struct ether_addr *mac = ether_aton(argv[1]);
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 
 	at.sll_ifindex = (int)if_nametoindex(argv[0]);
-	(void)sscanf(argv[1], "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &frame[0], &frame[1], &frame[2],
-		     &frame[3], &frame[4], &frame[5]);
+	if (!mac || fd < 0) {
+		perror(argv[1]);
+		return 1;
+	}
+	memcpy(frame, mac, ETH_ALEN);
 	end = mempcpy(frame + ETH_ALEN, "\2\0\0\0\0\1", ETH_ALEN);
 	for (long i = strtol(argv[5], NULL, 10); i > 0 && end < frame + 64; i--)
 		end = mempcpy(end, tag, sizeof(tag));
@@ -200,7 +206,7 @@ static int send_frame(char **argv)
 	ip.tot_len = htons(sizeof(ip) + sizeof(tcp));
 	ip.saddr = from.sin_addr.s_addr;
 	ip.daddr = to.sin_addr.s_addr;
-	ip.check = checksum(&ip, sizeof(ip));
+	ip.check = checksum(&ip);
 	tcp.source = from.sin_port;
 	tcp.dest = to.sin_port;
 	end = mempcpy(mempcpy(end, &ip, sizeof(ip)), &tcp, sizeof(tcp));

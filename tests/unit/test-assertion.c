@@ -26,8 +26,13 @@ static void decode_part(struct jwt *j, size_t i, const char *p, size_t n)
 	char *std = xcalloc(1, n + 4);
 	int got;
 
-	for (size_t k = 0; k < n; k++)
-		std[k] = p[k] == '-' ? '+' : p[k] == '_' ? '/' : p[k];
+	memcpy(std, p, n);
+	for (char *c = std; *c; c++) {
+		if (*c == '-')
+			*c = '+';
+		else if (*c == '_')
+			*c = '/';
+	}
 	memset(std + n, '=', (4 - n % 4) % 4);
 	j->part[i] = xcalloc(1, n + 4);
 	got = EVP_DecodeBlock((unsigned char *)j->part[i], (unsigned char *)std, (int)strlen(std));

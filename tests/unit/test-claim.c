@@ -469,6 +469,30 @@ START_TEST(a_link_that_is_another_pods_at_another_ip_is_not_its_own)
 }
 END_TEST
 
+/* One of them speaks under the address of the other while we are away: whose link it is, nobody can tell. */
+START_TEST(of_two_addresses_at_one_link_when_we_start_neither_is_served_until_they_part)
+{
+	const struct inet_ip nine = ip_from("10.0.0.9");
+	struct rig r;
+
+	begin(&r);
+	r.l.newest = 3;
+	mk_route(&r.l, IP, MK_PORT(1, 2));
+	mk_route(&r.l, "10.0.0.9", MK_PORT(1, 2));
+	pod_store_resync_begin(r.s);
+	put(&r, .uid = "a", .ip = IP);
+	put(&r, .uid = "b", .ip = "10.0.0.9");
+	pod_store_resync_end(r.s);
+	ck_who(&r, "!");
+	ck_assert_str_eq(who_at(r.s, &nine), "!");
+	move(&r, MK_PORT(1, 3));
+	pod_store_look(r.s, &nine);
+	ck_who(&r, "a");
+	ck_assert_str_eq(who_at(r.s, &nine), "b");
+	end(&r);
+}
+END_TEST
+
 START_TEST(a_pod_that_is_deleted_before_its_link_was_seen_is_not_served)
 {
 	struct rig r;
@@ -712,6 +736,7 @@ UNIT_MAIN(
 	UNIT(it_does_not_stand_in_the_way_of_one_that_is_bound),
 	UNIT(it_does_not_stand_in_the_way_of_a_younger_link),
 	UNIT(a_link_that_is_another_pods_at_another_ip_is_not_its_own),
+	UNIT(of_two_addresses_at_one_link_when_we_start_neither_is_served_until_they_part),
 	UNIT(a_pod_that_is_deleted_before_its_link_was_seen_is_not_served),
 	UNIT(a_pod_that_rests_and_comes_back_has_its_link_still),
 	UNIT(a_link_that_goes_while_the_pod_rests_ends_the_claim_too),

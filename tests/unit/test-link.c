@@ -276,6 +276,27 @@ START_TEST(a_link_that_goes_down_is_told)
 }
 END_TEST
 
+/* Where the kernel renames a link that is up; else going down tells enough. */
+START_TEST(another_name_is_told)
+{
+	struct place p;
+	char want[32];
+	struct rig r = begin();
+
+	listen(&r);
+	where(&r, "10.0.0.1", &p);
+	run("ip link set va name vx || { ip link set va down && ip link set va name vx; }");
+	link_watch_catch_up(r.w);
+	(void)snprintf(want, sizeof(want), "changed %u\n", p.link);
+	ck_assert_msg(strstr(r.told.text, want) != NULL, "%s", r.told.text);
+	ck_assert_str_eq(link_watch_name(r.w, p.link), "vx");
+	run("ip link del vx");
+	link_watch_catch_up(r.w);
+	ck_assert_ptr_null(link_watch_name(r.w, p.link));
+	end(&r);
+}
+END_TEST
+
 START_TEST(news_come_by_the_loop_as_well)
 {
 	struct rig r = begin();
@@ -432,7 +453,7 @@ UNIT_MAIN("link", UNIT_LOOP(only_a_route_to_one_address_on_a_link_of_its_own_is_
 	  UNIT(a_link_keeps_its_number_whatever_else_happens_to_it),
 	  UNIT(a_link_that_goes_is_told_with_its_number_and_its_name),
 	  UNIT_LOOP(whatever_moves_an_address_is_told, news), UNIT(a_link_that_goes_down_is_told),
-	  UNIT(news_come_by_the_loop_as_well),
+	  UNIT(another_name_is_told), UNIT(news_come_by_the_loop_as_well),
 	  UNIT(news_that_a_question_has_read_are_told_all_the_same), UNIT(quiet_is_quiet),
 	  UNIT(lost_news_mean_that_everything_is_looked_at_and_links_keep_their_numbers),
 	  UNIT(on_a_bridge_the_place_is_the_port_that_the_address_is_behind),

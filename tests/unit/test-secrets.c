@@ -183,7 +183,7 @@ START_TEST(a_watch_tells_at_once_and_for_as_long_as_it_lasts)
 	fake_begin(r);
 	fake_upsert(r, SECRET("1"));
 	fake_end(r);
-	loop_fake_advance(b.loop, 10 * LIMIT_SECRET_FRESH_MSEC);
+	loop_fake_advance(b.loop, 10UL * LIMIT_SECRET_FRESH_MSEC);
 	ck_assert_int_eq(check(&b, first), TOKEN_NEWS_NONE);
 	fake_upsert(r, SECRET("2"));
 	ck_assert_int_eq(check(&b, first), TOKEN_NEWS_CHANGED);
@@ -191,7 +191,7 @@ START_TEST(a_watch_tells_at_once_and_for_as_long_as_it_lasts)
 	ck_assert_int_eq(check(&b, 0), TOKEN_NEWS_NONE); /* "there is none" is right */
 	/* an API server that is away changes nothing */
 	r->status.state = REFLECTOR_DISCONNECTED;
-	loop_fake_advance(b.loop, 10 * LIMIT_SECRET_FRESH_MSEC);
+	loop_fake_advance(b.loop, 10UL * LIMIT_SECRET_FRESH_MSEC);
 	ck_assert_int_eq(check(&b, 0), TOKEN_NEWS_NONE);
 	bench_deinit(&b);
 }

@@ -211,7 +211,7 @@ static char *base64(const struct secret *s)
 START_TEST(a_certificate_becomes_an_assertion_for_that_tenant)
 {
 	static char text[16384];
-	struct mk_cert m = { .key = mk_rsa(2048) };
+	struct mk_cert m = { .key = mk_rsa() };
 	_cleanup_(secret_deinit) struct secret p12 = { 0 };
 	char *encoded;
 	struct bench b;
