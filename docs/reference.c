@@ -122,7 +122,7 @@ static const struct {
 		"Name it by ``client_id`` or ``msi_res_id``, or not at all" },
 	[REASON_IDENTITY_TYPE] = {
 		"The AzureIdentity is of a type that this version does not serve",
-		"Use a user-assigned managed identity (type 0)" },
+		"Use a managed identity (type 0), a service principal (1, 2) or federation (3)" },
 	[REASON_IDENTITY_INVALID] = {
 		"The AzureIdentity lacks what its type needs; the text names the field",
 		"Complete the object" },

@@ -419,6 +419,22 @@ static int make_who(struct agent *a, struct err *err)
 	return 0;
 }
 
+static int make_federation(struct agent *a, struct err *err)
+{
+	const struct federation_spec spec = { .kube = a->kube,
+					      .entra = a->entra,
+					      .metrics = a->metrics,
+					      .audience = a->config->federation_audience,
+					      .tenant_id = a->config->tenant_id };
+
+	a->federation = federation_new(&spec, err);
+	if (!a->federation)
+		return -(int)err->kind;
+	a->federation_vtable = federation_vtable(a->federation);
+	a->sources[AZURE_IDENTITY_FEDERATED] = &a->federation_vtable;
+	return 0;
+}
+
 static int make_entra(struct agent *a, struct err *err)
 {
 	const struct nmi_config *c = a->config;
@@ -451,15 +467,7 @@ static int make_entra(struct agent *a, struct err *err)
 	a->sp_vtable = sp_source_vtable(a->sp);
 	a->sources[AZURE_IDENTITY_SERVICE_PRINCIPAL] = &a->sp_vtable;
 	a->sources[AZURE_IDENTITY_CERTIFICATE] = &a->sp_vtable;
-	a->federation =
-		federation_new(&(struct federation_spec){ .kube = a->kube,
-							  .entra = a->entra,
-							  .metrics = a->metrics,
-							  .audience = c->federation_audience,
-							  .tenant_id = c->tenant_id });
-	a->federation_vtable = federation_vtable(a->federation);
-	a->sources[AZURE_IDENTITY_FEDERATED] = &a->federation_vtable;
-	return 0;
+	return make_federation(a, err);
 }
 
 static int make_tokens(struct agent *a, struct err *err)

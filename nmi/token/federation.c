@@ -6,12 +6,13 @@
  * A fetch is a TokenRequest for the pod that asks, then one POST to Entra. The request is bound to the
  * pod's UID, so the API server itself refuses it for a pod that has gone, was replaced by another of its
  * name, or runs as another service account. Such a failure says something of that pod only, and not of
- * the key, which pods of one service account share: it is TOKEN_FAULT_DOWN, which a moment later is
- * forgotten and the next pod asks for itself.
+ * the key, which pods of one service account share: it is TOKEN_FAULT_POD, which is not remembered, and
+ * the next pod asks for itself.
  */
 
 #include "nmi/token/federation.h"
 
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/kube/client.h"
 #include "lib/loop/loop.h"
@@ -115,28 +116,38 @@ static void exchange(struct federation_fetch *f, const struct secret *token,
 
 /* the API server */
 
+/*
+ * What the API server's status says. 404: the pod or its account is gone; 409: another pod has its name;
+ * 400: the pod runs as another account. 422: what was asked for is not to be had from anybody.
+ */
+static enum token_fault fault_of(long status)
+{
+	if (status == 400 || status == 404 || status == 409)
+		return TOKEN_FAULT_POD;
+	if (status == 403 || status == 422)
+		return TOKEN_FAULT_CREDENTIAL;
+	return status >= 200 && status < 300 ? TOKEN_FAULT_GARBLED : TOKEN_FAULT_DOWN;
+}
+
 static void refuse(const struct federation_fetch *f, long status, const struct err *err,
 		   struct token_failure *fail)
 {
-	bool is_of_pod = status == 400 || status == 404 || status == 409;
-	bool is_refused = status == 403 || status == 422;
+	const char *hint = "";
 
-	(void)token_fail(fail, is_refused ? TOKEN_FAULT_CREDENTIAL : TOKEN_FAULT_DOWN,
-			 "no token of service account %s/%s for pod %s: %s", f->namespace,
-			 f->account, f->pod, err->msg);
-	fail->err.http_status = (int)status;
 	if (status == 403)
-		(void)snprintf(fail->hint, sizeof(fail->hint),
-			       "grant nmi's service account create on serviceaccounts/token, and "
-			       "look at admission policies");
+		hint = "grant nmi's service account create on serviceaccounts/token, and see "
+		       "whether an admission policy is in the way";
 	else if (status == 422)
-		(void)snprintf(fail->hint, sizeof(fail->hint),
-			       "the API server or an admission policy does not take the request: "
-			       "is --federation-audience the one that is allowed?");
-	else if (is_of_pod)
-		(void)snprintf(fail->hint, sizeof(fail->hint),
-			       "the pod is gone, was replaced, or runs as another service account; "
-			       "ask again");
+		hint = "the API server or an admission policy does not take the request: is "
+		       "--federation-audience the one that is allowed?";
+	else if (fault_of(status) == TOKEN_FAULT_POD)
+		hint = "the pod or its service account is gone, was replaced, or they do not "
+		       "belong "
+		       "together; ask again";
+	(void)token_fail(fail, fault_of(status), "no token of service account %s/%s for pod %s: %s",
+			 f->namespace, f->account, f->pod, err->msg);
+	fail->err.http_status = (int)status;
+	(void)snprintf(fail->hint, sizeof(fail->hint), "%s", hint);
 }
 
 static void on_account_token(void *ctx, long status, const struct jval *doc, const struct err *err)
@@ -202,7 +213,8 @@ static char *endpoint_of(const struct federation *s, const struct token_ask *ask
 	}
 	if (is_blank(tenant)) {
 		(void)token_fail(fail, TOKEN_FAULT_INVALID,
-				 "spec.tenantID is empty, and there is no --tenant-id");
+				 "spec.tenantID is empty, and so are annotation "
+				 "azure.workload.identity/tenant-id and --tenant-id");
 		return NULL;
 	}
 	url = entra_url_for(s->spec.entra, i->ad_endpoint, tenant, &err);
@@ -235,10 +247,20 @@ static void *fetch_start(void *ctx, const struct token_ask *ask, token_done_fn *
 	return f;
 }
 
-struct federation *federation_new(const struct federation_spec *spec)
+struct federation *federation_new(const struct federation_spec *spec, struct err *err)
 {
-	struct federation *s = xnew(struct federation);
+	struct federation *s;
 
+	if (*spec->tenant_id && !entra_is_tenant(spec->tenant_id)) {
+		(void)err_set(err, ERR_INPUT, "--tenant-id: %s is neither a GUID nor a domain",
+			      LOG_Q(spec->tenant_id));
+		return NULL;
+	}
+	if (is_blank(spec->audience)) {
+		(void)err_set(err, ERR_INPUT, "--federation-audience must not be empty");
+		return NULL;
+	}
+	s = xnew(struct federation);
 	s->spec = *spec;
 	return s;
 }
@@ -256,6 +278,11 @@ struct federation *federation_free(struct federation *s)
 struct token_source federation_vtable(struct federation *s)
 {
 	return (struct token_source){
-		.name = "federation", .ctx = s, .fetch = fetch_start, .cancel = fetch_cancel
+		.name = "federation",
+		.ctx = s,
+		.budget = { .max_in_flight = LIMIT_ENTRA_IN_FLIGHT,
+			    .per_second = LIMIT_ENTRA_PER_SECOND },
+		.fetch = fetch_start,
+		.cancel = fetch_cancel,
 	};
 }

@@ -22,7 +22,8 @@ struct federation_spec {
 	const char *tenant_id; /* of identities that name none; may be "" */
 };
 
-struct federation *federation_new(const struct federation_spec *spec);
+/* NULL: the settings are wrong, which err says of the one by its name. */
+struct federation *federation_new(const struct federation_spec *spec, struct err *err);
 struct federation *federation_free(struct federation *f); /* silently cancels all */
 DEFINE_CLEANUP(struct federation, federation_free);
 struct token_source federation_vtable(struct federation *f);

@@ -56,6 +56,7 @@ static const struct {
 	{ { .fault = TOKEN_FAULT_DOWN, .retry_after_sec = 3 }, 3000 },
 	{ { .fault = TOKEN_FAULT_GARBLED }, 2000 },
 	{ { .fault = TOKEN_FAULT_UNSUPPORTED }, 0 },
+	{ { .fault = TOKEN_FAULT_POD }, 0 },
 	{ { .fault = TOKEN_FAULT_OVERLOADED }, 0 },
 	{ { .fault = TOKEN_FAULT_POD_LIMIT, .retry_after_sec = 1 }, 0 },
 };
