@@ -45,6 +45,14 @@ char *account_token_request(const struct token_pod *pod, const char *audience, s
 	return body;
 }
 
+/* base64url differs from base64 in two characters. */
+static char plain_of(char c)
+{
+	if (c == '-')
+		return '+';
+	return c == '_' ? '/' : c;
+}
+
 /* The middle part of a JWT, which is not encrypted, as JSON; NULL if it is none. */
 static struct jval *parse_claims(const char *token)
 {
@@ -57,7 +65,7 @@ static struct jval *parse_claims(const char *token)
 
 	memset(text, '=', padded);
 	for (size_t i = 0; i < n; i++)
-		text[i] = from[1 + i] == '-' ? '+' : from[1 + i] == '_' ? '/' : from[1 + i];
+		text[i] = plain_of(from[1 + i]);
 	got = n ? EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)padded) : -1;
 	if (got >= (int)(padded - n))
 		claims = jval_parse((const char *)bytes, (size_t)got - (padded - n), TOKEN_MAX,

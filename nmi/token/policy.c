@@ -84,10 +84,8 @@ unsigned policy_remember_msec(const struct token_failure *fail)
 	case TOKEN_FAULT_OVERLOADED:
 	case TOKEN_FAULT_INVALID:
 	case TOKEN_FAULT_POD_LIMIT:
-		/* found out here, at no cost */
-		return 0;
 	case TOKEN_FAULT_POD:
-		/* says nothing of the key, which the next pod asks for itself */
+		/* found out here, at no cost; or says nothing of the key, and the next pod asks for itself */
 		return 0;
 	}
 	return (sec < REMEMBER_MAX_SEC ? sec : REMEMBER_MAX_SEC) * 1000;

@@ -5,7 +5,7 @@
 set -uo pipefail
 # shellcheck source=tests/tokens/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-tokens_begin federation
+tokens_begin federation --tenant-id="$SB_TENANT"
 
 FED=66666666-aaaa-4000-8000-000000000006
 TYPE0=88888888-aaaa-4000-8000-000000000008
@@ -43,6 +43,16 @@ sb_app $FED federated="$(sub fed)" federated="$(sub stranger)"
 served() { sb_ask "$1" "$ASK_VAULT" -m 5; [[ $SB_STATUS == 200 && $(sb_claim appid) == "$2" ]]; }
 passes 'once it is trusted, it is served' eventually 40 served stranger $FED
 
+sb_identity shop homeless $FED '' 3 && sb_binding shop homeless homeless homeless
+federated_pod homeless 10.244.0.26 fed aadpodidbinding=homeless
+gives_app 'without a tenant of its own: of that of --tenant-id' "$FED $SB_TENANT 2" homeless "$ASK_VAULT"
+for wrong in --tenant-id=../x --federation-audience=; do
+	said=$(sb_in "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" "$(sb_program nmi)" --node n --redirect-backend=none \
+		--operation-mode=managed "$wrong" 2>&1)
+	is "$wrong ends it" "$?" 2
+	like 'in a line that names the setting' "$(tail -n 1 <<<"$said")" "error ${wrong%%=*}"
+done
+
 # ---- a managed identity switched over, and back ----
 
 sb_app $TYPE0 federated="$(sub moved)"
@@ -66,6 +76,14 @@ answers 'no right to ask for tokens of accounts: which is missing' '[45]*' 'serv
 sb_api POST '_sandbox/forbid?on=0' >/dev/null
 anew() { sb_ask fed "$ASK_VAULT&bypass_cache=true" -m 5; [[ $SB_STATUS == 200 ]]; }
 passes 'the right given, it is served' eventually 20 anew
+sb_account shop gone && sb_app $FED federated="$(sub fed)" federated="$(sub stranger)" federated="$(sub gone)"
+federated_pod gone 10.244.0.27 gone aadpodidbinding=fed
+sb_api DELETE api/v1/namespaces/shop/serviceaccounts/gone >/dev/null
+answers 'a service account that is gone: whose, and that it may pass' 503 'shop/gone.*not found.*ask again' gone "$ASK_VAULT"
+like 'with Retry-After' "$SB_HEAD" '[Rr]etry-[Aa]fter: 2'
+sb_account shop gone
+served_here() { sb_ask "$1" "$ASK_VAULT" -m 5; [[ $SB_STATUS == 200 ]]; }
+passes 'made again, it counts at once' eventually 2 served_here gone
 sb_entra_behave do=refuse aadsts=90061 client=$FED times=0
 answers 'an issuer that Entra cannot read: it passes' 503 AADSTS90061 fed "$ASK_VAULT&bypass_cache=true"
 sb_entra clear >/dev/null
