@@ -50,7 +50,7 @@ static char plain_of(char c)
 {
 	if (c == '-')
 		return '+';
-	return c == '_' ? '/' : c;
+	return (char)(c == '_' ? '/' : c);
 }
 
 /* The middle part of a JWT, which is not encrypted, as JSON; NULL if it is none. */
