@@ -122,16 +122,19 @@ static const struct {
 		"Name it by ``client_id`` or ``msi_res_id``, or not at all" },
 	[REASON_IDENTITY_TYPE] = {
 		"The AzureIdentity is of a type that this version does not serve",
-		"Use a user-assigned managed identity (type 0)" },
+		"Use a managed identity (type 0), a service principal (1, 2) or federation (3)" },
 	[REASON_IDENTITY_INVALID] = {
 		"The AzureIdentity lacks what its type needs; the text names the field",
 		"Complete the object" },
 	[REASON_CREDENTIAL] = {
-		"The Secret that the AzureIdentity (type 1 or 2) names is missing, may not be read, or holds "
-		"nothing that can be used; the text says which",
-		"Correct the Secret, or grant ``get`` on it; the next request sees it" },
+		"What the identity proves itself with is not to be had: the Secret of a type 1 or 2 is missing, "
+		"may not be read, or holds nothing that can be used; or nmi may not ask for tokens of the "
+		"pod's service account (federation); the text says which",
+		"Correct the Secret, or grant ``get`` on it, or ``create`` on ``serviceaccounts/token``; the "
+		"next request sees it" },
 	[REASON_POD_UNKNOWN] = {
-		"No running pod of this node is known by the request's source address (yet)",
+		"No running pod of this node is known by the request's source address (yet); or, with "
+		"federation, the API server says that the pod or its service account is gone",
 		"Ask again; if it stays, look at the agent's readiness and its watch of pods" },
 	[REASON_SOURCE] = {
 		"The source address is one that no pod can have: a loopback or a link-local one",

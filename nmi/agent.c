@@ -44,6 +44,7 @@
 #include "nmi/token/cache.h"
 #include "nmi/token/cert.h"
 #include "nmi/token/entra.h"
+#include "nmi/token/federation.h"
 #include "nmi/token/imds.h"
 #include "nmi/token/secrets.h"
 #include "nmi/token/sp.h"
@@ -88,7 +89,8 @@ struct agent {
 	struct entra *entra;
 	struct secrets *secrets;
 	struct sp_source *sp;
-	struct token_source imds_vtable, sp_vtable;
+	struct federation *federation;
+	struct token_source imds_vtable, sp_vtable, federation_vtable;
 	const struct token_source *sources[AZURE_IDENTITY_TYPES];
 	struct token_cache *tokens;
 
@@ -411,6 +413,22 @@ static int make_who(struct agent *a, struct err *err)
 	return 0;
 }
 
+static int make_federation(struct agent *a, struct err *err)
+{
+	const struct federation_spec spec = { .kube = a->kube,
+					      .entra = a->entra,
+					      .metrics = a->metrics,
+					      .audience = a->config->federation_audience,
+					      .tenant_id = a->config->tenant_id };
+
+	a->federation = federation_new(&spec, err);
+	if (!a->federation)
+		return -(int)err->kind;
+	a->federation_vtable = federation_vtable(a->federation);
+	a->sources[AZURE_IDENTITY_FEDERATED] = &a->federation_vtable;
+	return 0;
+}
+
 static int make_entra(struct agent *a, struct err *err)
 {
 	const struct nmi_config *c = a->config;
@@ -443,7 +461,7 @@ static int make_entra(struct agent *a, struct err *err)
 	a->sp_vtable = sp_source_vtable(a->sp);
 	a->sources[AZURE_IDENTITY_SERVICE_PRINCIPAL] = &a->sp_vtable;
 	a->sources[AZURE_IDENTITY_CERTIFICATE] = &a->sp_vtable;
-	return 0;
+	return make_federation(a, err);
 }
 
 static int make_tokens(struct agent *a, struct err *err)
@@ -612,6 +630,7 @@ struct agent *agent_free(struct agent *a)
 	a->issuer = issuer_free(a->issuer);
 	a->events = events_free(a->events);
 	a->tokens = token_cache_free(a->tokens);
+	a->federation = federation_free(a->federation);
 	a->sp = sp_source_free(a->sp);
 	a->secrets = secrets_free(a->secrets);
 	a->entra = entra_free(a->entra);

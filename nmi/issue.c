@@ -433,7 +433,10 @@ static bool is_same_pod(struct issue *q, const struct pod *pod)
 /* Is what was fetched still what would be fetched? */
 static bool is_same_ask(const struct issue *q, const struct token_ask *now)
 {
-	const struct token_ask then = { .identity = q->identity,
+	const struct token_pod asker = { .namespace = q->pod->namespace,
+					 .service_account = q->pod->service_account };
+	const struct token_ask then = { .pod = &asker,
+					.identity = q->identity,
 					.selector = q->req.selector,
 					.resource = q->req.resource };
 

@@ -148,6 +148,8 @@ static enum reason reason_of_fault(enum token_fault fault)
 		return REASON_CREDENTIAL;
 	case TOKEN_FAULT_POD_LIMIT:
 		return REASON_POD_LIMIT;
+	case TOKEN_FAULT_POD:
+		return REASON_POD_UNKNOWN;
 	}
 	return REASON_INTERNAL;
 }
@@ -163,11 +165,12 @@ static void advise(char *buf, size_t size, const struct token_failure *fail,
 		[TOKEN_FAULT_UPDATING] = "it is back within 70 s; ask again",
 		[TOKEN_FAULT_DOWN] = "ask again",
 		[TOKEN_FAULT_GARBLED] = "ask again",
-		[TOKEN_FAULT_UNSUPPORTED] = "use one of spec.type 0, 1 or 2",
+		[TOKEN_FAULT_UNSUPPORTED] = "use one of spec.type 0, 1, 2 or 3",
 		[TOKEN_FAULT_OVERLOADED] = "ask again",
 		[TOKEN_FAULT_INVALID] = "complete the AzureIdentity",
 		[TOKEN_FAULT_CREDENTIAL] = "correct the Secret",
 		[TOKEN_FAULT_POD_LIMIT] = "ask again later, and without bypass_cache",
+		[TOKEN_FAULT_POD] = "ask again",
 	};
 	const char *id = identity && identity->resource_id[0] ? identity->resource_id
 							      : "<its resource id>";

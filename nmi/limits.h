@@ -74,6 +74,8 @@
 #define LIMIT_SECRET_UNUSED_MSEC 600000
 /* Of which the version is remembered: far more than the applications that one node's pods are. */
 #define LIMIT_SECRETS 256
+/* A TokenRequest to the API server, which signs it itself. */
+#define LIMIT_ACCOUNT_TOKEN_MSEC 5000
 /* A token request to Entra, in all; it answers within a second. */
 #define LIMIT_ENTRA_MSEC 15000
 /* Entra throttles by application and tenant and publishes no figure; this starts a full node in seconds. */

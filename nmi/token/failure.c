@@ -19,6 +19,7 @@ struct token *token_fail(struct token_failure *fail, enum token_fault fault, con
 		[TOKEN_FAULT_GARBLED] = ERR_INPUT,	  [TOKEN_FAULT_UNSUPPORTED] = ERR_INPUT,
 		[TOKEN_FAULT_OVERLOADED] = ERR_LIMIT,	  [TOKEN_FAULT_INVALID] = ERR_INPUT,
 		[TOKEN_FAULT_CREDENTIAL] = ERR_INPUT,	  [TOKEN_FAULT_POD_LIMIT] = ERR_LIMIT,
+		[TOKEN_FAULT_POD] = ERR_UNAVAILABLE,
 	};
 	va_list ap;
 

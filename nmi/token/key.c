@@ -88,6 +88,11 @@ static void put_ask(struct writer *w, const struct token_ask *ask)
 	if (ask->identity) {
 		/* the selector has done its work by choosing the identity */
 		put_identity(w, ask->identity);
+		/* Entra is shown a token of this account: what it pays for is for its pods alone */
+		if (ask->identity->federated && ask->pod) {
+			put_field(w, ask->pod->namespace, false);
+			put_field(w, ask->pod->service_account, false);
+		}
 	} else {
 		put(w, "n", 1, false);
 		put(w, &kinds[ask->selector.kind], 1, false);

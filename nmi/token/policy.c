@@ -84,7 +84,8 @@ unsigned policy_remember_msec(const struct token_failure *fail)
 	case TOKEN_FAULT_OVERLOADED:
 	case TOKEN_FAULT_INVALID:
 	case TOKEN_FAULT_POD_LIMIT:
-		/* found out here, at no cost */
+	case TOKEN_FAULT_POD:
+		/* found out here, at no cost; or says nothing of the key, and the next pod asks for itself */
 		return 0;
 	}
 	return (sec < REMEMBER_MAX_SEC ? sec : REMEMBER_MAX_SEC) * 1000;
@@ -108,6 +109,7 @@ static unsigned retry_from(const struct token_failure *fail, uint64_t failing_ms
 	case TOKEN_FAULT_POD_LIMIT:
 	case TOKEN_FAULT_INVALID:
 	case TOKEN_FAULT_CREDENTIAL:
+	case TOKEN_FAULT_POD:
 		break;
 	}
 	return 0;

@@ -53,6 +53,7 @@ enum token_fault {
 	TOKEN_FAULT_INVALID,	 /* the AzureIdentity lacks what its type needs */
 	TOKEN_FAULT_CREDENTIAL,	 /* its Secret is missing, not to be read, or not usable */
 	TOKEN_FAULT_POD_LIMIT,	 /* this pod asks for too many new tokens */
+	TOKEN_FAULT_POD, /* of the pod that asked alone: another's, of the same key, may be served */
 };
 
 struct token_failure {

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Federation: the pod's own service account proves the identity. Three ways to it: an AzureIdentity of type
-# 3, one of type 0 with an annotation, and, where the operator allows it, an annotated ServiceAccount.
+# Federation: the pod's own service account proves the identity. Two ways to it: an AzureIdentity of type 3,
+# and one of type 0 with an annotation.
 set -uo pipefail
 # shellcheck source=tests/tokens/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-tokens_begin federation --workload-identity
+tokens_begin federation --tenant-id="$SB_TENANT"
 
 FED=66666666-aaaa-4000-8000-000000000006
-WI=77777777-aaaa-4000-8000-000000000007
 TYPE0=88888888-aaaa-4000-8000-000000000008
 sub() { printf 'system:serviceaccount:shop:%s' "$1"; }
 federated_pod() { # POD IP ACCOUNT [key=value,... of labels]
@@ -44,6 +43,16 @@ sb_app $FED federated="$(sub fed)" federated="$(sub stranger)"
 served() { sb_ask "$1" "$ASK_VAULT" -m 5; [[ $SB_STATUS == 200 && $(sb_claim appid) == "$2" ]]; }
 passes 'once it is trusted, it is served' eventually 40 served stranger $FED
 
+sb_identity shop homeless $FED '' 3 && sb_binding shop homeless homeless homeless
+federated_pod homeless 10.244.0.26 fed aadpodidbinding=homeless
+gives_app 'without a tenant of its own: of that of --tenant-id' "$FED $SB_TENANT 2" homeless "$ASK_VAULT"
+for wrong in --tenant-id=../x --federation-audience=; do
+	said=$(sb_in "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" "$(sb_program nmi)" --node n --redirect-backend=none \
+		--operation-mode=managed "$wrong" 2>&1)
+	is "$wrong ends it" "$?" 2
+	like 'in a line that names the setting' "$(tail -n 1 <<<"$said")" "error ${wrong%%=*}"
+done
+
 # ---- a managed identity switched over, and back ----
 
 sb_app $TYPE0 federated="$(sub moved)"
@@ -60,30 +69,27 @@ sb_identity shop moved $TYPE0 "$SB_IDS/shop" 0 tenant=$SB_TENANT note=aadpodiden
 answers_bad() { sb_ask moved "$ASK_VAULT" -m 2; [[ $SB_STATUS == 400 && $SB_BODY == *token-source* ]]; }
 passes 'an annotation that says nothing known is told' eventually 2 answers_bad
 
-# ---- workload identity ----
-
-sb_app $WI federated="$(sub wi)"
-sb_account_note shop wi azure.workload.identity/client-id=$WI azure.workload.identity/tenant-id=$SB_TENANT
-federated_pod wi 10.244.0.24 wi
-passes 'an annotated service account needs no label and no binding' eventually 5 served wi $WI
-federated_pod plain-sa 10.244.0.25 plain-sa
-answers 'one without annotations is refused' 400 no_label plain-sa "$ASK_VAULT"
-sb_account_note shop plain-sa azure.workload.identity/client-id=$WI azure.workload.identity/tenant-id=$SB_TENANT
-passes 'annotated, it counts at once' eventually 2 eval 'sb_ask plain-sa "$ASK_VAULT"; [[ $SB_BODY == *700213* ]]'
-like 'with what to configure' "$SB_BODY" "$(sub plain-sa)"
-answers 'somebody else'\''s client id is refused' 403 access_denied wi "$ASK_VAULT&client_id=$FED"
-
 # ---- what goes wrong on the way ----
 
 sb_api POST '_sandbox/forbid?resource=serviceaccounts&verbs=create' >/dev/null
 answers 'no right to ask for tokens of accounts: which is missing' '[45]*' 'serviceaccounts/token' fed "$ASK_VAULT&bypass_cache=true"
 sb_api POST '_sandbox/forbid?on=0' >/dev/null
+anew() { sb_ask fed "$ASK_VAULT&bypass_cache=true" -m 5; [[ $SB_STATUS == 200 ]]; }
+passes 'the right given, it is served' eventually 20 anew
+sb_account shop gone && sb_app $FED federated="$(sub fed)" federated="$(sub stranger)" federated="$(sub gone)"
+federated_pod gone 10.244.0.27 gone aadpodidbinding=fed
+sb_api DELETE api/v1/namespaces/shop/serviceaccounts/gone >/dev/null
+answers 'a service account that is gone: whose, and that it may pass' 503 'shop/gone.*not found.*ask again' gone "$ASK_VAULT"
+like 'with Retry-After' "$SB_HEAD" '[Rr]etry-[Aa]fter: 2'
+sb_account shop gone
+served_here() { sb_ask "$1" "$ASK_VAULT" -m 5; [[ $SB_STATUS == 200 ]]; }
+passes 'made again, it counts at once' eventually 2 served_here gone
 sb_entra_behave do=refuse aadsts=90061 client=$FED times=0
 answers 'an issuer that Entra cannot read: it passes' 503 AADSTS90061 fed "$ASK_VAULT&bypass_cache=true"
 sb_entra clear >/dev/null
 passes 'and then its pod is served' eventually 20 served fed $FED
 sb_entra clock skew=90000 >/dev/null
-answers 'an assertion out of its time' '[45]*' AADSTS700024 fed "$ASK_VAULT&bypass_cache=true"
+answers 'an assertion out of its time' '[45]*' AADSTS700024 stranger "$ASK_VAULT&bypass_cache=true"
 sb_entra clear >/dev/null
 no_leak 'IMDS has seen no pod'
 tokens_end

@@ -338,6 +338,7 @@ static const struct {
 	{ TOKEN_FAULT_GARBLED, REASON_UPSTREAM_DOWN },
 	{ TOKEN_FAULT_OVERLOADED, REASON_OVERLOADED },
 	{ TOKEN_FAULT_POD_LIMIT, REASON_POD_LIMIT },
+	{ TOKEN_FAULT_POD, REASON_POD_UNKNOWN },
 };
 
 START_TEST(a_failure_of_the_upstream_has_its_reason_and_names_pod_and_identity)

@@ -121,9 +121,26 @@ START_TEST(a_long_key_is_kept_whole)
 }
 END_TEST
 
+START_TEST(a_federated_token_is_of_one_service_account)
+{
+	struct azure_identity *i = mk_identity();
+	const struct token_pod a = { "n", "p1", "u1", "sa" }, b = { "n", "p2", "u2", "sa" };
+	const struct token_pod c = { "n", "p3", "u3", "sb" };
+	struct token_ask of_a = { .pod = &a, .identity = i, .resource = "r" };
+	struct token_ask of_b = { .pod = &b, .identity = i, .resource = "r" };
+	struct token_ask of_c = { .pod = &c, .identity = i, .resource = "r" };
+
+	i->federated = true;
+	ck_assert(token_key_eq(&of_a, &of_b));
+	ck_assert(!token_key_eq(&of_a, &of_c));
+	(void)azure_identity_unref(i);
+}
+END_TEST
+
 UNIT_MAIN("token-key", UNIT(a_managed_identity_is_its_client_id),
 	  UNIT(a_service_principal_is_also_the_object_that_names_its_secret),
 	  UNIT(a_federated_identity_is_no_managed_one),
 	  UNIT(identities_without_a_client_id_share_nothing),
 	  UNIT_LOOP(the_nodes_own_is_told_apart_by_selector_and_resource, nodes),
-	  UNIT(an_identity_is_never_the_nodes_own), UNIT(a_long_key_is_kept_whole))
+	  UNIT(an_identity_is_never_the_nodes_own), UNIT(a_long_key_is_kept_whole),
+	  UNIT(a_federated_token_is_of_one_service_account))

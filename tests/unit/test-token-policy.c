@@ -56,6 +56,7 @@ static const struct {
 	{ { .fault = TOKEN_FAULT_DOWN, .retry_after_sec = 3 }, 3000 },
 	{ { .fault = TOKEN_FAULT_GARBLED }, 2000 },
 	{ { .fault = TOKEN_FAULT_UNSUPPORTED }, 0 },
+	{ { .fault = TOKEN_FAULT_POD }, 0 },
 	{ { .fault = TOKEN_FAULT_OVERLOADED }, 0 },
 	{ { .fault = TOKEN_FAULT_POD_LIMIT, .retry_after_sec = 1 }, 0 },
 };
@@ -93,6 +94,7 @@ static const struct {
 	{ { .fault = TOKEN_FAULT_UNSUPPORTED }, 1, 0, 0, 0 },
 	{ { .fault = TOKEN_FAULT_OVERLOADED }, 1, 0, 0, 0 },
 	{ { .fault = TOKEN_FAULT_POD_LIMIT, .retry_after_sec = 1 }, 1, 0, 0, 0 },
+	{ { .fault = TOKEN_FAULT_POD }, 1, 0, 0, 0 },
 };
 
 START_TEST(another_try_is_made_after_a_wait_that_its_class_and_number_say)

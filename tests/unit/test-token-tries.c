@@ -36,7 +36,7 @@ START_TEST(what_may_pass_is_tried_again_and_the_caller_sees_only_the_token)
 END_TEST
 
 static const enum token_fault lasting[] = { TOKEN_FAULT_REFUSED, TOKEN_FAULT_GARBLED,
-					    TOKEN_FAULT_UNSUPPORTED };
+					    TOKEN_FAULT_UNSUPPORTED, TOKEN_FAULT_POD };
 
 START_TEST(what_will_not_pass_is_told_at_once)
 {
