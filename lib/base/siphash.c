@@ -24,26 +24,25 @@ static uint64_t rotate(uint64_t x, unsigned by)
 	return (x << by) | (x >> (64 - by));
 }
 
-static void rounds(struct state *s, int n)
+static inline void sip_round(struct state *s)
 {
-	while (n--) {
-		s->v0 += s->v1;
-		s->v1 = rotate(s->v1, 13) ^ s->v0;
-		s->v0 = rotate(s->v0, 32);
-		s->v2 += s->v3;
-		s->v3 = rotate(s->v3, 16) ^ s->v2;
-		s->v0 += s->v3;
-		s->v3 = rotate(s->v3, 21) ^ s->v0;
-		s->v2 += s->v1;
-		s->v1 = rotate(s->v1, 17) ^ s->v2;
-		s->v2 = rotate(s->v2, 32);
-	}
+	s->v0 += s->v1;
+	s->v1 = rotate(s->v1, 13) ^ s->v0;
+	s->v0 = rotate(s->v0, 32);
+	s->v2 += s->v3;
+	s->v3 = rotate(s->v3, 16) ^ s->v2;
+	s->v0 += s->v3;
+	s->v3 = rotate(s->v3, 21) ^ s->v0;
+	s->v2 += s->v1;
+	s->v1 = rotate(s->v1, 17) ^ s->v2;
+	s->v2 = rotate(s->v2, 32);
 }
 
 static void compress(struct state *s, uint64_t word)
 {
 	s->v3 ^= word;
-	rounds(s, 2);
+	sip_round(s);
+	sip_round(s);
 	s->v0 ^= word;
 }
 
@@ -66,6 +65,7 @@ uint64_t siphash(const struct siphash_key *key, const void *p, size_t n)
 		memcpy(last, b, n);
 	compress(&s, load(last));
 	s.v2 ^= 0xff;
-	rounds(&s, 4);
+	for (int i = 0; i < 4; i++)
+		sip_round(&s);
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }

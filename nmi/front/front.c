@@ -54,13 +54,13 @@ static void id_next(struct front *f, char out[static GUID_LEN + 1])
 static void observe(struct front *f, const struct exchange *x, unsigned status,
 		    const char *namespace, const char *resource)
 {
-	char code[12];
+	const char code[] = { (char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10),
+			      (char)('0' + status % 10), '\0' };
 	const char *values[] = { namespace ? namespace : "", x->route ? x->route->name : "none",
 				 resource ? resource : "", code };
 
 	if (!f->spec.metrics)
 		return;
-	snprintf(code, sizeof(code), "%u", status);
 	metric_observe(f->spec.metrics, NMI_METRIC_OPERATION, values,
 		       mono_seconds_between(x->start, loop_mono(f->loop)));
 }

@@ -22,13 +22,12 @@
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
+/* Writes as much as there is room for, and counts on. */
 struct writer {
-	char *to; /* NULL: only count */
-	size_t n;
+	char *to;
+	size_t room, n;
 };
 
 static char lower_of(char c)
@@ -38,12 +37,16 @@ static char lower_of(char c)
 	return c;
 }
 
-static void put(struct writer *w, const char *p, size_t n, bool lower)
+static void put(struct writer *w, const void *p, size_t n, bool lower)
 {
-	for (size_t i = 0; w->to && i < n; i++) {
-		w->to[w->n + i] = p[i];
-		if (lower)
-			w->to[w->n + i] = lower_of(p[i]);
+	const char *from = p;
+
+	if (w->n + n <= w->room) {
+		if (!lower)
+			memcpy(w->to + w->n, from, n);
+		else
+			for (size_t i = 0; i < n; i++)
+				w->to[w->n + i] = lower_of(from[i]);
 	}
 	w->n += n;
 }
@@ -51,18 +54,17 @@ static void put(struct writer *w, const char *p, size_t n, bool lower)
 /* With its length in front, so that no value can run over into the next field. */
 static void put_field(struct writer *w, const char *value, bool lower)
 {
-	char length[24];
-	size_t n = value ? strlen(value) : 0;
+	const size_t n = value ? strlen(value) : 0;
 
-	put(w, length, (size_t)snprintf(length, sizeof(length), "%zu:", n), false);
-	put(w, value, n, lower);
+	put(w, &n, sizeof(n), false);
+	if (n)
+		put(w, value, n, lower);
 }
 
 static void put_identity(struct writer *w, const struct azure_identity *i)
 {
-	char type[24];
-
-	put(w, type, (size_t)snprintf(type, sizeof(type), "i%" PRId64 ":", i->type), false);
+	put(w, "i", 1, false);
+	put(w, &i->type, sizeof(i->type), false);
 	put_field(w, i->client_id, true);
 	/* one without a client id cannot be fetched; its refusal names it, so it is its own alone */
 	if (i->type == AZURE_IDENTITY_USER_ASSIGNED && !i->federated && !str_is_blank(i->client_id))
@@ -103,13 +105,15 @@ static void put_ask(struct writer *w, const struct token_ask *ask)
 
 void token_key_init(struct token_key *k, const struct token_ask *ask)
 {
-	struct writer w = { 0 };
+	struct writer w = { k->inlined, sizeof(k->inlined), 0 };
 
 	put_ask(&w, ask);
 	k->heap = w.n > sizeof(k->inlined) ? xcalloc(1, w.n) : NULL;
 	k->p = k->heap ? k->heap : k->inlined;
 	k->n = w.n;
-	w = (struct writer){ k->heap ? k->heap : k->inlined, 0 };
+	if (!k->heap)
+		return;
+	w = (struct writer){ k->heap, k->n, 0 };
 	put_ask(&w, ask);
 }
 
