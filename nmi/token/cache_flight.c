@@ -212,25 +212,52 @@ static void flight_landed(struct cache_flight *f)
 	}
 }
 
+/*
+ * It failed for the pod in whose turn it was, which says nothing of the others that wait for the same token:
+ * they have their turns. Each call ends the wait of one pod at least. False: nobody else waits.
+ */
+static bool flight_go_on(struct cache_flight *f, const struct cache_lane *failed,
+			 struct cache_outcome *o)
+{
+	struct token_wait *w, *next;
+
+	DL_FOREACH_SAFE (f->waiters, w, next) {
+		if (w->lane == failed)
+			cache_wait_settle(w, o);
+	}
+	if (!f->waiters)
+		return false;
+	flight_queue(f, true);
+	return true;
+}
+
+static void flight_failed(struct cache_flight *f, const struct cache_lane *turn,
+			  const struct token_failure *fail)
+{
+	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = cache_outcome_new(NULL, fail);
+
+	f->entry->cache->stats.failures++;
+	if (fail->fault == TOKEN_FAULT_POD && flight_go_on(f, turn, o))
+		return;
+	if (flight_rest(f, o))
+		return;
+	if (f->tries > 1)
+		(void)err_wrap(&o->fail.err, "asked %u times", f->tries);
+	flight_fail(f, o, true);
+}
+
 static void on_source_done(void *ctx, struct token *tok, const struct token_failure *fail)
 {
 	struct cache_flight *f = ctx;
 	struct cache_upstream *u = f->entry->upstream;
-	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = NULL;
+	const struct cache_lane *turn = f->turn;
 
 	flight_landed(f);
 	note_health(u, tok ? NULL : fail);
-	if (tok) {
+	if (tok)
 		flight_succeed(f, tok);
-	} else {
-		u->cache->stats.failures++;
-		o = cache_outcome_new(NULL, fail);
-		if (!flight_rest(f, o)) {
-			if (f->tries > 1)
-				(void)err_wrap(&o->fail.err, "asked %u times", f->tries);
-			flight_fail(f, o, true);
-		}
-	}
+	else
+		flight_failed(f, turn, fail);
 	cache_pump(u);
 }
 

@@ -7,13 +7,14 @@
  * pod's UID, so the API server itself refuses it for a pod that has gone, was replaced by another of its
  * name, or runs as another service account. Such a failure says something of that pod only, and not of
  * the key, which pods of one service account share: it is TOKEN_FAULT_POD, which is not remembered, and
- * the next pod asks for itself.
+ * whoever else waits for the same token is asked for in his turn.
  */
 
 #include "nmi/token/federation.h"
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 #include "lib/kube/client.h"
 #include "lib/loop/loop.h"
 #include "nmi/limits.h"
@@ -43,14 +44,9 @@ struct federation_fetch {
 	struct federation_fetch *prev, *next;
 };
 
-static bool is_blank(const char *s)
-{
-	return s[strspn(s, " \t\r\n")] == '\0';
-}
-
 static const char *tenant_of(const struct federation *s, const struct azure_identity *i)
 {
-	return is_blank(i->tenant_id) ? s->spec.tenant_id : i->tenant_id;
+	return str_is_blank(i->tenant_id) ? s->spec.tenant_id : i->tenant_id;
 }
 
 /* ending */
@@ -204,14 +200,14 @@ static char *endpoint_of(const struct federation *s, const struct token_ask *ask
 		(void)token_fail(fail, TOKEN_FAULT_INVALID, "the pod has no service account");
 		return NULL;
 	}
-	if (is_blank(i->client_id) || strlen(i->client_id) > LIMIT_PARAM_BYTES) {
+	if (str_is_blank(i->client_id) || strlen(i->client_id) > LIMIT_PARAM_BYTES) {
 		(void)token_fail(fail, TOKEN_FAULT_INVALID,
 				 "spec.clientID is %s: set it to the client id of the application "
 				 "or managed identity",
-				 is_blank(i->client_id) ? "empty" : "too long");
+				 str_is_blank(i->client_id) ? "empty" : "too long");
 		return NULL;
 	}
-	if (is_blank(tenant)) {
+	if (str_is_blank(tenant)) {
 		(void)token_fail(fail, TOKEN_FAULT_INVALID,
 				 "spec.tenantID is empty, and so are annotation "
 				 "azure.workload.identity/tenant-id and --tenant-id");
@@ -256,7 +252,7 @@ struct federation *federation_new(const struct federation_spec *spec, struct err
 			      LOG_Q(spec->tenant_id));
 		return NULL;
 	}
-	if (is_blank(spec->audience)) {
+	if (str_is_blank(spec->audience)) {
 		(void)err_set(err, ERR_INPUT, "--federation-audience must not be empty");
 		return NULL;
 	}

@@ -87,6 +87,52 @@ START_TEST(a_shared_token_stays_in_the_queue_of_who_still_waits)
 }
 END_TEST
 
+START_TEST(a_failure_of_the_pod_whose_turn_it_was_is_not_that_of_the_others)
+{
+	struct got gone = { 0 }, second = { 0 }, third = { 0 };
+	struct bench b;
+
+	bench_init(&b, 100, 1, 1000);
+	(void)get_as(&b, "gone", "shared", &gone);
+	(void)get_as(&b, "second", "shared", &second);
+	(void)get_as(&b, "third", "shared", &third);
+	ck_assert_str_eq(b.source.pending->pod, "gone");
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_POD, 0));
+	turn(&b);
+	ck_assert_uint_eq(gone.calls, 1);
+	ck_assert_int_eq(gone.fault, TOKEN_FAULT_POD);
+	ck_assert_uint_eq(second.calls, 0);
+	ck_assert_str_eq(b.source.pending->pod, "second");
+	answer(&b);
+	ck_assert_uint_eq(gone.calls, 1);
+	ck_assert_str_eq(second.text, "t");
+	ck_assert_str_eq(third.text, "t");
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(pods_that_all_fail_for_themselves_are_all_told)
+{
+	struct got got[3] = { 0 };
+	struct bench b;
+
+	bench_init(&b, 100, 1, 1000);
+	(void)get_as(&b, "a", "shared", &got[0]);
+	(void)get_as(&b, "b", "shared", &got[1]);
+	(void)get_as(&b, "c", "shared", &got[2]);
+	for (size_t i = 0; i < ARRAY_SIZE(got); i++) {
+		ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_POD, 0));
+		turn(&b);
+		ck_assert_uint_eq(got[i].calls, 1);
+		ck_assert_int_eq(got[i].fault, TOKEN_FAULT_POD);
+	}
+	ck_assert(!fake_source_fail(&b.source, TOKEN_FAULT_POD, 0));
+	ck_assert_uint_eq(token_cache_stats(b.cache)->waiting, 0);
+	ck_assert_uint_eq(token_cache_stats(b.cache)->in_flight, 0);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(one_place_is_kept_from_a_pod_that_has_all_the_others)
 {
 	struct got g = { 0 };
@@ -454,6 +500,8 @@ END_TEST
 UNIT_MAIN("token-queue", UNIT(pods_take_turns_whatever_one_of_them_has_queued),
 	  UNIT(a_token_that_several_pods_want_comes_with_the_first_whose_turn_it_is),
 	  UNIT(a_shared_token_stays_in_the_queue_of_who_still_waits),
+	  UNIT(a_failure_of_the_pod_whose_turn_it_was_is_not_that_of_the_others),
+	  UNIT(pods_that_all_fail_for_themselves_are_all_told),
 	  UNIT(one_place_is_kept_from_a_pod_that_has_all_the_others),
 	  UNIT(renewals_take_half_of_the_places_at_most),
 	  UNIT(what_callers_were_told_to_come_back_for_is_bounded),
