@@ -23,7 +23,7 @@ client() { # SDK POD KIND [SELECTOR VALUE]
 	go) run=("$sdks/go/client") ;;
 	esac
 	SDK_ANSWER=$(sb_exec "$pod" env -i PATH="$PATH" HOME="$SB_DIR" timeout 110 "${run[@]}" "$kind" "$VAULT" "$@" \
-		2>>"$SB_DIR/sdk.log" | tail -n 1)
+		2>>"$SB_DIR/sdk.log" </dev/null | tail -n 1)
 	SDK_MSEC=$(((${EPOCHREALTIME/./} - ${started/./}) / 1000))
 }
 
