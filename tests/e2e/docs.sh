@@ -30,8 +30,13 @@ shell_line=$(grep -m 1 ' exec web ' <<<"$told")
 curl_line=$(grep -m 1 ' curl ' <<<"$told")
 like 'its shell line and the curl in it do' "$(eval "${shell_line%%#*}" <<<"$curl_line" 2>/dev/null)" '"access_token"'
 down_line=$(grep -m 1 -- '--down' <<<"$told")
+sb_use "$demo"
+inodes=$(for ns in $(sb_namespaces); do stat -L -c %i "/run/netns/$ns"; done)
+like 'until then there are processes in it' "$(still_in "$inodes")" 'net:'
 eval "${down_line% removes it.}"
-is 'its last line removes the box' "$(sb_use "$demo" && sb_namespaces)" ''
+is 'its last line removes the box' "$(sb_namespaces; ls -d "$SB_DIR" 2>/dev/null)" ''
+demo_ended() { ! still_in "$inodes"; }
+passes 'and every process of it' eventually 2 demo_ended
 
 # ---- the README's line that runs the agent ----
 

@@ -10,13 +10,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../tap.sh"
 # shellcheck source=../sandbox/cluster.sh
 . "$here/../sandbox/cluster.sh"
+# shellcheck source=lib.sh
+. "$here/lib.sh"
 
 APP=44444444-aaaa-4000-8000-000000000004
-VAULT=https://vault.azure.net
-sdks=$sb_root/build/interop
 
 sb_use "interop${NMI_E2E_BOX:-}-entra"
-"$here/install" "$sdks" || bail 'the SDKs could not be installed'
+interop_install
 trap sb_down EXIT
 sb_up && sb_entra_up || bail 'the sandbox did not come up'
 sb_account apps app
@@ -24,7 +24,7 @@ sb_certificate app && sb_certificate other
 sb_add_pod app apps 10.244.0.11 app=app app
 sb_app "$APP" secret='right~+&' certificate="$SB_DIR/certs/app.crt" federated=system:serviceaccount:apps:app
 
-client() { # TENANT KIND ARGUMENT: its line of JSON
+application() { # TENANT KIND ARGUMENT: its line of JSON
 	sb_exec app "$sb_here/cluster.sh" --name "$SB_NAME" see env -i PATH="$PATH" HOME="$SB_DIR" \
 		REQUESTS_CA_BUNDLE="$SB_DIR/entra/ca.crt" timeout 110 "$sdks/python/venv/bin/python" \
 		"$here/python/application.py" "$1" "$APP" "$VAULT" "${@:2}" 2>>"$SB_DIR/sdk.log" | tail -n 1
@@ -32,7 +32,7 @@ client() { # TENANT KIND ARGUMENT: its line of JSON
 
 accepted() { # SENTENCE HOW KIND ARGUMENT: a token of the application, which proved itself so
 	local claims
-	SB_BODY=$(client "$SB_TENANT" "${@:3}" | sed 's/"token":/"access_token":/')
+	SB_BODY=$(application "$SB_TENANT" "${@:3}" | sed 's/"token":/"access_token":/')
 	claims="$(sb_claim appid) $(sb_claim tid) $(sb_claim aud) $(sb_claim appidacr)"
 	if [[ $claims == "$APP $SB_TENANT $VAULT $2" ]]; then ok "$1"; else not_ok "$1" "$claims"$'\n'"$SB_BODY"; fi
 }
@@ -56,13 +56,13 @@ sb_api POST api/v1/namespaces/apps/serviceaccounts/app/token "{\"spec\":{\"audie
 	sed -nE 's/.*"token":"([^"]*)".*/\1/p' | tr -d '\n' >"$SB_DIR/account"
 accepted 'a service account is accepted' 2 account "$SB_DIR/account"
 
-like 'the SDK shows why a wrong secret is refused' "$(client "$SB_TENANT" secret wrong)" \
+like 'the SDK shows why a wrong secret is refused' "$(application "$SB_TENANT" secret wrong)" \
 	'"error": .*invalid_client.*AADSTS7000215.*Trace ID'
-like 'a certificate that is not registered' "$(client "$SB_TENANT" certificate "$SB_DIR/certs/other.pem")" \
+like 'a certificate that is not registered' "$(application "$SB_TENANT" certificate "$SB_DIR/certs/other.pem")" \
 	'"error": .*invalid_client.*AADSTS700027'
-like 'an application of another tenant' "$(client "$SB_TENANT_B" secret 'right~+&')" \
+like 'an application of another tenant' "$(application "$SB_TENANT_B" secret 'right~+&')" \
 	'"error": .*unauthorized_client.*AADSTS700016'
 sb_app "$APP" federated=system:serviceaccount:apps:other
-like 'a service account that is not trusted' "$(client "$SB_TENANT" account "$SB_DIR/account")" \
+like 'a service account that is not trusted' "$(application "$SB_TENANT" account "$SB_DIR/account")" \
 	'"error": .*AADSTS700213.*system:serviceaccount:apps:app'
 done_testing

@@ -10,17 +10,17 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../tap.sh"
 # shellcheck source=../sandbox/cluster.sh
 . "$here/../sandbox/cluster.sh"
+# shellcheck source=lib.sh
+. "$here/lib.sh"
 
 SHOP=11111111-aaaa-4000-8000-000000000001
 BILLING=22222222-aaaa-4000-8000-000000000002
 KUBELET=33333333-aaaa-4000-8000-000000000003
 SHOP_OBJECT=11111111-bbbb-4000-8000-000000000001
 IDS=/subscriptions/11111111-2222-4333-8444-555555555555/resourcegroups/ids/providers/Microsoft.ManagedIdentity/userAssignedIdentities
-VAULT=https://vault.azure.net
-sdks=$sb_root/build/interop
 
-sb_use interop
-"$here/install" "$sdks" || bail 'the SDKs could not be installed'
+sb_use "interop${NMI_E2E_BOX:-}-sdk"
+interop_install
 trap sb_down EXIT
 sb_up || bail 'the sandbox did not come up'
 sb_identity shop-ns shop "$SHOP" "$IDS/shop"
@@ -33,41 +33,17 @@ sb_add_pod two shop-ns 10.244.0.12 aadpodidbinding=both,app=two
 sb_add_pod bare shop-ns 10.244.0.13 app=bare
 sb_start_nmi || bail 'nmi did not start'
 
-client() { # SDK POD KIND [SELECTOR VALUE]: its line of JSON
-	local sdk=$1 pod=$2 kind=$3
-	shift 3
-	local run=()
-	case $sdk in
-	js) run=(node "$sdks/js/client.mjs") ;;
-	python) run=("$sdks/python/venv/bin/python" "$sdks/python/client.py") ;;
-	go) run=("$sdks/go/client") ;;
-	esac
-	sb_exec "$pod" env -i PATH="$PATH" HOME="$SB_DIR" timeout 110 "${run[@]}" "$kind" "$VAULT" "$@" \
-		2>>"$SB_DIR/sdk.log" | tail -n 1
-}
-
-appid() { # JSON line: the client id that the token is of, after its signature was checked
-	python3 -c 'import json, sys; print(json.loads(sys.argv[1])["token"], end="")' "$1" 2>/dev/null |
-		"$(sb_program nmi-sandbox-imds)" --verify "$SB_DIR/jwks" 2>&1 |
-		python3 -c 'import json, sys; print(json.load(sys.stdin)["appid"])' 2>/dev/null ||
-		printf 'no token: %s\n' "$1"
-}
-
 token_is() { # SENTENCE WANT SDK POD KIND [SELECTOR VALUE]
-	local sentence=$1 want=$2 answer
-	shift 2
-	answer=$(client "$@")
-	is "$sentence" "$(appid "$answer")" "$want"
+	client "${@:3}"
+	is "$1" "$(sdk_claims "$SB_DIR/jwks" appid)" "$2"
 }
 
 refused() { # SENTENCE REGEX SDK POD KIND [SELECTOR VALUE]
-	local sentence=$1 regex=$2 answer
-	shift 2
-	answer=$(client "$@")
-	like "$sentence" "$answer" "$regex"
+	client "${@:3}"
+	like "$1" "$SDK_ANSWER" "$2"
 }
 
-for sdk in js python go; do
+for sdk in $SDKS; do
 	kinds=(identity default msal)
 	[[ $sdk != go ]] || kinds=(identity default)
 	for kind in "${kinds[@]}"; do

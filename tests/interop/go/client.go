@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// One token by the Azure SDK for Go, as one line of JSON: {"token": …} or {"error": …}.
+// One token by the Azure SDK for Go, as one line of JSON: {"token": …, "expires_on": seconds} or
+// {"error": …}.
 //
 // usage: client identity|default RESOURCE [client_id|resource_id|object_id VALUE]
 package main
@@ -36,28 +37,28 @@ func credential(kind, selector, value string) (azcore.TokenCredential, error) {
 	return azidentity.NewManagedIdentityCredential(options)
 }
 
-func token() (string, error) {
+func token() (azcore.AccessToken, error) {
 	args := append(os.Args[1:], "", "")
 	if len(args) < 4 {
-		return "", fmt.Errorf("usage: client identity|default RESOURCE [SELECTOR VALUE]")
+		return azcore.AccessToken{}, fmt.Errorf("usage: client identity|default RESOURCE [SELECTOR VALUE]")
 	}
 	c, err := credential(args[0], args[2], args[3])
 	if err != nil {
-		return "", err
+		return azcore.AccessToken{}, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
 	defer cancel()
-	t, err := c.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{args[1] + "/.default"}})
-	return t.Token, err
+	return c.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{args[1] + "/.default"}})
 }
 
 func main() {
-	answer := map[string]string{}
+	answer := map[string]any{}
 	t, err := token()
 	if err != nil {
 		answer["error"] = err.Error()
 	} else {
-		answer["token"] = t
+		answer["token"] = t.Token
+		answer["expires_on"] = t.ExpiresOn.Unix()
 	}
 	text, _ := json.Marshal(answer)
 	fmt.Println(string(text))

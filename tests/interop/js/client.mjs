@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// One token by one SDK, as one line of JSON: {"token": …} or {"error": …}.
+// One token by one SDK, as one line of JSON: {"token": …, "expires_on": seconds} or {"error": …}.
 // usage: client.mjs identity|default|msal RESOURCE [client_id|resource_id|object_id VALUE]
 
 import { DefaultAzureCredential, ManagedIdentityCredential } from "@azure/identity";
@@ -18,7 +18,10 @@ async function viaIdentity() {
     kind === "default"
       ? new DefaultAzureCredential({ managedIdentityClientId: value })
       : new ManagedIdentityCredential(options ?? {});
-  return (await credential.getToken(`${resource}/.default`)).token;
+  const { token, expiresOnTimestamp } = await credential.getToken(
+    `${resource}/.default`,
+  );
+  return { token, expires_on: Math.floor(expiresOnTimestamp / 1000) };
 }
 
 async function viaMsal() {
@@ -30,12 +33,14 @@ async function viaMsal() {
   const app = new ManagedIdentityApplication(
     ids ? { managedIdentityIdParams: ids } : {},
   );
-  return (await app.acquireToken({ resource })).accessToken;
+  const { accessToken, expiresOn } = await app.acquireToken({ resource });
+  return { token: accessToken, expires_on: Math.floor(expiresOn / 1000) };
 }
 
 try {
-  const token = await (kind === "msal" ? viaMsal() : viaIdentity());
-  console.log(JSON.stringify({ token }));
+  console.log(
+    JSON.stringify(await (kind === "msal" ? viaMsal() : viaIdentity())),
+  );
 } catch (error) {
   console.log(JSON.stringify({ error: `${error.name}: ${error.message}` }));
   process.exitCode = 1;

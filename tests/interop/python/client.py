@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""One token by one SDK, as one line of JSON: {"token": …} or {"error": …}.
+"""One token by one SDK, as one line of JSON: {"token": …, "expires_on": seconds} or {"error": …}.
 
 usage: client.py identity|default|msal RESOURCE [client_id|resource_id|object_id VALUE]
 """
 import json
 import sys
+import time
 
 
 def via_identity(kind, resource, selector, value):
@@ -19,7 +20,8 @@ def via_identity(kind, resource, selector, value):
         credential = ManagedIdentityCredential(identity_config={key: value})
     else:
         credential = ManagedIdentityCredential()
-    return credential.get_token(resource + "/.default").token
+    token = credential.get_token(resource + "/.default")
+    return token.token, token.expires_on
 
 
 def via_msal(resource, selector, value):
@@ -36,7 +38,7 @@ def via_msal(resource, selector, value):
     result = client.acquire_token_for_client(resource=resource)
     if "access_token" not in result:
         raise RuntimeError(json.dumps(result))
-    return result["access_token"]
+    return result["access_token"], int(time.time()) + result["expires_in"]
 
 
 def main():
@@ -44,10 +46,10 @@ def main():
     selector, value = sys.argv[3:5] if len(sys.argv) > 4 else (None, None)
     try:
         if kind == "msal":
-            token = via_msal(resource, selector, value)
+            token, expires_on = via_msal(resource, selector, value)
         else:
-            token = via_identity(kind, resource, selector, value)
-        print(json.dumps({"token": token}))
+            token, expires_on = via_identity(kind, resource, selector, value)
+        print(json.dumps({"token": token, "expires_on": expires_on}))
     except Exception as error:  # whatever the SDK raises is what its user sees
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}))
         sys.exit(1)
