@@ -11,7 +11,7 @@ struct inet_ip;
  * is one life of one link and is never given again, whatever becomes of its name and its ifindex.
  */
 enum place_kind {
-	PLACE_NOWHERE, /* there is no route to it */
+	PLACE_NOWHERE, /* there is no route to it, or `link` is a bridge that knows no port for it now */
 	PLACE_LINK,    /* to a link that is a pod's alone */
 	PLACE_SHARED,  /* to a link of many: the uplink, a tunnel, the host itself */
 	PLACE_UNASKED, /* the kernel could not be asked: nothing may be concluded from it */
@@ -28,6 +28,12 @@ struct place {
 static inline bool place_is_same(const struct place *a, const struct place *b)
 {
 	return a->kind == b->kind && a->link == b->link && a->port == b->port;
+}
+
+/* Is it known where the IP leads to? A bridge may know the port again with the next packet. */
+static inline bool place_is_known(const struct place *p)
+{
+	return p->kind == PLACE_LINK || p->kind == PLACE_SHARED;
 }
 
 /* The link that goes when the pod does. */
