@@ -47,7 +47,7 @@ static inline uint32_t place_own_link(const struct place *p)
  * happened until this turn of the loop; the others are true at the moment, and tell the store later.
  */
 struct place_source {
-	void (*catch_up)(void *ctx);
+	bool (*catch_up)(void *ctx); /* false: not all of it, so that find() may know better */
 	void (*find)(void *ctx, const struct inet_ip *ip, struct place *out);
 	uint32_t (*newest)(void *ctx); /* the number of the link that came last */
 	void (*print)(void *ctx, const struct place *p, char buf[PLACE_NAME_MAX]);

@@ -79,7 +79,7 @@ struct resolver_wait {
 static enum resolve_result peek(struct pod_store *store, const struct inet_ip *ip,
 				const struct pod **out)
 {
-	pod_store_catch_up(store);
+	pod_store_catch_up_on(store, ip);
 	switch (pod_store_find_ip(store, ip, out)) {
 	case POD_FOUND:
 		return RESOLVE_FOUND;

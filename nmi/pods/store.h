@@ -44,6 +44,8 @@ void pod_store_link_changed(struct pod_store *s, uint32_t link);
 void pod_store_moved(struct pod_store *s, const struct inet_ip *prefix, unsigned bits);
 /* Take in what has happened until now. Nothing, when called by a listener. */
 void pod_store_catch_up(struct pod_store *s);
+/* The same; what may be old of this IP is asked for. Before a decision about it. */
+void pod_store_catch_up_on(struct pod_store *s, const struct inet_ip *ip);
 /* The same, and ask anew where the IP leads to. */
 void pod_store_look(struct pod_store *s, const struct inet_ip *ip);
 /* Where it leads to; without places, to one that is the same always. */

@@ -103,7 +103,7 @@ static void listen(struct rig *r)
 	r->w = link_watch_new(r->loop, &ops, &r->told, NULL);
 	ck_assert_ptr_nonnull(r->w);
 	r->told.w = r->w;
-	link_watch_catch_up(r->w);
+	(void)link_watch_catch_up(r->w);
 	r->told.text[0] = '\0';
 }
 
@@ -225,7 +225,7 @@ START_TEST(a_link_that_goes_is_told_with_its_number_and_its_name)
 	listen(&r);
 	ck_assert_str_eq(where(&r, "10.0.0.1", &was), "va");
 	run("ip link del va");
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	(void)snprintf(want, sizeof(want), "gone va/%u\n", was.link);
 	ck_assert_msg(strstr(r.told.text, want) != NULL, "%s", r.told.text);
 	ck_assert_int_eq(r.told.ask_in_gone.kind, PLACE_SHARED);
@@ -253,7 +253,7 @@ START_TEST(whatever_moves_an_address_is_told)
 
 	listen(&r);
 	run(news[_i].commands);
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	ck_assert_msg(strstr(r.told.text, news[_i].want) != NULL, "%s", r.told.text);
 	end(&r);
 }
@@ -269,7 +269,7 @@ START_TEST(a_link_that_goes_down_is_told)
 	listen(&r);
 	where(&r, "10.0.0.1", &p);
 	run("ip link set va down");
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	(void)snprintf(want, sizeof(want), "changed %u\n", p.link);
 	ck_assert_msg(strstr(r.told.text, want) != NULL, "%s", r.told.text);
 	end(&r);
@@ -286,12 +286,12 @@ START_TEST(another_name_is_told)
 	listen(&r);
 	where(&r, "10.0.0.1", &p);
 	run("ip link set va name vx || { ip link set va down && ip link set va name vx; }");
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	(void)snprintf(want, sizeof(want), "changed %u\n", p.link);
 	ck_assert_msg(strstr(r.told.text, want) != NULL, "%s", r.told.text);
 	ck_assert_str_eq(link_watch_name(r.w, p.link), "vx");
 	run("ip link del vx");
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	ck_assert_ptr_null(link_watch_name(r.w, p.link));
 	end(&r);
 }
@@ -328,7 +328,7 @@ START_TEST(quiet_is_quiet)
 	struct rig r = begin();
 
 	listen(&r);
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	ck_assert_str_eq(r.told.text, "");
 	end(&r);
 }
@@ -347,7 +347,7 @@ START_TEST(lost_news_mean_that_everything_is_looked_at_and_links_keep_their_numb
 	    "ip -batch /tmp/nmi-link-routes.$$; rm /tmp/nmi-link-routes.$$;"
 	    "ip link add vb type veth peer name pb && ip link set vb up &&"
 	    "ip route replace 10.0.0.1/32 dev vb && ip link del eth0");
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	ck_assert_uint_gt(link_watch_losses(r.w), 0);
 	ck_assert_ptr_nonnull(strstr(r.told.text, "gone "));
 	ck_assert_ptr_nonnull(strstr(r.told.text, "moved ::/0\n"));
@@ -420,7 +420,7 @@ START_TEST(on_a_bridge_an_address_that_moves_is_told)
 	listen(&r);
 	ck_assert_str_eq(where(&r, "10.244.0.11", &was), "b1 of cbr0");
 	run(bridge_news[_i].commands);
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	(void)snprintf(gone, sizeof(gone), "gone b1/%u\n", was.port);
 	(void)snprintf(changed, sizeof(changed), "changed %u\n", was.link);
 	if (bridge_news[_i].is_port)
