@@ -149,6 +149,30 @@ START_TEST(a_pod_without_its_link_is_told_as_such)
 }
 END_TEST
 
+/* As under a flood of news: what is late must not let one pod be taken for another. */
+START_TEST(while_news_are_left_for_later_each_answer_is_asked_for)
+{
+	struct bench b = bench_new(true);
+	const struct pod *p = NULL;
+	struct mk_links links;
+	unsigned before;
+
+	mk_links_init(&links, b.store);
+	mk_route(&links, "10.0.0.1", MK_PORT(1, 2));
+	pod_store_put_take(b.store, pod(.uid = "a", .ip = "10.0.0.1"));
+	mk_route(&links, "10.0.0.1", MK_PORT(1, 3));
+	links.is_behind = true;
+	ck_assert_int_eq(resolver_peek(b.resolver, the_ip(), &p), RESOLVE_UNPLACED);
+	mk_route(&links, "10.0.0.1", MK_PORT(1, 2));
+	ck_assert_int_eq(resolver_peek(b.resolver, the_ip(), &p), RESOLVE_FOUND);
+	links.is_behind = false;
+	before = links.asked;
+	ck_assert_int_eq(resolver_peek(b.resolver, the_ip(), &p), RESOLVE_FOUND);
+	ck_assert_uint_eq(links.asked, before);
+	bench_end(&b);
+}
+END_TEST
+
 /* A bridge has forgotten its port; the pod is asked by the kernel, and answers. */
 START_TEST(a_pod_that_the_kernel_has_forgotten_is_found_once_it_is_heard_of)
 {
@@ -209,5 +233,6 @@ UNIT_MAIN(
 	UNIT_LOOP(the_servers_word_counts_while_the_ip_leads_to_the_same_link_and_the_watch_agrees,
 		  after_vouching),
 	UNIT(what_the_watch_knows_needs_nobodys_word), UNIT(a_pod_without_its_link_is_told_as_such),
+	UNIT(while_news_are_left_for_later_each_answer_is_asked_for),
 	UNIT(a_pod_that_the_kernel_has_forgotten_is_found_once_it_is_heard_of),
 	UNIT(admitting_asks_where_the_ip_leads_to_and_peeking_reads_the_news))
