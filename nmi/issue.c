@@ -40,14 +40,15 @@
 #include <utlist.h>
 
 /*
- * RESOLVING  Nobody, or more than one, has the address, or the name. `resolving`, or `naming`, is set,
- *            `pod` is not. Left by on_pod(), or on_named().
+ * RESOLVING  Nobody, or more than one, has the address, or the name: `pod` is not set; or the kernel does
+ *            not know where the address is: `pod` is, and `was_unseen`. `resolving`, or `naming`, is set.
+ *            Left by on_pod(), or on_named().
  * SYNCING    The pod is known (`pod`), the identity objects are not. `timer` runs. Left by
  *            on_change(), once the decider is ready, or on_sync_late().
  * ASSIGNING  The decider says that it is worth waiting. `assigning_since` is set, `timer` runs. Left by
  *            on_change(), once it says something else, or on_assign_late().
  * FETCHING   Granted. `fetching` is set; `pod` and `identity` are what it is fetched for. Left by
- *            on_token(), once into FETCHING again, or back to ASSIGNING.
+ *            on_token(), once into FETCHING again, or back to ASSIGNING, or once to RESOLVING.
  *
  * Entered in this order; any but the last may be passed over, and a request that never waits has no
  * struct issue at all.
@@ -64,6 +65,7 @@ struct issue {
 	struct loop_timer timer;
 	struct loop_defer wake;
 	struct pod *pod;		 /* the first that had the address; no other is served */
+	bool was_unseen;		 /* it has waited for that */
 	bool is_vouched;		 /* by the API server, against our watch */
 	struct place vouched_at;	 /* where the address led to then */
 	struct azure_identity *identity; /* NULL: the node's own */
@@ -121,6 +123,7 @@ enum look {
 	LOOK_REFUSED,	/* the answer says why */
 	LOOK_UNKNOWN,	/* nobody is known to have the address */
 	LOOK_AMBIGUOUS, /* several have it; the answer says so */
+	LOOK_UNSEEN,	/* one has it, the kernel does not know where; the answer says so */
 	LOOK_UNSYNCED,	/* the pod is known, the identity objects have not been seen */
 	LOOK_ASSIGNING, /* the controller has not assigned it; the answer says so */
 	LOOK_GRANTED,	/* `ask` is what to fetch */
@@ -248,6 +251,9 @@ static enum look look_for_pod(const struct issuer *i, const struct issue_request
 	case RESOLVE_UNPLACED:
 		refuse_unplaced(i, a, out->pod, &req->peer);
 		return LOOK_REFUSED;
+	case RESOLVE_UNSEEN:
+		refuse_unplaced(i, a, out->pod, &req->peer);
+		return LOOK_UNSEEN;
 	case RESOLVE_OVERLOADED:
 		issue_refuse_overloaded(a, "their pod to be known");
 		return LOOK_REFUSED;
@@ -477,6 +483,29 @@ static bool wait_for_sync(struct issue *q, struct issue_answer *a)
 	return true;
 }
 
+static void on_pod(void *ctx, enum resolve_result result, const struct pod *pod);
+
+/*
+ * On a bridge the kernel forgets where a pod is that has been silent for a minute (its neighbour entry), and
+ * asks the pod as soon as it acknowledges the request; with a connection that was kept alive that is after
+ * we have read it. The answer is filled already; it is given if the wait is in vain, or was before.
+ */
+static bool wait_to_be_seen(struct issue *q, struct issue_answer *a)
+{
+	if (q->was_unseen)
+		return false;
+	q->was_unseen = true;
+	q->resolving = resolver_wait(q->issuer->spec.resolver, &q->req.peer, on_pod, q);
+	if (!q->resolving) {
+		issue_refuse_overloaded(a, "their pod to be known");
+		return false;
+	}
+	loop_timer_del(&q->timer);
+	set_state(q, ISSUE_RESOLVING);
+	q->token_deadline = (struct mono){ 0 };
+	return true;
+}
+
 static void look_and_go_on(struct issue *q);
 
 static void on_assign_late(struct loop_timer *t)
@@ -535,6 +564,9 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 		/* as after each edit of its binding: the token is kept by the cache meanwhile */
 		if (wait_for_assignment(q, &s, &a))
 			return;
+	} else if (seen == LOOK_UNSEEN) {
+		if (wait_to_be_seen(q, &a))
+			return;
 	} else if (seen == LOOK_GRANTED && !is_same_ask(q, &s.ask)) {
 		if (!q->is_again) {
 			q->is_again = true;
@@ -573,6 +605,8 @@ static bool go_on(struct issue *q, enum look seen, const struct sight *s, struct
 		else
 			issue_refuse_unknown(a, &q->req);
 		return false;
+	case LOOK_UNSEEN:
+		return wait_to_be_seen(q, a);
 	case LOOK_UNSYNCED:
 		return wait_for_sync(q, a);
 	case LOOK_ASSIGNING:
@@ -609,11 +643,9 @@ static void on_pod(void *ctx, enum resolve_result result, const struct pod *pod)
 	struct issue *q = ctx;
 
 	q->resolving = NULL;
-	if (result == RESOLVE_FOUND) {
-		q->pod = pod_ref(pod);
-		q->is_vouched = resolver_vouch(q->issuer->spec.resolver, &q->req.peer,
-					       &q->vouched_at);
-	}
+	if (result == RESOLVE_FOUND)
+		q->is_vouched = is_same_pod(q, pod) && resolver_vouch(q->issuer->spec.resolver,
+								      &q->req.peer, &q->vouched_at);
 	look_and_go_on(q);
 }
 

@@ -22,6 +22,7 @@ struct binding {
 	struct link_watch *links;
 	struct place_source places;
 	struct loop_defer turn_ends; /* queued: caught up in this turn */
+	bool has_all;		     /* that was all of it */
 };
 
 /* what the store asks */
@@ -31,14 +32,15 @@ static void on_turn_end(struct loop_defer *d)
 	(void)d; /* that it is queued no more is all that counts */
 }
 
-static void catch_up(void *ctx)
+static bool catch_up(void *ctx)
 {
 	struct binding *b = ctx;
 
 	if (b->turn_ends.loop)
-		return;
+		return b->has_all;
 	loop_defer(b->loop, &b->turn_ends, on_turn_end);
-	link_watch_catch_up(b->links);
+	b->has_all = link_watch_catch_up(b->links);
+	return b->has_all;
 }
 
 static void find(void *ctx, const struct inet_ip *ip, struct place *out)

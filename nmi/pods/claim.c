@@ -16,8 +16,9 @@
  *          link is younger. Barred, neither bound nor found, once the pod is being deleted.
  * BOUND    Found while the IP leads to that very link. Becomes DEAD when the link is gone, or the IP
  *          leads to another one. When it leads to none, or the kernel cannot be asked, nobody is found
- *          until it leads to that link again; so too when a bridge has it behind another port, which
- *          a neighbour can bring about.
+ *          until it leads to that link again, for which it is worth waiting (POD_UNSEEN): a bridge
+ *          forgets a pod that is silent. Nobody is found either while a bridge has it behind another
+ *          port, which a neighbour can bring about.
  * DEAD     For ever: this UID is never found at this IP again. It is no rival of another one.
  *
  * Why younger links do not count: a pod's link is there before the kubelet says which IP it has. A link
@@ -149,7 +150,7 @@ static enum pod_lookup outcome(const struct claims *t, const struct address *a,
 	if (c->state == CLAIM_BOUND && a->place.kind == PLACE_LINK &&
 	    place_is_same(&c->place, &a->place))
 		return POD_FOUND;
-	return POD_UNPLACED;
+	return place_is_known(&a->place) ? POD_UNPLACED : POD_UNSEEN;
 }
 
 /* words */

@@ -33,6 +33,13 @@
  *
  * When the queue overflows (ENOBUFS) the links are listed anew; one that looks the same in every respect
  * keeps its number, since to take it for another would end the claims of every pod of the node.
+ *
+ * Neighbours have a socket of their own. They do not change the table, they are only hints where to ask
+ * anew; and a pod on a bridge can make them come by the hundred thousand, by sending from one MAC after
+ * the other. So of them only some are read in a turn of the loop, and what a bridge has learned is told
+ * no more often than every STIR_MSEC, as is that hints were lost: each time all addresses of bridges are
+ * asked for. Meanwhile who decides is told that what it knows may be old, and asks for the one address
+ * that it is about.
  */
 
 #include "nmi/pods/link.h"
@@ -42,6 +49,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
+#include "nmi/pods/rtnl.h"
 
 #include <errno.h>
 #include <linux/if.h>
@@ -56,10 +64,17 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-/* What a dump sends at once, at most (NLMSG_GOODSIZE and what the kernel makes of a larger buffer). */
-#define MESSAGE_BYTES 32768
 /* A node that starts 250 pods at once makes some thousand notifications; it is only a ceiling. */
 #define RECEIVE_BYTES (1024 * 1024)
+/*
+ * Notifications that are read at once: of links and routes, more than a queue can hold (the kernel counts
+ * 768 bytes for each, and allows twice the size), so that all from before are read; of neighbours, what
+ * takes a fraction of a millisecond.
+ */
+#define NEWS_READ_MAX  4096
+#define HINTS_READ_MAX 128
+/* Where ports learn addresses all the time, all addresses of bridges are looked at no more often. */
+#define STIR_MSEC 100
 /* News of routes that are noted one by one before they are told; with more, everything is looked at. */
 #define NEWS_MAX 1024
 /* A question whose answer is overtaken by news every time is given up. */
@@ -71,6 +86,7 @@ enum link_kind { LINK_OTHER, LINK_OWN, LINK_BRIDGE };
 
 struct link {
 	struct hmap_node node; /* key: ifindex */
+	struct hmap_node by_number;
 	int ifindex;
 	uint32_t number;
 	enum link_kind kind;
@@ -94,20 +110,28 @@ struct link_watch {
 	const struct link_ops *ops;
 	void *ctx;
 	struct loop *loop;
-	struct nl_sock *news_sk; /* subscribed, and read from only */
-	struct nl_sock *ask_sk;	 /* one question at a time */
-	struct loop_fd source;
+	struct nl_sock *news_sk;  /* of links and routes: subscribed, and read from only */
+	struct nl_sock *hints_sk; /* likewise, of neighbours and ports */
+	struct nl_sock *ask_sk;	  /* one question at a time */
+	struct loop_fd news_source, hints_source;
 	struct loop_defer later;
 	struct hmap links;
+	struct hmap by_number; /* the same links */
 	uint32_t newest;
 	struct news *news;
 	size_t n_news, max_news;
-	bool all; /* anything may lead elsewhere: news of it were too many, or were lost */
+	bool all;     /* anything may lead elsewhere: news of it were too many, or were lost */
+	bool is_lost; /* news were, and the links have not been listed since */
+	bool has_more_hints;
+	bool has_lost_hints; /* and loses more, untold, until the queue is empty */
+	bool is_stirred;     /* any address of a bridge may be behind another port */
+	struct mono stir_at;
+	struct loop_timer stir;
 	bool is_telling;
 	const struct news *telling;
 	unsigned changes; /* of the table of links */
 	unsigned losses;
-	char buf[MESSAGE_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	char buf[RTNL_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 };
 
 /* the table of links */
@@ -145,6 +169,7 @@ static void link_del(struct link_watch *w, struct link *l)
 	note(w, &gone);
 	w->changes++;
 	hmap_del(&w->links, &l->node);
+	hmap_del(&w->by_number, &l->by_number);
 	free(l);
 }
 
@@ -168,6 +193,7 @@ static void link_put(struct link_watch *w, const struct link *now, bool is_liste
 		l->number = ++w->newest;
 		l->seen = true;
 		hmap_add(&w->links, &l->node, &l->ifindex, sizeof(l->ifindex));
+		hmap_add(&w->by_number, &l->by_number, &l->number, sizeof(l->number));
 		w->changes++;
 		return;
 	}
@@ -261,7 +287,7 @@ static void read_route(struct link_watch *w, struct nlmsghdr *h)
 /*
  * An address on a bridge has got another MAC, or a MAC another port. Entries that are only confirmed or
  * grow old are no news; which these are is not told, so each costs a question, for the addresses of pods
- * on bridges only.
+ * on bridges only. Which address a MAC is of is not told either, so all of them are asked for.
  */
 static void read_neighbour(struct link_watch *w, struct nlmsghdr *h)
 {
@@ -273,17 +299,13 @@ static void read_neighbour(struct link_watch *w, struct nlmsghdr *h)
 	if (nlmsg_parse(h, sizeof(*m), a, NDA_MAX, NULL) < 0)
 		return;
 	l = link_find(w, m->ndm_ifindex);
-	if (m->ndm_family == AF_BRIDGE) {
-		if (l && l->master)
-			l = link_find(w, l->master);
-		if (l && l->kind == LINK_BRIDGE)
-			note(w, &(struct news){ .what = NEWS_CHANGED, .link = l->number });
-	} else if (l && l->kind == LINK_BRIDGE && read_ip(a[NDA_DST], &ip)) {
+	if (m->ndm_family == AF_BRIDGE || !l) /* a link that has come since the links were read */
+		w->is_stirred = true;
+	else if (l->kind == LINK_BRIDGE && read_ip(a[NDA_DST], &ip))
 		note(w, &(struct news){ .what = NEWS_MOVED, .prefix = ip, .bits = 128 });
-	}
 }
 
-static void read_news(struct link_watch *w, struct nlmsghdr *h)
+static void read_message(struct link_watch *w, struct nlmsghdr *h)
 {
 	switch (h->nlmsg_type) {
 	case RTM_NEWLINK:
@@ -309,74 +331,19 @@ static void read_news(struct link_watch *w, struct nlmsghdr *h)
 	}
 }
 
-/* asking */
-
-/* One datagram of the kernel's into the buffer; its length, 0 when there is none, or minus an errno. */
-static int receive(struct link_watch *w, struct nl_sock *sk)
-{
-	struct sockaddr_nl from = { 0 };
-	struct iovec iov = { w->buf, sizeof(w->buf) };
-	struct msghdr msg = { &from, sizeof(from), &iov, 1, NULL, 0, 0 };
-	ssize_t n;
-
-	do {
-		n = recvmsg(nl_socket_get_fd(sk), &msg, MSG_DONTWAIT);
-	} while ((n < 0 && errno == EINTR) || (n >= 0 && from.nl_pid != 0));
-	if (n < 0)
-		return errno == EAGAIN ? 0 : -errno;
-	return msg.msg_flags & MSG_TRUNC ? -ENOBUFS : (int)n;
-}
-
-static int ask(struct link_watch *w, struct nl_msg *msg)
-{
-	/* what an earlier question was given up with must not be taken for an answer */
-	while (receive(w, w->ask_sk) > 0)
-		;
-	nl_complete_msg(w->ask_sk, msg);
-	return nl_send(w->ask_sk, msg) < 0 ? -EIO : 0;
-}
-
-/*
- * The single answer to a question: it is queued when the question has been sent, so this never waits.
- * NULL with 0: the kernel says no, in `out_errno`; NULL with a negative: it could not be asked.
- */
-static int ask_one(struct link_watch *w, struct nl_msg *msg, struct nlmsghdr **out, int *out_errno)
-{
-	struct nlmsghdr *h = (void *)w->buf;
-	int n = ask(w, msg);
-
-	*out = NULL;
-	*out_errno = 0;
-	if (n == 0)
-		n = receive(w, w->ask_sk);
-	if (n <= 0 || !nlmsg_ok(h, n))
-		return n < 0 ? n : -EIO;
-	if (h->nlmsg_type != NLMSG_ERROR) {
-		*out = h;
-		return 0;
-	}
-	if (!nlmsg_valid_hdr(h, sizeof(struct nlmsgerr)))
-		return -EIO;
-	*out_errno = -((const struct nlmsgerr *)nlmsg_data(h))->error;
-	return 0;
-}
+/* listing */
 
 /* One pass over all links: 1 when it was disturbed and must be made again. */
 static int list_once(struct link_watch *w)
 {
 	const struct ifinfomsg all = { .ifi_family = AF_UNSPEC };
-	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP);
-	int disturbed = 0, n;
+	int disturbed = 0;
+	int n = rtnl_send_take(w->ask_sk, w->buf,
+			       rtnl_new(RTM_GETLINK, NLM_F_DUMP, &all, sizeof(all)));
 
-	if (!msg)
-		out_of_memory();
-	n = nlmsg_append(msg, (void *)(uintptr_t)&all, sizeof(all), NLMSG_ALIGNTO) < 0
-		    ? -EIO
-		    : ask(w, msg);
-	nlmsg_free(msg);
 	if (n < 0)
 		return n;
-	while ((n = receive(w, w->ask_sk)) > 0) {
+	while ((n = rtnl_receive(w->ask_sk, w->buf)) > 0) {
 		struct nlmsghdr *h = (void *)w->buf;
 
 		for (; nlmsg_ok(h, n); h = nlmsg_next(h, &n)) {
@@ -413,40 +380,72 @@ static int list(struct link_watch *w)
 
 /* reading and telling */
 
+static void read_datagram(struct link_watch *w, int n)
+{
+	struct nlmsghdr *h = (void *)w->buf;
+
+	for (; nlmsg_ok(h, n); h = nlmsg_next(h, &n))
+		read_message(w, h);
+}
+
 /*
- * The queue has overflowed. What is left in it is older than the listing that is made now, so it must
- * not be read after it.
+ * The queue has overflowed. What is left in it is older than the listing that is made now, so it must not
+ * be read after it; and until it is empty the kernel loses more without a word. If it fills as fast as it
+ * is emptied, the listing has to wait, and no question is answered meanwhile.
  */
 static void start_over(struct link_watch *w)
 {
-	int r;
+	int r = 1;
 
-	while ((r = receive(w, w->news_sk)) > 0 || r == -ENOBUFS)
-		;
+	for (unsigned i = 0; (r > 0 || r == -ENOBUFS) && i < NEWS_READ_MAX; i++)
+		r = rtnl_receive(w->news_sk, w->buf);
+	if (r > 0 || r == -ENOBUFS)
+		return;
 	r = list(w);
 	if (r < 0)
 		log_debug("links cannot be listed: %s", strerrordesc_np(-r));
-	w->losses++;
+	w->is_lost = r < 0;
 	w->changes++;
 	w->all = true;
 }
 
-/* Everything that the kernel has told until now is in the table and among the news. */
-static void read_all(struct link_watch *w)
+/*
+ * Everything that the kernel had told about links and routes when this was called is in the table and among
+ * the news; if not, is_lost. Starts over once at most.
+ */
+static void read_news(struct link_watch *w)
 {
-	int n;
+	int n = 0;
 
-	while ((n = receive(w, w->news_sk)) != 0) {
-		struct nlmsghdr *h = (void *)w->buf;
+	for (unsigned i = 0; !w->is_lost && i < NEWS_READ_MAX; i++) {
+		n = rtnl_receive(w->news_sk, w->buf);
+		if (n == 0)
+			return;
+		w->is_lost = n < 0;
+		if (n > 0)
+			read_datagram(w, n);
+		else
+			w->losses++;
+	}
+	if (w->is_lost)
+		start_over(w);
+}
 
-		if (n < 0) {
-			start_over(w);
-			if (n != -ENOBUFS)
-				return; /* it would be so for ever */
+/* Some of what the kernel has told about neighbours; the loop comes again as long as there is more. */
+static void read_hints(struct link_watch *w)
+{
+	w->has_more_hints = true;
+	for (unsigned i = 0; i < HINTS_READ_MAX; i++) {
+		int n = rtnl_receive(w->hints_sk, w->buf);
+
+		if (n > 0) {
+			read_datagram(w, n);
 			continue;
 		}
-		for (; nlmsg_ok(h, n); h = nlmsg_next(h, &n))
-			read_news(w, h);
+		w->is_stirred |= n < 0 || w->has_lost_hints;
+		w->has_more_hints = w->has_lost_hints = n < 0;
+		w->losses += n < 0;
+		return;
 	}
 }
 
@@ -467,6 +466,30 @@ static void tell_one(struct link_watch *w, const struct news *news)
 	w->telling = NULL;
 }
 
+static void on_stir(struct loop_timer *t);
+
+/*
+ * The first hint is told at once, as it may be of a pod that is waiting to be seen; what follows, together
+ * when its time has come.
+ */
+static void note_stirred(struct link_watch *w)
+{
+	if (!w->is_stirred || w->stir.loop)
+		return;
+	if (mono_before(loop_mono(w->loop), w->stir_at)) {
+		loop_timer_set(w->loop, &w->stir, w->stir_at, on_stir);
+		return;
+	}
+	w->is_stirred = false;
+	w->stir_at = mono_add_msec(loop_mono(w->loop), STIR_MSEC);
+	hmap_for_each_safe (n, next, &w->links) {
+		const struct link *l = container_of(n, struct link, node);
+
+		if (l->kind == LINK_BRIDGE)
+			note(w, &(struct news){ .what = NEWS_CHANGED, .link = l->number });
+	}
+}
+
 /* Whoever is told may ask, which may bring more. */
 static void tell(struct link_watch *w)
 {
@@ -475,6 +498,7 @@ static void tell(struct link_watch *w)
 	if (w->is_telling)
 		return;
 	w->is_telling = true;
+	note_stirred(w);
 	for (size_t i = 0; i < w->n_news; i++) {
 		const struct news news = w->news[i]; /* the array may move */
 
@@ -490,12 +514,24 @@ static void tell(struct link_watch *w)
 
 static void tell_later(struct loop_defer *d)
 {
-	link_watch_catch_up(container_of(d, struct link_watch, later));
+	(void)link_watch_catch_up(container_of(d, struct link_watch, later));
 }
 
-static void on_readable(struct loop_fd *f, uint32_t events)
+static void on_news(struct loop_fd *f, uint32_t events)
 {
-	link_watch_catch_up(container_of(f, struct link_watch, source));
+	(void)events;
+	(void)link_watch_catch_up(container_of(f, struct link_watch, news_source));
+}
+
+static void on_hints(struct loop_fd *f, uint32_t events)
+{
+	(void)events;
+	(void)link_watch_catch_up(container_of(f, struct link_watch, hints_source));
+}
+
+static void on_stir(struct loop_timer *t)
+{
+	(void)link_watch_catch_up(container_of(t, struct link_watch, stir));
 }
 
 static void tell_what_is_left_later(struct link_watch *w)
@@ -504,58 +540,31 @@ static void tell_what_is_left_later(struct link_watch *w)
 		loop_defer(w->loop, &w->later, tell_later);
 }
 
-void link_watch_catch_up(struct link_watch *w)
+bool link_watch_catch_up(struct link_watch *w)
 {
-	read_all(w);
+	read_news(w);
+	read_hints(w);
 	tell(w);
 	tell_what_is_left_later(w);
+	if (w->is_lost && !w->stir.loop)
+		loop_timer_set_msec(w->loop, &w->stir, STIR_MSEC, on_stir);
+	return !w->is_lost && !w->is_stirred && !w->has_more_hints;
 }
 
 /* where an address leads to */
-
-static struct nl_msg *question(int type, const void *header, size_t size)
-{
-	struct nl_msg *msg = nlmsg_alloc_simple(type, NLM_F_REQUEST);
-
-	if (!msg || nlmsg_append(msg, (void *)(uintptr_t)header, size, NLMSG_ALIGNTO) < 0)
-		out_of_memory();
-	return msg;
-}
-
-static void put(struct nl_msg *msg, int attr, const void *data, int n)
-{
-	if (nla_put(msg, attr, n, data) < 0)
-		out_of_memory(); /* a page is there, and less than a hundred bytes are put */
-}
 
 /* The bytes of the address, in its own family. */
 static void put_ip(struct nl_msg *msg, int attr, const struct inet_ip *ip)
 {
 	if (inet_ip_is_v4(ip))
-		put(msg, attr, ip->b + 12, 4);
+		rtnl_put(msg, attr, ip->b + 12, 4);
 	else
-		put(msg, attr, ip->b, 16);
+		rtnl_put(msg, attr, ip->b, 16);
 }
 
 static uint8_t family_of(const struct inet_ip *ip)
 {
 	return inet_ip_is_v4(ip) ? AF_INET : AF_INET6;
-}
-
-/* 1: answered; 0: there is none; negative: could not be asked. `msg` is freed. */
-static int answer_of(struct link_watch *w, struct nl_msg *msg, struct nlattr **a, int max,
-		     int hdrlen)
-{
-	struct nlmsghdr *h;
-	int no, r = ask_one(w, msg, &h, &no);
-
-	nlmsg_free(msg);
-	if (r < 0)
-		return r;
-	/* anything else is about us, not about the address */
-	if (no)
-		return no == ENOMEM || no == ENOBUFS || no == EPERM || no == EOPNOTSUPP ? -no : 0;
-	return h && nlmsg_parse(h, hdrlen, a, max, NULL) >= 0 ? 1 : -EIO;
 }
 
 /* The port behind which a bridge has the address: 1 with `out`, 0 not known. */
@@ -568,20 +577,20 @@ static int find_port(struct link_watch *w, const struct link *bridge, const stru
 	struct nlattr *a[NDA_MAX + 1];
 	uint32_t master = (uint32_t)bridge->ifindex;
 	uint8_t mac[MAC_BYTES];
-	struct nl_msg *msg = question(RTM_GETNEIGH, &of_ip, sizeof(of_ip));
+	struct nl_msg *msg = rtnl_new(RTM_GETNEIGH, 0, &of_ip, sizeof(of_ip));
 	int r;
 
 	put_ip(msg, NDA_DST, ip);
-	r = answer_of(w, msg, a, NDA_MAX, sizeof(of_ip));
+	r = rtnl_ask_take(w->ask_sk, w->buf, msg, a, NDA_MAX, sizeof(of_ip));
 	if (r <= 0)
 		return r;
 	if (!a[NDA_LLADDR] || nla_len(a[NDA_LLADDR]) != MAC_BYTES)
 		return 0;
 	memcpy(mac, nla_data(a[NDA_LLADDR]), MAC_BYTES);
-	msg = question(RTM_GETNEIGH, &of_mac, sizeof(of_mac));
-	put(msg, NDA_LLADDR, mac, MAC_BYTES);
-	put(msg, NDA_MASTER, &master, sizeof(master));
-	r = answer_of(w, msg, a, NDA_MAX, sizeof(of_mac));
+	msg = rtnl_new(RTM_GETNEIGH, 0, &of_mac, sizeof(of_mac));
+	rtnl_put(msg, NDA_LLADDR, mac, MAC_BYTES);
+	rtnl_put(msg, NDA_MASTER, &master, sizeof(master));
+	r = rtnl_ask_take(w->ask_sk, w->buf, msg, a, NDA_MAX, sizeof(of_mac));
 	if (r <= 0)
 		return r;
 	port = link_find(
@@ -600,13 +609,13 @@ static int find_once(struct link_watch *w, const struct inet_ip *ip, struct plac
 				  .rtm_dst_len = (uint8_t)bits,
 				  .rtm_flags = RTM_F_FIB_MATCH };
 	struct nlattr *a[RTA_MAX + 1];
-	struct nl_msg *msg = question(RTM_GETROUTE, &to, sizeof(to));
+	struct nl_msg *msg = rtnl_new(RTM_GETROUTE, 0, &to, sizeof(to));
 	const struct rtmsg *m;
 	const struct link *l;
 	int r;
 
 	put_ip(msg, RTA_DST, ip);
-	r = answer_of(w, msg, a, RTA_MAX, sizeof(to));
+	r = rtnl_ask_take(w->ask_sk, w->buf, msg, a, RTA_MAX, sizeof(to));
 	*out = (struct place){ .kind = PLACE_NOWHERE };
 	if (r <= 0)
 		return r;
@@ -635,11 +644,11 @@ void link_watch_find(struct link_watch *w, const struct inet_ip *ip, struct plac
 		unsigned before;
 		int r;
 
-		read_all(w);
+		read_news(w);
 		before = w->changes;
 		r = find_once(w, ip, out);
-		read_all(w);
-		if (r == 0 && w->changes == before)
+		read_news(w);
+		if (r == 0 && w->changes == before && !w->is_lost)
 			break;
 		*out = (struct place){ .kind = PLACE_UNASKED };
 		if (r < 0) {
@@ -653,7 +662,7 @@ void link_watch_find(struct link_watch *w, const struct inet_ip *ip, struct plac
 
 uint32_t link_watch_newest(struct link_watch *w)
 {
-	read_all(w);
+	read_news(w);
 	tell_what_is_left_later(w);
 	return w->newest;
 }
@@ -665,13 +674,9 @@ unsigned link_watch_losses(const struct link_watch *w)
 
 const char *link_watch_name(const struct link_watch *w, uint32_t number)
 {
-	hmap_for_each_safe (n, next, &w->links) {
-		const struct link *l = container_of(n, struct link, node);
+	struct hmap_node *n = hmap_find(&w->by_number, &number, sizeof(number));
 
-		if (l->number == number)
-			return l->name;
-	}
-	return NULL;
+	return n ? container_of(n, struct link, by_number)->name : NULL;
 }
 
 static const char *name_of(const struct link_watch *w, uint32_t number)
@@ -697,37 +702,43 @@ void link_watch_print(const struct link_watch *w, const struct place *p, char bu
 
 /* start */
 
-static struct nl_sock *open_socket(struct err *err)
+static struct nl_sock *subscribe(struct link_watch *w, const int *groups, size_t n,
+				 struct loop_fd *source, loop_fd_fn *fn, struct err *err)
 {
-	struct nl_sock *sk = nl_socket_alloc();
+	struct nl_sock *sk = rtnl_open(err);
+	int r = sk ? 0 : -1;
 
-	if (!sk)
-		out_of_memory();
-	if (nl_connect(sk, NETLINK_ROUTE) < 0) {
-		(void)err_set_errno(err, errno, "netlink socket for routes");
-		nl_socket_free(sk);
-		return NULL;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (nl_socket_add_membership(sk, groups[i]) < 0)
+			r = err_set_errno(err, errno, "subscribing to routes and links");
 	}
-	nl_socket_disable_auto_ack(sk); /* an answer is acknowledgement enough */
-	return sk;
+	if (r == 0) {
+		/* the default works too */
+		(void)nl_socket_set_buffer_size(sk, RECEIVE_BYTES, 0);
+		r = loop_fd_add(w->loop, source, nl_socket_get_fd(sk), EPOLLIN, fn, err);
+	}
+	if (r == 0)
+		return sk;
+	nl_socket_free(sk);
+	return NULL;
 }
 
-static int subscribe(struct link_watch *w, struct err *err)
+static int open_sockets(struct link_watch *w, struct err *err)
 {
-	static const int groups[] = {
-		RTNLGRP_LINK,	    RTNLGRP_NEIGH,     RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
-		RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE,
-	};
+	static const int news[] = { RTNLGRP_LINK,	RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
+				    RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_RULE };
+	static const int hints[] = { RTNLGRP_NEIGH };
 
-	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
-		if (nl_socket_add_membership(w->news_sk, groups[i]) < 0)
-			return err_set_errno(err, errno, "subscribing to routes and links");
-	}
+	w->ask_sk = rtnl_open(err);
+	if (!w->ask_sk)
+		return -1;
+	w->news_sk = subscribe(w, news, ARRAY_SIZE(news), &w->news_source, on_news, err);
+	if (!w->news_sk)
+		return -1;
 	/* since Linux 5.3; before, there are no such objects */
 	(void)nl_socket_add_membership(w->news_sk, RTNLGRP_NEXTHOP);
-	(void)nl_socket_set_buffer_size(w->news_sk, RECEIVE_BYTES, 0); /* the default works too */
-	return loop_fd_add(w->loop, &w->source, nl_socket_get_fd(w->news_sk), EPOLLIN, on_readable,
-			   err);
+	w->hints_sk = subscribe(w, hints, ARRAY_SIZE(hints), &w->hints_source, on_hints, err);
+	return w->hints_sk ? 0 : -1;
 }
 
 struct link_watch *link_watch_new(struct loop *l, const struct link_ops *ops, void *ctx,
@@ -739,10 +750,8 @@ struct link_watch *link_watch_new(struct loop *l, const struct link_ops *ops, vo
 	w->loop = l;
 	w->ops = ops;
 	w->ctx = ctx;
-	w->news_sk = open_socket(err);
-	w->ask_sk = w->news_sk ? open_socket(err) : NULL;
 	/* the listing comes after the subscription, so that nothing happens between them */
-	if (!w->ask_sk || subscribe(w, err) < 0)
+	if (open_sockets(w, err) < 0)
 		return NULL;
 	r = list(w);
 	if (r < 0) {
@@ -756,15 +765,19 @@ struct link_watch *link_watch_free(struct link_watch *w)
 {
 	if (!w)
 		return NULL;
-	loop_fd_del(&w->source);
+	loop_fd_del(&w->news_source);
+	loop_fd_del(&w->hints_source);
 	loop_defer_del(&w->later);
-	if (w->news_sk)
-		nl_socket_free(w->news_sk);
-	if (w->ask_sk)
-		nl_socket_free(w->ask_sk);
+	loop_timer_del(&w->stir);
+	nl_socket_free(w->news_sk); /* NULL is fine */
+	nl_socket_free(w->hints_sk);
+	nl_socket_free(w->ask_sk);
 	hmap_for_each_safe (n, next, &w->links) {
-		hmap_del(&w->links, n);
-		free(container_of(n, struct link, node));
+		struct link *l = container_of(n, struct link, node);
+
+		hmap_del(&w->links, &l->node);
+		hmap_del(&w->by_number, &l->by_number);
+		free(l);
 	}
 	free(w->news);
 	free(w);

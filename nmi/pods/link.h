@@ -29,8 +29,11 @@ struct link_watch *link_watch_new(struct loop *l, const struct link_ops *ops, vo
 struct link_watch *link_watch_free(struct link_watch *w);
 DEFINE_CLEANUP(struct link_watch, link_watch_free);
 
-/* Tell now what has happened until now, instead of when the loop comes to it. */
-void link_watch_catch_up(struct link_watch *w);
+/*
+ * Tell now what has happened until now, instead of when the loop comes to it. False: of neighbours and the
+ * ports of bridges there is more, which is told later; link_watch_find() knows all the same.
+ */
+bool link_watch_catch_up(struct link_watch *w);
 void link_watch_find(struct link_watch *w, const struct inet_ip *ip, struct place *out);
 uint32_t link_watch_newest(struct link_watch *w);
 /* NULL: it is gone. Borrowed until the next call. */

@@ -11,7 +11,7 @@ struct inet_ip;
  * is one life of one link and is never given again, whatever becomes of its name and its ifindex.
  */
 enum place_kind {
-	PLACE_NOWHERE, /* there is no route to it */
+	PLACE_NOWHERE, /* there is no route to it, or `link` is a bridge that knows no port for it now */
 	PLACE_LINK,    /* to a link that is a pod's alone */
 	PLACE_SHARED,  /* to a link of many: the uplink, a tunnel, the host itself */
 	PLACE_UNASKED, /* the kernel could not be asked: nothing may be concluded from it */
@@ -30,6 +30,12 @@ static inline bool place_is_same(const struct place *a, const struct place *b)
 	return a->kind == b->kind && a->link == b->link && a->port == b->port;
 }
 
+/* Is it known where the IP leads to? A bridge may know the port again with the next packet. */
+static inline bool place_is_known(const struct place *p)
+{
+	return p->kind == PLACE_LINK || p->kind == PLACE_SHARED;
+}
+
 /* The link that goes when the pod does. */
 static inline uint32_t place_own_link(const struct place *p)
 {
@@ -41,7 +47,7 @@ static inline uint32_t place_own_link(const struct place *p)
  * happened until this turn of the loop; the others are true at the moment, and tell the store later.
  */
 struct place_source {
-	void (*catch_up)(void *ctx);
+	bool (*catch_up)(void *ctx); /* false: not all of it, so that find() may know better */
 	void (*find)(void *ctx, const struct inet_ip *ip, struct place *out);
 	uint32_t (*newest)(void *ctx); /* the number of the link that came last */
 	void (*print)(void *ctx, const struct place *p, char buf[PLACE_NAME_MAX]);

@@ -6,7 +6,8 @@
  * Theory of operation. A wait ends by the first of three things:
  *  - the store tells that somebody else holds the IP now, and exactly one active pod does: FOUND;
  *  - the deadline passes while several hold it: AMBIGUOUS (a duplicate may clear by an event until
- *    then, as when a pod and its successor overlap);
+ *    then, as when a pod and its successor overlap); or one, of which the kernel has forgotten where it
+ *    is: UNSEEN (until then it mostly asks, and is answered);
  *  - the deadline passes while nobody holds it: one GET at the API server, in case our watch is the one
  *    that is behind, and what it says.
  * Waits are grouped by IP, one GET a group at a time, and a wait whose deadline passes meanwhile joins.
@@ -78,7 +79,7 @@ struct resolver_wait {
 static enum resolve_result peek(struct pod_store *store, const struct inet_ip *ip,
 				const struct pod **out)
 {
-	pod_store_catch_up(store);
+	pod_store_catch_up_on(store, ip);
 	switch (pod_store_find_ip(store, ip, out)) {
 	case POD_FOUND:
 		return RESOLVE_FOUND;
@@ -86,6 +87,8 @@ static enum resolve_result peek(struct pod_store *store, const struct inet_ip *i
 		return RESOLVE_AMBIGUOUS;
 	case POD_UNPLACED:
 		return RESOLVE_UNPLACED;
+	case POD_UNSEEN:
+		return RESOLVE_UNSEEN;
 	case POD_NONE:
 		break;
 	}

@@ -29,9 +29,10 @@ enum resolve_result {
 	RESOLVE_AMBIGUOUS,
 	RESOLVE_OVERLOADED,
 	RESOLVE_UNPLACED, /* one pod has the IP, but it does not lead to that pod's own link */
+	RESOLVE_UNSEEN, /* one pod has the IP, but where that leads to is not known now: worth waiting */
 };
 
-/* `pod` is borrowed for the call; set with RESOLVE_FOUND and RESOLVE_UNPLACED. */
+/* `pod` is borrowed for the call; set with RESOLVE_FOUND, RESOLVE_UNPLACED and RESOLVE_UNSEEN. */
 typedef void resolve_done_fn(void *ctx, enum resolve_result result, const struct pod *pod);
 
 /* `client` NULL: no GET at the end of a wait. */

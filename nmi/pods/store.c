@@ -203,12 +203,24 @@ void pod_store_moved(struct pod_store *s, const struct inet_ip *prefix, unsigned
 	claims_tell(&s->claims);
 }
 
-void pod_store_catch_up(struct pod_store *s)
+static bool catch_up(struct pod_store *s)
 {
 	const struct place_source *places = s->claims.places;
 
-	if (places && !s->claims.is_telling)
-		places->catch_up(places->ctx);
+	return !places || s->claims.is_telling || places->catch_up(places->ctx);
+}
+
+void pod_store_catch_up(struct pod_store *s)
+{
+	(void)catch_up(s); /* what is late is told later */
+}
+
+void pod_store_catch_up_on(struct pod_store *s, const struct inet_ip *ip)
+{
+	if (catch_up(s))
+		return;
+	claims_look(&s->claims, ip);
+	claims_tell(&s->claims);
 }
 
 void pod_store_look(struct pod_store *s, const struct inet_ip *ip)

@@ -24,6 +24,7 @@ enum pod_lookup {
 	POD_NONE,
 	POD_AMBIGUOUS,
 	POD_UNPLACED, /* one pod claims it, but the IP does not lead to the pod's own link now */
+	POD_UNSEEN,   /* one pod claims it, but where the IP leads to is not known now */
 };
 
 struct pod_store *pod_store_new(void);
@@ -43,6 +44,8 @@ void pod_store_link_changed(struct pod_store *s, uint32_t link);
 void pod_store_moved(struct pod_store *s, const struct inet_ip *prefix, unsigned bits);
 /* Take in what has happened until now. Nothing, when called by a listener. */
 void pod_store_catch_up(struct pod_store *s);
+/* The same; what may be old of this IP is asked for. Before a decision about it. */
+void pod_store_catch_up_on(struct pod_store *s, const struct inet_ip *ip);
 /* The same, and ask anew where the IP leads to. */
 void pod_store_look(struct pod_store *s, const struct inet_ip *ip);
 /* Where it leads to; without places, to one that is the same always. */
@@ -54,7 +57,7 @@ uint32_t pod_store_newest_link(const struct pod_store *s);
 
 /* asking: the pod is borrowed until the next change; pod_ref() keeps it */
 enum pod_lookup pod_store_find_ip(const struct pod_store *s, const struct inet_ip *ip,
-				  const struct pod **out); /* FOUND and UNPLACED */
+				  const struct pod **out); /* not NONE, AMBIGUOUS */
 /* Each active pod that claims the IP; more than one: POD_AMBIGUOUS. `fn` may not feed. */
 typedef void pod_claimant_fn(void *ctx, const struct pod *pod);
 void pod_store_claimants(const struct pod_store *s, const struct inet_ip *ip, pod_claimant_fn *fn,

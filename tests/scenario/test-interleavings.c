@@ -162,10 +162,11 @@ static void tell_news(void)
 	}
 }
 
-static void catch_up(void *ctx)
+static bool catch_up(void *ctx)
 {
 	if (!getenv("NMI_TEST_NEWS_LAG"))
 		tell_news();
+	return true;
 }
 
 static uint32_t newest(void *ctx)

@@ -43,7 +43,8 @@ struct pod *pod_unref(struct pod *p)
 enum resolve_result resolver_peek(const struct resolver *r, const struct inet_ip *ip,
 				  const struct pod **out)
 {
-	if (r->result == RESOLVE_FOUND || r->result == RESOLVE_UNPLACED)
+	if (r->result == RESOLVE_FOUND || r->result == RESOLVE_UNPLACED ||
+	    r->result == RESOLVE_UNSEEN)
 		*out = r->pod;
 	return r->result;
 }

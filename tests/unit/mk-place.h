@@ -23,13 +23,15 @@ struct mk_links {
 	size_t n_routes;
 	uint32_t newest;
 	unsigned asked, caught_up;
+	bool is_behind; /* catching up leaves news for later */
 };
 
-static inline void mk_catch_up(void *ctx)
+static inline bool mk_catch_up(void *ctx)
 {
 	struct mk_links *l = ctx;
 
 	l->caught_up++;
+	return !l->is_behind;
 }
 
 static inline void mk_find(void *ctx, const struct inet_ip *ip, struct place *out)

@@ -45,7 +45,7 @@ static inline void done(void *ctx, enum resolve_result result, const struct pod 
 
 	c->calls++;
 	c->result = result;
-	if ((p != NULL) != (result == RESOLVE_FOUND))
+	if ((p != NULL) != (result == RESOLVE_FOUND || result == RESOLVE_UNSEEN))
 		ck_abort_msg("a pod with result %u, or none without", result);
 	(void)snprintf(c->uid, sizeof(c->uid), "%s", p ? p->uid : "");
 	if (c->cancel)

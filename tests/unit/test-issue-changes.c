@@ -269,6 +269,100 @@ START_TEST(a_pod_that_is_excepted_meanwhile_is_not_given_what_was_fetched)
 }
 END_TEST
 
+START_TEST(a_pod_that_the_kernel_has_forgotten_meanwhile_is_served_once_it_is_heard_of)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	ck_assert_ptr_nonnull(start(&b, &g));
+	b.resolver.result = RESOLVE_UNSEEN;
+	give(&b, "one");
+	ck_assert_uint_eq(g.calls, 0);
+	ck_assert_uint_eq(b.resolver.n_waits, 1);
+	b.resolver.result = RESOLVE_FOUND;
+	fake_resolver_tell(&b.resolver);
+	ck_assert_str_eq(g.token, "one");
+	ck_assert_uint_eq(b.source.asked, 1); /* the cache had kept it */
+	bench_deinit(&b);
+}
+END_TEST
+
+/* What has become of the address when the wait to see its pod is over. */
+static const struct {
+	enum resolve_result result;
+	bool is_another;
+	enum reason reason;
+} unseen[] = {
+	{ RESOLVE_UNSEEN, false, REASON_LINK_MISMATCH }, /* no second wait */
+	{ RESOLVE_UNPLACED, false, REASON_LINK_MISMATCH },
+	{ RESOLVE_AMBIGUOUS, false, REASON_AMBIGUOUS_IP },
+	{ RESOLVE_UNKNOWN, false, REASON_POD_UNKNOWN },
+	{ RESOLVE_FOUND, true, REASON_POD_UNKNOWN },
+};
+
+START_TEST(a_pod_that_the_kernel_had_forgotten_gets_nothing_unless_it_is_seen)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	ck_assert_ptr_nonnull(start(&b, &g));
+	b.resolver.result = RESOLVE_UNSEEN;
+	give(&b, "secret");
+	b.resolver.result = unseen[_i].result;
+	if (unseen[_i].is_another)
+		b.resolver.pod = &b.other_pod;
+	fake_resolver_tell(&b.resolver);
+	ck_assert_uint_eq(g.calls, 1);
+	ck_assert_int_eq(g.a.reason, unseen[_i].reason);
+	ck_assert_str_eq(g.token, "");
+	bench_deinit(&b);
+}
+END_TEST
+
+/* The watch forgets the pod during that wait, and the API server names another. */
+START_TEST(who_is_named_at_the_end_of_a_wait_to_be_seen_must_be_the_one_that_asked)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	b.resolver.result = RESOLVE_UNSEEN;
+	ck_assert_ptr_nonnull(start(&b, &g));
+	b.resolver.result = RESOLVE_UNKNOWN;
+	b.resolver.vouched = &b.other_pod;
+	fake_resolver_tell(&b.resolver);
+	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
+	ck_assert_uint_eq(b.source.asked, 0);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(a_pod_that_is_forgotten_during_the_sync_waits_for_both)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	b.is_ready = false;
+	ck_assert_ptr_nonnull(start(&b, &g));
+	b.is_ready = true;
+	b.resolver.result = RESOLVE_UNSEEN;
+	issuer_identities_changed(b.issuer);
+	turn(&b);
+	ck_assert_uint_eq(b.resolver.n_waits, 1);
+	ck_assert_uint_eq(issuer_waiting(b.issuer), 0); /* the resolver counts it */
+	loop_fake_advance(b.loop, 6000);		/* the limit of the sync was another's */
+	ck_assert_uint_eq(g.calls, 0);
+	b.resolver.result = RESOLVE_FOUND;
+	fake_resolver_tell(&b.resolver);
+	give(&b, "one");
+	ck_assert_str_eq(g.token, "one");
+	bench_deinit(&b);
+}
+END_TEST
+
 UNIT_MAIN("issue-changes", UNIT(a_pod_that_only_the_api_server_knows_is_served),
 	  UNIT(the_watch_is_believed_over_what_the_api_server_said_before),
 	  UNIT(what_the_api_server_said_counts_while_the_address_leads_to_the_same_link),
@@ -284,4 +378,8 @@ UNIT_MAIN("issue-changes", UNIT(a_pod_that_only_the_api_server_knows_is_served),
 	  UNIT(an_identity_that_keeps_changing_is_given_up),
 	  UNIT(the_second_fetch_does_not_get_a_second_wait),
 	  UNIT(an_identity_that_is_only_written_anew_meanwhile_is_the_same),
-	  UNIT(a_pod_that_is_excepted_meanwhile_is_not_given_what_was_fetched))
+	  UNIT(a_pod_that_is_excepted_meanwhile_is_not_given_what_was_fetched),
+	  UNIT(a_pod_that_the_kernel_has_forgotten_meanwhile_is_served_once_it_is_heard_of),
+	  UNIT_LOOP(a_pod_that_the_kernel_had_forgotten_gets_nothing_unless_it_is_seen, unseen),
+	  UNIT(who_is_named_at_the_end_of_a_wait_to_be_seen_must_be_the_one_that_asked),
+	  UNIT(a_pod_that_is_forgotten_during_the_sync_waits_for_both))

@@ -172,6 +172,30 @@ START_TEST(an_address_that_does_not_lead_to_its_pods_link_is_refused_with_the_li
 }
 END_TEST
 
+START_TEST(an_address_that_leads_nobody_knows_where_waits_to_be_seen)
+{
+	struct got g[3] = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	b.resolver.result = RESOLVE_UNSEEN;
+	ck_assert_ptr_nonnull(start(&b, &g[0]));
+	fake_resolver_tell(&b.resolver);
+	ck_assert_int_eq(g[0].a.reason, REASON_LINK_MISMATCH);
+	ck_assert_str_eq(g[0].a.pod_namespace, "shop");
+	ck_assert_ptr_nonnull(start(&b, &g[1]));
+	b.resolver.result = RESOLVE_FOUND;
+	fake_resolver_tell(&b.resolver);
+	give(&b, "one");
+	ck_assert_str_eq(g[1].token, "one");
+	b.resolver.result = RESOLVE_UNSEEN;
+	b.resolver.full = true;
+	ck_assert_ptr_null(start(&b, &g[2]));
+	ck_assert_int_eq(g[2].a.reason, REASON_OVERLOADED);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(an_accepted_connection_is_admitted)
 {
 	struct inet_ip ip = { { 0 } };
@@ -561,6 +585,7 @@ UNIT_MAIN("issue", UNIT(a_cached_token_is_answered_inside_the_call),
 	  UNIT_LOOP(an_address_that_no_pod_can_have_is_refused_at_once, sources),
 	  UNIT(an_address_of_two_pods_waits_for_one_of_them_to_end),
 	  UNIT(an_address_that_does_not_lead_to_its_pods_link_is_refused_with_the_link),
+	  UNIT(an_address_that_leads_nobody_knows_where_waits_to_be_seen),
 	  UNIT(an_accepted_connection_is_admitted),
 	  UNIT(whose_a_waiting_request_is_is_known_with_its_pod),
 	  UNIT(an_unknown_address_waits_for_its_pod),

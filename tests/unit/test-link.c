@@ -15,7 +15,7 @@
 
 /* What was told, in order: "gone va/3", "changed 2", "moved 10.0.0.1/128". */
 struct told {
-	char text[4096];
+	char text[65536];
 	struct link_watch *w;
 	struct place ask_in_gone; /* what a question from inside gone() brought */
 };
@@ -85,15 +85,20 @@ static void lay_out(void)
 	    "ip route add 10.0.0.1/32 dev va && ip -6 route add fd00::1/128 dev va");
 }
 
-static struct rig begin(void)
+static struct rig begin_on(struct loop *loop)
 {
-	struct rig r = { .loop = loop_new(NULL) };
+	struct rig r = { .loop = loop };
 	struct err err = { 0 };
 
 	lay_out();
 	r.w = link_watch_new(r.loop, &ops, NULL, &err);
 	ck_assert_msg(r.w != NULL, "%s", err.msg);
 	return r;
+}
+
+static struct rig begin(void)
+{
+	return begin_on(loop_new(NULL));
 }
 
 /* The watch gets its context late, since a rig is returned by value. */
@@ -103,7 +108,7 @@ static void listen(struct rig *r)
 	r->w = link_watch_new(r->loop, &ops, &r->told, NULL);
 	ck_assert_ptr_nonnull(r->w);
 	r->told.w = r->w;
-	link_watch_catch_up(r->w);
+	(void)link_watch_catch_up(r->w);
 	r->told.text[0] = '\0';
 }
 
@@ -225,7 +230,7 @@ START_TEST(a_link_that_goes_is_told_with_its_number_and_its_name)
 	listen(&r);
 	ck_assert_str_eq(where(&r, "10.0.0.1", &was), "va");
 	run("ip link del va");
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	(void)snprintf(want, sizeof(want), "gone va/%u\n", was.link);
 	ck_assert_msg(strstr(r.told.text, want) != NULL, "%s", r.told.text);
 	ck_assert_int_eq(r.told.ask_in_gone.kind, PLACE_SHARED);
@@ -253,7 +258,7 @@ START_TEST(whatever_moves_an_address_is_told)
 
 	listen(&r);
 	run(news[_i].commands);
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	ck_assert_msg(strstr(r.told.text, news[_i].want) != NULL, "%s", r.told.text);
 	end(&r);
 }
@@ -269,7 +274,7 @@ START_TEST(a_link_that_goes_down_is_told)
 	listen(&r);
 	where(&r, "10.0.0.1", &p);
 	run("ip link set va down");
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	(void)snprintf(want, sizeof(want), "changed %u\n", p.link);
 	ck_assert_msg(strstr(r.told.text, want) != NULL, "%s", r.told.text);
 	end(&r);
@@ -286,12 +291,12 @@ START_TEST(another_name_is_told)
 	listen(&r);
 	where(&r, "10.0.0.1", &p);
 	run("ip link set va name vx || { ip link set va down && ip link set va name vx; }");
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	(void)snprintf(want, sizeof(want), "changed %u\n", p.link);
 	ck_assert_msg(strstr(r.told.text, want) != NULL, "%s", r.told.text);
 	ck_assert_str_eq(link_watch_name(r.w, p.link), "vx");
 	run("ip link del vx");
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	ck_assert_ptr_null(link_watch_name(r.w, p.link));
 	end(&r);
 }
@@ -328,7 +333,7 @@ START_TEST(quiet_is_quiet)
 	struct rig r = begin();
 
 	listen(&r);
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	ck_assert_str_eq(r.told.text, "");
 	end(&r);
 }
@@ -347,7 +352,7 @@ START_TEST(lost_news_mean_that_everything_is_looked_at_and_links_keep_their_numb
 	    "ip -batch /tmp/nmi-link-routes.$$; rm /tmp/nmi-link-routes.$$;"
 	    "ip link add vb type veth peer name pb && ip link set vb up &&"
 	    "ip route replace 10.0.0.1/32 dev vb && ip link del eth0");
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	ck_assert_uint_gt(link_watch_losses(r.w), 0);
 	ck_assert_ptr_nonnull(strstr(r.told.text, "gone "));
 	ck_assert_ptr_nonnull(strstr(r.told.text, "moved ::/0\n"));
@@ -420,7 +425,7 @@ START_TEST(on_a_bridge_an_address_that_moves_is_told)
 	listen(&r);
 	ck_assert_str_eq(where(&r, "10.244.0.11", &was), "b1 of cbr0");
 	run(bridge_news[_i].commands);
-	link_watch_catch_up(r.w);
+	(void)link_watch_catch_up(r.w);
 	(void)snprintf(gone, sizeof(gone), "gone b1/%u\n", was.port);
 	(void)snprintf(changed, sizeof(changed), "changed %u\n", was.link);
 	if (bridge_news[_i].is_port)
@@ -430,6 +435,119 @@ START_TEST(on_a_bridge_an_address_that_moves_is_told)
 				      strstr(r.told.text, "10.244.0.11/128"),
 			      "%s", r.told.text);
 	ck_assert_str_eq(where(&r, "10.244.0.11", NULL), bridge_news[_i].where);
+	end(&r);
+}
+END_TEST
+
+static unsigned count(const char *text, const char *what)
+{
+	unsigned n = 0;
+
+	for (const char *at = text; (at = strstr(at, what)); at++)
+		n++;
+	return n;
+}
+
+/* Turns until all has been told; how many it took. */
+static unsigned turns_until_told(struct rig *r)
+{
+	unsigned n = 0;
+
+	while (!link_watch_catch_up(r->w)) {
+		ck_assert_uint_lt(++n, 1000);
+		ck_assert_int_eq(loop_turn(r->loop, 200, NULL), 0);
+	}
+	return n;
+}
+
+#define MANY 300
+
+START_TEST(many_neighbours_are_told_turn_by_turn_and_none_is_lost)
+{
+	char text[64];
+	struct rig r = begin();
+
+	lay_out_bridge();
+	listen(&r);
+	run("for i in $(seq 1 6); do for j in $(seq 10 59); do "
+	    "echo neigh add 10.244.$i.$j lladdr 02:00:00:00:$i:$j dev cbr0 nud permanent; done; "
+	    "done | ip -batch - && ip link add vb type veth peer name pb && ip link set vb up && "
+	    "ip route replace 10.0.0.1/32 dev vb");
+	/* what may not be late is not */
+	ck_assert_str_eq(where(&r, "10.0.0.1", NULL), "vb");
+	ck_assert(!link_watch_catch_up(r.w));
+	ck_assert_uint_gt(count(r.told.text, "moved 10.244."), 0);
+	ck_assert_uint_lt(count(r.told.text, "moved 10.244."), MANY);
+	/* and the loop comes again by itself */
+	for (int i = 0; i < 10 && count(r.told.text, "moved 10.244.") < MANY; i++)
+		ck_assert_int_eq(loop_turn(r.loop, 1000, NULL), 0);
+	for (int i = 0; i < MANY; i++) {
+		(void)snprintf(text, sizeof(text), "moved 10.244.%d.%d/128\n", i / 50 + 1,
+			       i % 50 + 10);
+		ck_assert_msg(count(r.told.text, text) == 1, "%s in %s", text, r.told.text);
+	}
+	(void)turns_until_told(&r);
+	ck_assert_uint_eq(link_watch_losses(r.w), 0);
+	end(&r);
+}
+END_TEST
+
+START_TEST(a_bridge_that_learns_more_than_can_be_read_is_looked_at_as_a_whole)
+{
+	struct place was, is;
+	char changed[32];
+	struct rig r = begin();
+
+	lay_out_bridge();
+	listen(&r);
+	ck_assert_str_eq(where(&r, "10.244.0.11", &was), "b1 of cbr0");
+	run("for i in $(seq 10 89); do for j in $(seq 10 99); do "
+	    "echo fdb add 02:00:00:01:$i:$j dev b2 master dynamic; done; done | bridge -batch - &&"
+	    "bridge fdb replace 02:00:00:00:00:01 dev b2 master dynamic");
+	ck_assert_uint_gt(turns_until_told(&r), 1);
+	ck_assert_uint_gt(link_watch_losses(r.w), 0);
+	(void)snprintf(changed, sizeof(changed), "changed %u\n", was.link);
+	ck_assert_uint_ge(count(r.told.text, changed), 1);
+	/* of 7,200 */
+	ck_assert_msg(count(r.told.text, "\n") < 50, "%s", r.told.text);
+	ck_assert_ptr_null(strstr(r.told.text, "gone"));
+	ck_assert_ptr_null(strstr(r.told.text, "moved"));
+	ck_assert_str_eq(where(&r, "10.244.0.11", &is), "b2 of cbr0");
+	/* the kernel tells again what happens */
+	r.told.text[0] = '\0';
+	run("bridge fdb replace 02:00:00:00:00:01 dev b1 master dynamic");
+	(void)turns_until_told(&r);
+	ck_assert_msg(strstr(r.told.text, changed) != NULL, "%s", r.told.text);
+	end(&r);
+}
+END_TEST
+
+START_TEST(what_a_bridge_learns_is_told_at_once_and_more_of_it_together)
+{
+	static const char to_2[] = "bridge fdb replace 02:00:00:00:00:01 dev b2 master dynamic",
+			  to_1[] = "bridge fdb replace 02:00:00:00:00:01 dev b1 master dynamic";
+	struct place was;
+	char changed[32];
+	struct rig r = begin_on(loop_new_fake(NULL));
+
+	lay_out_bridge();
+	listen(&r);
+	ck_assert_str_eq(where(&r, "10.244.0.11", &was), "b1 of cbr0");
+	(void)snprintf(changed, sizeof(changed), "changed %u\n", was.link);
+	run(to_2);
+	ck_assert(link_watch_catch_up(r.w));
+	ck_assert_str_eq(r.told.text, changed);
+	r.told.text[0] = '\0';
+	run(to_1);
+	ck_assert(!link_watch_catch_up(r.w));
+	run(to_2);
+	ck_assert(!link_watch_catch_up(r.w));
+	ck_assert_str_eq(where(&r, "10.244.0.11", NULL), "b2 of cbr0"); /* who asks, knows */
+	loop_fake_advance(r.loop, 99);
+	ck_assert_str_eq(r.told.text, "");
+	loop_fake_advance(r.loop, 1);
+	ck_assert_str_eq(r.told.text, changed);
+	ck_assert(link_watch_catch_up(r.w));
 	end(&r);
 }
 END_TEST
@@ -458,4 +576,7 @@ UNIT_MAIN("link", UNIT_LOOP(only_a_route_to_one_address_on_a_link_of_its_own_is_
 	  UNIT(lost_news_mean_that_everything_is_looked_at_and_links_keep_their_numbers),
 	  UNIT(on_a_bridge_the_place_is_the_port_that_the_address_is_behind),
 	  UNIT_LOOP(on_a_bridge_an_address_that_moves_is_told, bridge_news),
+	  UNIT(many_neighbours_are_told_turn_by_turn_and_none_is_lost),
+	  UNIT(a_bridge_that_learns_more_than_can_be_read_is_looked_at_as_a_whole),
+	  UNIT(what_a_bridge_learns_is_told_at_once_and_more_of_it_together),
 	  UNIT(a_link_of_the_bridge_that_leads_out_of_the_node_is_nobodys))

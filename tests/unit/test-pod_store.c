@@ -19,6 +19,8 @@ static const char *who(const struct pod_store *s, const char *ip)
 		return p ? "a pod was told" : "?";
 	case POD_UNPLACED:
 		return p ? "!" : "nobody was told";
+	case POD_UNSEEN:
+		return p ? "~" : "nobody was told";
 	case POD_NONE:
 		break;
 	}

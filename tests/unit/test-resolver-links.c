@@ -149,6 +149,63 @@ START_TEST(a_pod_without_its_link_is_told_as_such)
 }
 END_TEST
 
+/* As under a flood of news: what is late must not let one pod be taken for another. */
+START_TEST(while_news_are_left_for_later_each_answer_is_asked_for)
+{
+	struct bench b = bench_new(true);
+	const struct pod *p = NULL;
+	struct mk_links links;
+	unsigned before;
+
+	mk_links_init(&links, b.store);
+	mk_route(&links, "10.0.0.1", MK_PORT(1, 2));
+	pod_store_put_take(b.store, pod(.uid = "a", .ip = "10.0.0.1"));
+	mk_route(&links, "10.0.0.1", MK_PORT(1, 3));
+	links.is_behind = true;
+	ck_assert_int_eq(resolver_peek(b.resolver, the_ip(), &p), RESOLVE_UNPLACED);
+	mk_route(&links, "10.0.0.1", MK_PORT(1, 2));
+	ck_assert_int_eq(resolver_peek(b.resolver, the_ip(), &p), RESOLVE_FOUND);
+	links.is_behind = false;
+	before = links.asked;
+	ck_assert_int_eq(resolver_peek(b.resolver, the_ip(), &p), RESOLVE_FOUND);
+	ck_assert_uint_eq(links.asked, before);
+	bench_end(&b);
+}
+END_TEST
+
+/* A bridge has forgotten its port; the pod is asked by the kernel, and answers. */
+START_TEST(a_pod_that_the_kernel_has_forgotten_is_found_once_it_is_heard_of)
+{
+	struct bench b = bench_new(true);
+	struct caller c[2] = { { &b }, { &b } };
+	const struct inet_ip *ip = the_ip();
+	const struct pod *p = NULL;
+	struct mk_links links;
+
+	mk_links_init(&links, b.store);
+	mk_route(&links, "10.0.0.1", MK_PORT(1, 2));
+	pod_store_put_take(b.store, pod(.uid = "a", .ip = "10.0.0.1"));
+	mk_route(&links, "10.0.0.1", ((struct place){ PLACE_NOWHERE, 1, 0 }));
+	pod_store_moved(b.store, ip, 128);
+	ck_assert_int_eq(resolver_peek(b.resolver, ip, &p), RESOLVE_UNSEEN);
+	ck_assert_str_eq(p->uid, "a");
+	wait_for(&b, &c[0]);
+	loop_fake_advance(b.loop, WAIT_MSEC - 1);
+	ck_assert_uint_eq(c[0].calls, 0);
+	mk_route(&links, "10.0.0.1", MK_PORT(1, 2));
+	pod_store_moved(b.store, ip, 128);
+	loop_fake_advance(b.loop, 0);
+	ck_answer(c[0], 1, RESOLVE_FOUND, "a");
+	/* and if it is not heard of, the API server would have nothing to add */
+	mk_route(&links, "10.0.0.1", MK_NOWHERE);
+	pod_store_moved(b.store, ip, 128);
+	wait_for(&b, &c[1]);
+	loop_fake_advance(b.loop, WAIT_MSEC);
+	ck_answer(c[1], 1, RESOLVE_UNSEEN, "a");
+	bench_end(&b);
+}
+END_TEST
+
 START_TEST(admitting_asks_where_the_ip_leads_to_and_peeking_reads_the_news)
 {
 	struct bench b = bench_new(true);
@@ -176,4 +233,6 @@ UNIT_MAIN(
 	UNIT_LOOP(the_servers_word_counts_while_the_ip_leads_to_the_same_link_and_the_watch_agrees,
 		  after_vouching),
 	UNIT(what_the_watch_knows_needs_nobodys_word), UNIT(a_pod_without_its_link_is_told_as_such),
+	UNIT(while_news_are_left_for_later_each_answer_is_asked_for),
+	UNIT(a_pod_that_the_kernel_has_forgotten_is_found_once_it_is_heard_of),
 	UNIT(admitting_asks_where_the_ip_leads_to_and_peeking_reads_the_news))

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Messages of rtnetlink: see rtnl.h. */
+
+#include "nmi/pods/rtnl.h"
+
+#include "lib/base/mem.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+#include <netlink/socket.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+struct nl_sock *rtnl_open(struct err *err)
+{
+	struct nl_sock *sk = nl_socket_alloc();
+
+	if (!sk)
+		out_of_memory();
+	if (nl_connect(sk, NETLINK_ROUTE) < 0) {
+		(void)err_set_errno(err, errno, "netlink socket for routes");
+		nl_socket_free(sk);
+		return NULL;
+	}
+	nl_socket_disable_auto_ack(sk); /* an answer is acknowledgement enough */
+	return sk;
+}
+
+int rtnl_receive(struct nl_sock *sk, void *buf)
+{
+	struct sockaddr_nl from = { 0 };
+	struct iovec iov = { buf, RTNL_BYTES };
+	struct msghdr msg = { &from, sizeof(from), &iov, 1, NULL, 0, 0 };
+	ssize_t n;
+
+	do {
+		n = recvmsg(nl_socket_get_fd(sk), &msg, MSG_DONTWAIT);
+	} while ((n < 0 && errno == EINTR) || (n >= 0 && from.nl_pid != 0));
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	return msg.msg_flags & MSG_TRUNC ? -ENOBUFS : (int)n;
+}
+
+struct nl_msg *rtnl_new(int type, int flags, const void *header, size_t size)
+{
+	struct nl_msg *msg = nlmsg_alloc_simple(type, NLM_F_REQUEST | flags);
+
+	if (!msg || nlmsg_append(msg, (void *)(uintptr_t)header, size, NLMSG_ALIGNTO) < 0)
+		out_of_memory();
+	return msg;
+}
+
+void rtnl_put(struct nl_msg *msg, int attr, const void *data, size_t n)
+{
+	if (nla_put(msg, attr, (int)n, data) < 0)
+		out_of_memory(); /* a page is there, and less than a hundred bytes are put */
+}
+
+int rtnl_send_take(struct nl_sock *sk, void *buf, struct nl_msg *msg)
+{
+	int r;
+
+	/* what an earlier question was given up with must not be taken for an answer */
+	while (rtnl_receive(sk, buf) > 0)
+		;
+	nl_complete_msg(sk, msg);
+	r = nl_send(sk, msg) < 0 ? -EIO : 0;
+	nlmsg_free(msg);
+	return r;
+}
+
+/* What the kernel refuses for a reason that is about us, not about what was asked. */
+static bool is_about_us(int no)
+{
+	return no == ENOMEM || no == ENOBUFS || no == EPERM || no == EOPNOTSUPP;
+}
+
+int rtnl_ask_take(struct nl_sock *sk, void *buf, struct nl_msg *msg, struct nlattr **a, int max,
+		  size_t size)
+{
+	struct nlmsghdr *h = buf;
+	int n = rtnl_send_take(sk, buf, msg);
+
+	if (n == 0)
+		n = rtnl_receive(sk, buf);
+	if (n <= 0 || !nlmsg_ok(h, n))
+		return n < 0 ? n : -EIO;
+	if (h->nlmsg_type != NLMSG_ERROR)
+		return nlmsg_parse(h, (int)size, a, max, NULL) < 0 ? -EIO : 1;
+	if (!nlmsg_valid_hdr(h, sizeof(struct nlmsgerr)))
+		return -EIO;
+	n = -((const struct nlmsgerr *)nlmsg_data(h))->error;
+	if (n == 0)
+		return -EIO; /* an acknowledgement, which nobody asked for */
+	return is_about_us(n) ? -n : 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "lib/base/err.h"
+
+#include <stddef.h>
+
+struct nl_msg;
+struct nl_sock;
+struct nlattr;
+
+/*
+ * Messages of rtnetlink, for link.c: sockets, what the kernel sends by itself, and questions with their
+ * answers. Nothing here ever waits: an answer is queued by the time that its question has been sent. A
+ * buffer is the caller's, has RTNL_BYTES, is aligned for netlink, and holds the last that was received.
+ */
+
+/* What a dump sends at once, at most (NLMSG_GOODSIZE and what the kernel makes of a larger buffer). */
+#define RTNL_BYTES 32768
+
+struct nl_sock *rtnl_open(struct err *err);
+/* One datagram of the kernel's; its length, 0 when there is none, or minus an errno. */
+int rtnl_receive(struct nl_sock *sk, void *buf);
+
+/* A message that begins with this header; never NULL. */
+struct nl_msg *rtnl_new(int type, int flags, const void *header, size_t size);
+void rtnl_put(struct nl_msg *msg, int attr, const void *data, size_t n);
+/* Frees the message; 0, or minus an errno. Answers are received one by one. */
+int rtnl_send_take(struct nl_sock *sk, void *buf, struct nl_msg *msg);
+/*
+ * The same, for the single answer, which is in the buffer: 1, with the attributes that follow its header of
+ * this size in `a`; 0: there is none; or minus an errno: the kernel could not be asked.
+ */
+int rtnl_ask_take(struct nl_sock *sk, void *buf, struct nl_msg *msg, struct nlattr **a, int max,
+		  size_t size);
