@@ -351,6 +351,8 @@ static void fail(struct reflector *r, unsigned retry_after_sec, struct err *err)
 	disconnected(r);
 	r->status.last_err = *err;
 	log_debug("%s; again in %u ms", err->msg, wait);
+	if (r->ops->failed)
+		r->ops->failed(r->ctx, err);
 	/* a bad answer, as opposed to none: asking for the same may get the same for ever */
 	if (r->phase == PHASE_WATCH && (err->http_status || r->n_garbled) &&
 	    ++r->n_bad >= RELIST_AFTER) {

@@ -14,6 +14,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 #include "lib/kube/client.h"
 #include "lib/loop/loop.h"
 #include "nmi/limits.h"
@@ -43,14 +44,9 @@ struct federation_fetch {
 	struct federation_fetch *prev, *next;
 };
 
-static bool is_blank(const char *s)
-{
-	return s[strspn(s, " \t\r\n")] == '\0';
-}
-
 static const char *tenant_of(const struct federation *s, const struct azure_identity *i)
 {
-	return is_blank(i->tenant_id) ? s->spec.tenant_id : i->tenant_id;
+	return str_is_blank(i->tenant_id) ? s->spec.tenant_id : i->tenant_id;
 }
 
 /* ending */
@@ -204,22 +200,28 @@ static char *endpoint_of(const struct federation *s, const struct token_ask *ask
 		(void)token_fail(fail, TOKEN_FAULT_INVALID, "the pod has no service account");
 		return NULL;
 	}
-	if (is_blank(i->client_id) || strlen(i->client_id) > LIMIT_PARAM_BYTES) {
+	if (str_is_blank(i->client_id) || strlen(i->client_id) > LIMIT_PARAM_BYTES) {
 		(void)token_fail(fail, TOKEN_FAULT_INVALID,
 				 "spec.clientID is %s: set it to the client id of the application "
 				 "or managed identity",
-				 is_blank(i->client_id) ? "empty" : "too long");
+				 str_is_blank(i->client_id) ? "empty" : "too long");
 		return NULL;
 	}
-	if (is_blank(tenant)) {
-		(void)token_fail(fail, TOKEN_FAULT_INVALID,
-				 "spec.tenantID is empty, and so are annotation "
-				 "azure.workload.identity/tenant-id and --tenant-id");
+	if (str_is_blank(tenant)) {
+		(void)token_fail(
+			fail, TOKEN_FAULT_INVALID,
+			i->of_account
+				? "annotation " AZURE_TENANT_NOTE
+				  " is missing or empty, and so is --tenant-id"
+				: "spec.tenantID is empty, and so are annotation " AZURE_TENANT_NOTE
+				  " and --tenant-id");
 		return NULL;
 	}
 	url = entra_url_for(s->spec.entra, i->ad_endpoint, tenant, &err);
 	if (!url)
-		(void)token_fail(fail, TOKEN_FAULT_INVALID, "%s", err.msg);
+		(void)token_fail(fail, TOKEN_FAULT_INVALID, "%s%s",
+				 i->of_account ? "annotation " AZURE_TENANT_NOTE ": " : "",
+				 err.msg);
 	return url;
 }
 
@@ -256,7 +258,7 @@ struct federation *federation_new(const struct federation_spec *spec, struct err
 			      LOG_Q(spec->tenant_id));
 		return NULL;
 	}
-	if (is_blank(spec->audience)) {
+	if (str_is_blank(spec->audience)) {
 		(void)err_set(err, ERR_INPUT, "--federation-audience must not be empty");
 		return NULL;
 	}
