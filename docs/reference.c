@@ -98,8 +98,9 @@ static const struct {
 		"The request is malformed or ambiguous; the text says where",
 		"Correct the client" },
 	[REASON_NO_LABEL] = {
-		"The pod has no label ``aadpodidbinding``, or an empty one",
-		"Label the pod with the selector of an AzureIdentityBinding" },
+		"The pod has no label ``aadpodidbinding``, or an empty one, nor, with ``--workload-identity``, "
+		"has its ServiceAccount an annotation ``azure.workload.identity/client-id``",
+		"Label the pod with the selector of an AzureIdentityBinding, or annotate the ServiceAccount" },
 	[REASON_NO_BINDING] = {
 		"No AzureIdentityBinding in the pod's namespace has the selector that the label names",
 		"Create one there, or correct the label" },
@@ -110,7 +111,8 @@ static const struct {
 		"No AzureIdentity of the cluster has the client id or resource id that was asked for",
 		"Correct the id, or create and bind an AzureIdentity that has it" },
 	[REASON_NOT_BOUND] = {
-		"The identity asked for by client id or resource id exists, but is not one of the pod's",
+		"The identity asked for by client id or resource id exists, but is not one of the pod's; or the pod "
+		"has one by its ServiceAccount, which is another",
 		"Bind it to the pod, or ask for one that is" },
 	[REASON_NAMESPACE_MISMATCH] = {
 		"Standard mode: the identity assigned to the pod counts in its own namespace only "
@@ -124,7 +126,8 @@ static const struct {
 		"The AzureIdentity is of a type that this version does not serve",
 		"Use a managed identity (type 0), a service principal (1, 2) or federation (3)" },
 	[REASON_IDENTITY_INVALID] = {
-		"The AzureIdentity lacks what its type needs; the text names the field",
+		"The AzureIdentity lacks what its type needs, or an annotation of the pod's ServiceAccount is not "
+		"right; the text names the field",
 		"Complete the object" },
 	[REASON_CREDENTIAL] = {
 		"What the identity proves itself with is not to be had: the Secret of a type 1 or 2 is missing, "
@@ -154,7 +157,8 @@ static const struct {
 		"The pod's address does not lead to the link that is the pod's own: it may be another pod that asks",
 		"Ask again; if it stays and the network plugin gives pods no links of their own, set ``--link-binding=off``" },
 	[REASON_NOT_SYNCED] = {
-		"The identity objects have not been read from the API server yet",
+		"The identity objects, or with ``--workload-identity`` the ServiceAccounts, have not been read from "
+		"the API server yet",
 		"Ask again; if it stays, look at the agent's readiness" },
 	[REASON_NOT_ASSIGNED_YET] = {
 		"Standard mode: the controller (MIC) has not assigned the identity to this node's VM within the "

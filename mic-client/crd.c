@@ -25,8 +25,6 @@
 /* Ours: one identity at a time moves from IMDS to federation, and back. */
 #define SOURCE_KEY	  "aadpodidentity.k8s.io/token-source"
 #define SOURCE_FEDERATION "federation"
-/* The workload identity webhook's. */
-#define TENANT_KEY "azure.workload.identity/tenant-id"
 
 /* A string on its way into the block: where its pointer goes, and the text; NULL counts as "". */
 struct part {
@@ -81,7 +79,7 @@ static int read_meta(const struct jval *obj, struct object_id *out, struct err *
 
 /* What annotations say of an identity; the texts are borrowed, NULL where they are absent. */
 struct annotations {
-	const char *behavior, *source, *tenant;
+	const char *behavior, *source, *client, *tenant;
 };
 
 static int read_annotation(const struct jval *map, const char *key, const char **out,
@@ -109,7 +107,9 @@ static int read_annotations(const struct jval *obj, struct annotations *out, str
 	if (r == 0)
 		r = read_annotation(map, SOURCE_KEY, &out->source, err);
 	if (r == 0)
-		r = read_annotation(map, TENANT_KEY, &out->tenant, err);
+		r = read_annotation(map, AZURE_CLIENT_NOTE, &out->client, err);
+	if (r == 0)
+		r = read_annotation(map, AZURE_TENANT_NOTE, &out->tenant, err);
 	return r;
 }
 
@@ -164,7 +164,7 @@ struct identity_fields {
 	const char *aux[AZURE_AUX_TENANTS_MAX];
 	size_t n_aux;
 	int64_t type;
-	bool namespaced, federated;
+	bool namespaced, federated, of_account;
 	struct err flaw; /* of what is no malformed object, but cannot be served */
 };
 
@@ -197,38 +197,76 @@ static int read_identity(const struct jval *obj, struct identity_fields *f, stru
 	return 0;
 }
 
+static struct azure_identity *identity_new(const struct object_id *id,
+					   const struct identity_fields *f)
+{
+	const struct part parts[] = {
+		PART(azure_identity, meta.namespace, id->namespace),
+		PART(azure_identity, meta.name, id->name),
+		PART(azure_identity, meta.uid, id->uid),
+		PART(azure_identity, meta.resource_version, id->resource_version),
+		PART(azure_identity, client_id, f->client),
+		PART(azure_identity, resource_id, f->resource),
+		PART(azure_identity, tenant_id, f->tenant),
+		PART(azure_identity, ad_endpoint, f->endpoint),
+		PART(azure_identity, secret_name, f->secret),
+		PART(azure_identity, secret_namespace, f->secret_ns),
+		PART(azure_identity, flaw, f->flaw.msg),
+		PART(azure_identity, aux_tenants[0], f->aux[0]),
+		PART(azure_identity, aux_tenants[1], f->aux[1]),
+		PART(azure_identity, aux_tenants[2], f->aux[2]),
+	};
+	static_assert(AZURE_AUX_TENANTS_MAX == 3, "one row each above");
+	struct azure_identity *i = pack(sizeof(*i), parts, ARRAY_SIZE(parts));
+
+	i->refs = 1;
+	i->type = f->type;
+	i->n_aux_tenants = f->n_aux;
+	i->namespaced = f->namespaced;
+	i->federated = f->federated;
+	i->of_account = f->of_account;
+	return i;
+}
+
 struct azure_identity *azure_identity_parse(const struct jval *obj, struct err *err)
 {
 	struct identity_fields f = { .type = AZURE_IDENTITY_USER_ASSIGNED };
 	struct object_id id = { 0 };
-	struct azure_identity *i;
 
 	if (read_meta(obj, &id, err) < 0 || read_identity(obj, &f, err) < 0)
 		return NULL;
-	const struct part parts[] = {
-		PART(azure_identity, meta.namespace, id.namespace),
-		PART(azure_identity, meta.name, id.name),
-		PART(azure_identity, meta.uid, id.uid),
-		PART(azure_identity, meta.resource_version, id.resource_version),
-		PART(azure_identity, client_id, f.client),
-		PART(azure_identity, resource_id, f.resource),
-		PART(azure_identity, tenant_id, f.tenant),
-		PART(azure_identity, ad_endpoint, f.endpoint),
-		PART(azure_identity, secret_name, f.secret),
-		PART(azure_identity, secret_namespace, f.secret_ns),
-		PART(azure_identity, flaw, f.flaw.msg),
-		PART(azure_identity, aux_tenants[0], f.aux[0]),
-		PART(azure_identity, aux_tenants[1], f.aux[1]),
-		PART(azure_identity, aux_tenants[2], f.aux[2]),
-	};
-	static_assert(AZURE_AUX_TENANTS_MAX == 3, "one row each above");
-	i = pack(sizeof(*i), parts, ARRAY_SIZE(parts));
-	i->refs = 1;
-	i->type = f.type;
-	i->n_aux_tenants = f.n_aux;
-	i->namespaced = f.namespaced;
-	i->federated = f.federated;
-	return i;
+	return identity_new(&id, &f);
+}
+
+/* An id that Entra cannot know is told by us: Entra would call it an application that does not exist. */
+int azure_identity_parse_account(const struct jval *obj, struct azure_identity **out,
+				 struct err *err)
+{
+	struct annotations notes = { 0 };
+	struct object_id id = { 0 };
+	struct identity_fields f = { .type = AZURE_IDENTITY_FEDERATED,
+				     .federated = true,
+				     .of_account = true };
+	int r = read_meta(obj, &id, err);
+
+	if (r == 0)
+		r = read_annotations(obj, &notes, err);
+	if (r < 0)
+		return r;
+	f.client = notes.client;
+	f.tenant = notes.tenant;
+	if (notes.client && !str_is_guid(str_of(notes.client)))
+		(void)err_set(&f.flaw, ERR_INPUT,
+			      "annotation " AZURE_CLIENT_NOTE " is %s, which is no GUID: set it to "
+			      "the client id of the application or managed identity",
+			      LOG_Q(notes.client));
+	*out = notes.client ? identity_new(&id, &f) : NULL;
+	return 0;
+}
+
+const char *azure_identity_kind(const struct azure_identity *i)
+{
+	return i->of_account ? "ServiceAccount" : "AzureIdentity";
 }
 
 struct azure_identity *azure_identity_ref(const struct azure_identity *i)

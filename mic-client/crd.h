@@ -45,7 +45,12 @@ struct azure_identity {
 	bool namespaced; /* annotation aadpodidentity.k8s.io/Behavior: namespaced */
 	/* Type 3, or a type 0 with the annotation aadpodidentity.k8s.io/token-source: federation. */
 	bool federated;
+	bool of_account; /* made of a ServiceAccount's annotations; `meta` is the account's */
 };
+
+/* The workload identity webhook's annotations: of a ServiceAccount, the tenant also of an AzureIdentity. */
+#define AZURE_CLIENT_NOTE "azure.workload.identity/client-id"
+#define AZURE_TENANT_NOTE "azure.workload.identity/tenant-id"
 
 struct azure_binding {
 	unsigned refs;
@@ -86,6 +91,14 @@ struct azure_exception {
 
 /* NULL with err set (ERR_INPUT) when the object is malformed; absent strings become "". NULL may be unref'd. */
 struct azure_identity *azure_identity_parse(const struct jval *obj, struct err *err);
+/*
+ * The identity that a ServiceAccount names by its annotations, as one of type 3; `out` becomes NULL where
+ * it names none. The object may be its metadata alone.
+ */
+int azure_identity_parse_account(const struct jval *obj, struct azure_identity **out,
+				 struct err *err);
+/* What kubectl calls the object that it was read from. */
+const char *azure_identity_kind(const struct azure_identity *i);
 struct azure_identity *azure_identity_ref(const struct azure_identity *i);
 struct azure_identity *azure_identity_unref(struct azure_identity *i);
 DEFINE_CLEANUP(struct azure_identity, azure_identity_unref);

@@ -55,6 +55,7 @@ struct identity_index {
 	struct hmap groups[IDENTITY_KINDS];
 	unsigned epoch[IDENTITY_KINDS];
 	struct id_cache *ids;
+	enum identity_accounts accounts;
 };
 
 /* kinds */
@@ -166,6 +167,7 @@ static const struct kind kinds[IDENTITY_KINDS] = {
 	[KIND_BINDING]   = { binding_meta,   binding_unref,   binding_order,   binding_within,   binding_selects },
 	[KIND_EXCEPTION] = { exception_meta, exception_unref, exception_order, exception_within, exception_selects },
 	[KIND_ASSIGNED]  = { assigned_meta,  assigned_unref,  assigned_order,  assigned_within,  assigned_selects },
+	[KIND_ACCOUNT]   = { identity_meta,  identity_unref,  NULL,            NULL,             NULL },
 };
 /* clang-format on */
 
@@ -411,6 +413,11 @@ void identity_index_put_assigned_take(struct identity_index *x, struct azure_ass
 	put_take(x, KIND_ASSIGNED, a);
 }
 
+void identity_index_put_account_take(struct identity_index *x, struct azure_identity *i)
+{
+	put_take(x, KIND_ACCOUNT, i);
+}
+
 void identity_index_remove(struct identity_index *x, enum identity_kind kind, const char *namespace,
 			   const char *name)
 {
@@ -434,6 +441,19 @@ void identity_index_resync_end(struct identity_index *x, enum identity_kind kind
 		if (e->epoch != x->epoch[kind])
 			entry_remove(x, kind, e);
 	}
+	if (kind == KIND_ACCOUNT && x->accounts == ACCOUNTS_UNSEEN)
+		x->accounts = ACCOUNTS_SEEN;
+}
+
+void identity_index_use_accounts(struct identity_index *x)
+{
+	if (x->accounts == ACCOUNTS_UNUSED)
+		x->accounts = ACCOUNTS_UNSEEN;
+}
+
+enum identity_accounts identity_index_accounts(const struct identity_index *x)
+{
+	return x->accounts;
 }
 
 size_t identity_index_count(const struct identity_index *x, enum identity_kind kind)
@@ -447,6 +467,14 @@ const struct azure_identity *identity_index_identity(const struct identity_index
 						     const char *namespace, const char *name)
 {
 	const struct entry *e = entry_find(x, KIND_IDENTITY, namespace, name);
+
+	return e ? e->object : NULL;
+}
+
+const struct azure_identity *identity_index_account(const struct identity_index *x,
+						    const char *namespace, const char *name)
+{
+	const struct entry *e = entry_find(x, KIND_ACCOUNT, namespace, name);
 
 	return e ? e->object : NULL;
 }

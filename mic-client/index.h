@@ -22,12 +22,15 @@ void identity_index_put_identity_take(struct identity_index *x, struct azure_ide
 void identity_index_put_binding_take(struct identity_index *x, struct azure_binding *b);
 void identity_index_put_exception_take(struct identity_index *x, struct azure_exception *e);
 void identity_index_put_assigned_take(struct identity_index *x, struct azure_assigned_identity *a);
+/* What a ServiceAccount names (azure_identity_parse_account()); one that names nothing is removed. */
+void identity_index_put_account_take(struct identity_index *x, struct azure_identity *i);
 
 enum identity_kind {
 	KIND_IDENTITY,
 	KIND_BINDING,
 	KIND_EXCEPTION,
 	KIND_ASSIGNED, /* AzureAssignedIdentity */
+	KIND_ACCOUNT,  /* ServiceAccount */
 	IDENTITY_KINDS,
 };
 void identity_index_remove(struct identity_index *x, enum identity_kind kind, const char *namespace,
@@ -37,9 +40,20 @@ void identity_index_resync_begin(struct identity_index *x, enum identity_kind ki
 void identity_index_resync_end(struct identity_index *x, enum identity_kind kind);
 size_t identity_index_count(const struct identity_index *x, enum identity_kind kind);
 
+/*
+ * Do ServiceAccounts count? Not unless it is said; then, until they were all seen once, that one names
+ * no identity is not known.
+ */
+enum identity_accounts { ACCOUNTS_UNUSED, ACCOUNTS_UNSEEN, ACCOUNTS_SEEN };
+void identity_index_use_accounts(struct identity_index *x);
+enum identity_accounts identity_index_accounts(const struct identity_index *x);
+
 /* asking: results are borrowed until the next change */
 const struct azure_identity *identity_index_identity(const struct identity_index *x,
 						     const char *namespace, const char *name);
+/* What the ServiceAccount names; NULL: nothing that is known. */
+const struct azure_identity *identity_index_account(const struct identity_index *x,
+						    const char *namespace, const char *name);
 /* Has any AzureIdentity of the cluster this id? Without case; the empty one is nobody's. */
 bool identity_index_has_client_id(const struct identity_index *x, const char *client_id);
 bool identity_index_has_resource_id(const struct identity_index *x, const char *resource_id);

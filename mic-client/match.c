@@ -29,6 +29,13 @@
  *  d. Assigned and "" can be used, Created will be. If none can be used, it is waited for: for one that is
  *     Created, or, while the pod has none or others of its are Created, for one that may come.
  *
+ * ServiceAccounts, where they count, come last, in both modes. They are the pod's own word for which
+ * application trusts it, which Entra checks; so no binding is needed, and none is overruled:
+ *  i. A pod without the label has what its account names, and nothing else: another id is refused.
+ *  ii. A pod with the label has it if it asks for it by client_id, and by 1 to 6, or a to d, it would be
+ *     refused or would have to wait.
+ *  iii. As long as it is not known what the account names, only those wait who would be refused otherwise.
+ *
  * What an identity must hold to be usable (a type 0 without spec.clientID would make IMDS answer with
  * the node's default identity) is for the source of its tokens to refuse, with the reason.
  */
@@ -167,6 +174,63 @@ static void match_bindings(const struct identity_index *x, const struct match_po
 	}
 }
 
+/* service accounts */
+
+static void look_at_account(const struct identity_index *x, const struct match_pod *pod,
+			    struct match_answer *out)
+{
+	if (identity_index_accounts(x) == ACCOUNTS_UNUSED || !pod->service_account)
+		return;
+	out->account = pod->service_account;
+	out->account_identity = identity_index_account(x, pod->namespace, pod->service_account);
+}
+
+static void grant_of_account(struct match_answer *out)
+{
+	out->result = MATCH_GRANTED;
+	out->identity = out->account_identity;
+	out->binding = NULL;
+	out->assigned = NULL;
+}
+
+static bool may_name_one(const struct identity_index *x, const struct match_answer *out)
+{
+	return out->account && !out->account_identity &&
+	       identity_index_accounts(x) == ACCOUNTS_UNSEEN;
+}
+
+/* Of a pod without the label. What is wrong with the annotations goes before what was asked for. */
+static void match_account(const struct identity_index *x, const struct match_pod *pod,
+			  const struct selector *sel, struct match_answer *out)
+{
+	const struct azure_identity *i;
+
+	look_at_account(x, pod, out);
+	i = out->account_identity;
+	out->candidates = i != NULL;
+	if (i && (*i->flaw || is_asked_for(i, sel)))
+		grant_of_account(out);
+	else if (i)
+		out->result = MATCH_ACCOUNT_OTHER;
+	else
+		out->result = may_name_one(x, out) ? MATCH_ACCOUNT_UNSEEN : MATCH_NO_LABEL;
+}
+
+/* Of a pod with the label, once all else is decided. */
+static void match_account_last(const struct identity_index *x, const struct match_pod *pod,
+			       const struct selector *sel, struct match_answer *out)
+{
+	if (out->result == MATCH_GRANTED)
+		return;
+	look_at_account(x, pod, out);
+	if (sel->kind != SELECTOR_CLIENT_ID)
+		return;
+	if (out->account_identity && is_asked_for(out->account_identity, sel))
+		grant_of_account(out);
+	else if (may_name_one(x, out) && !match_is_wait(out->result))
+		out->result = MATCH_ACCOUNT_UNSEEN;
+}
+
 void match_managed(const struct identity_index *x, const struct match_pod *pod,
 		   const struct selector *sel, struct match_answer *out)
 {
@@ -174,14 +238,16 @@ void match_managed(const struct identity_index *x, const struct match_pod *pod,
 
 	*out = (struct match_answer){ 0 };
 	out->exception = exception_of(x, pod);
-	if (out->exception)
+	if (out->exception) {
 		out->result = MATCH_EXCEPTED;
-	else if (sel->kind == SELECTOR_OBJECT_ID)
+	} else if (sel->kind == SELECTOR_OBJECT_ID) {
 		out->result = MATCH_SELECTOR_UNSUPPORTED;
-	else if (!label || !*label)
-		out->result = MATCH_NO_LABEL;
-	else
+	} else if (!label || !*label) {
+		match_account(x, pod, sel, out);
+	} else {
 		match_bindings(x, pod, label, sel, out);
+		match_account_last(x, pod, sel, out);
+	}
 }
 
 /* assigned identities */
@@ -311,10 +377,11 @@ void match_standard(const struct identity_index *x, const struct match_standard_
 	} else if (sel->kind == SELECTOR_OBJECT_ID) {
 		out->result = MATCH_SELECTOR_UNSUPPORTED;
 	} else if (!label || !*label) {
-		out->result = MATCH_NO_LABEL;
+		match_account(x, pod, sel, out);
 	} else {
 		identity_index_assigned(x, pod->namespace, pod->name, visit_assigned, &w);
 		answer_assigned(&w, out);
+		match_account_last(x, pod, sel, out);
 	}
 }
 
@@ -357,8 +424,15 @@ static void explain_granted(const struct match_pod *pod, const struct match_answ
 			    size_t size)
 {
 	const char *by = a->assigned ? "AzureAssignedIdentity" : "AzureIdentityBinding";
-	const struct object_meta *m = a->assigned ? &a->assigned->meta : &a->binding->meta;
+	const struct object_meta *m;
 
+	if (a->identity->of_account) {
+		(void)snprintf(buf, size, "pod %s/%s has client_id %s through ServiceAccount %s/%s",
+			       pod->namespace, pod->name, LOG_Q(a->identity->client_id),
+			       a->identity->meta.namespace, a->identity->meta.name);
+		return;
+	}
+	m = a->assigned ? &a->assigned->meta : &a->binding->meta;
 	(void)snprintf(buf, size,
 		       "pod %s/%s has AzureIdentity %s through %s %s, one of "
 		       "%zu",
@@ -441,12 +515,68 @@ static void explain_unknown(const struct match_pod *pod, const struct selector *
 		LOG_Q(label ? label : ""), pod->namespace);
 }
 
-/*
- * What does not fit is cut. The words "Identity not found" are what tools around the old agent look
- * for.
- */
-void match_explain(const struct match_pod *pod, const struct selector *sel,
-		   const struct match_answer *a, char *buf, size_t size)
+static void explain_no_label(const struct match_pod *pod, const struct match_answer *a,
+			     const char *label, char *buf, size_t size)
+{
+	const char *ns = pod->namespace;
+
+	if (a->account)
+		(void)snprintf(buf, size,
+			       "Identity not found: pod %s/%s has %s label " LABEL_BINDING
+			       ", and its ServiceAccount %s/%s no annotation " AZURE_CLIENT_NOTE
+			       ": %s the selector of an AzureIdentityBinding in namespace %s, or "
+			       "annotate the ServiceAccount with the client id of an application "
+			       "or managed identity that trusts it",
+			       ns, pod->name, label ? "an empty" : "no", ns, a->account,
+			       label ? "set the label to" : "add the label with", ns);
+	else
+		(void)snprintf(buf, size,
+			       "Identity not found: pod %s/%s has %s label " LABEL_BINDING
+			       ": %s the selector of an "
+			       "AzureIdentityBinding in namespace %s",
+			       ns, pod->name, label ? "an empty" : "no",
+			       label ? "set it to" : "add it with", ns);
+}
+
+static void explain_account(const struct match_pod *pod, const struct selector *sel,
+			    const struct match_answer *a, char *buf, size_t size)
+{
+	const char *ns = pod->namespace, *name = pod->name;
+
+	if (a->result == MATCH_ACCOUNT_UNSEEN)
+		(void)snprintf(
+			buf, size,
+			"pod %s/%s may have an identity by its ServiceAccount %s/%s, and the "
+			"ServiceAccounts have not been read from the API server yet; ask again, "
+			"and if that does not help look at the agent's readiness",
+			ns, name, ns, a->account);
+	else
+		(void)snprintf(
+			buf, size,
+			"pod %s/%s has no label " LABEL_BINDING
+			", so its only identity is the one of its ServiceAccount %s/%s, client_id "
+			"%s, "
+			"and it asks for %s %s: ask for that one, or leave the id out, or bind an "
+			"AzureIdentity that has the id in namespace %s",
+			ns, name, ns, a->account, LOG_Q(a->account_identity->client_id),
+			parameter_name(sel->kind), LOG_Q(sel->value), ns);
+}
+
+/* A pod that has the label, or asks for another id, may not know of it. */
+static void explain_other_way(const struct match_pod *pod, const struct match_answer *a, char *buf,
+			      size_t size)
+{
+	size_t n = strlen(buf);
+
+	if (a->account_identity && !*a->account_identity->flaw)
+		(void)snprintf(
+			buf + n, size - n,
+			"; its ServiceAccount %s/%s names client_id %s, which it may ask for",
+			pod->namespace, a->account, LOG_Q(a->account_identity->client_id));
+}
+
+static void explain(const struct match_pod *pod, const struct selector *sel,
+		    const struct match_answer *a, char *buf, size_t size)
 {
 	const char *label = labels_find(pod->labels, pod->n_labels, LABEL_BINDING);
 	const char *ns = pod->namespace, *name = pod->name;
@@ -459,12 +589,11 @@ void match_explain(const struct match_pod *pod, const struct selector *sel,
 		explain_excepted(pod, a, buf, size);
 		return;
 	case MATCH_NO_LABEL:
-		(void)snprintf(buf, size,
-			       "Identity not found: pod %s/%s has %s label " LABEL_BINDING
-			       ": %s the selector of an "
-			       "AzureIdentityBinding in namespace %s",
-			       ns, name, label ? "an empty" : "no",
-			       label ? "set it to" : "add it with", ns);
+		explain_no_label(pod, a, label, buf, size);
+		return;
+	case MATCH_ACCOUNT_OTHER:
+	case MATCH_ACCOUNT_UNSEEN:
+		explain_account(pod, sel, a, buf, size);
 		return;
 	case MATCH_NO_BINDING:
 		(void)snprintf(
@@ -506,4 +635,16 @@ void match_explain(const struct match_pod *pod, const struct selector *sel,
 		break;
 	}
 	assert(false); /* every result has a sentence */
+}
+
+/*
+ * What does not fit is cut. The words "Identity not found" are what tools around the old agent look
+ * for.
+ */
+void match_explain(const struct match_pod *pod, const struct selector *sel,
+		   const struct match_answer *a, char *buf, size_t size)
+{
+	explain(pod, sel, a, buf, size);
+	if (a->result != MATCH_GRANTED && a->result != MATCH_ACCOUNT_OTHER)
+		explain_other_way(pod, a, buf, size);
 }

@@ -34,7 +34,7 @@ struct match_pod {
 	const struct label *labels;
 	size_t n_labels;
 	bool no_exceptions; /* never the node's own identity: the host asks in the pod's name */
-	const char *service_account; /* or NULL */
+	const char *service_account; /* NULL: none is known */
 };
 
 enum match_result {
@@ -46,6 +46,8 @@ enum match_result {
 	MATCH_SELECTOR_UNKNOWN,	    /* no AzureIdentity of the cluster has the id asked for */
 	MATCH_SELECTOR_NOT_BOUND,   /* one has, but the pod is not bound to it */
 	MATCH_SELECTOR_UNSUPPORTED, /* object_id: AzureIdentity does not hold it */
+	MATCH_ACCOUNT_OTHER, /* the pod's ServiceAccount names an identity, and another is asked for */
+	MATCH_ACCOUNT_UNSEEN, /* it may name the pod's identity: ServiceAccounts were not seen yet */
 	/* standard mode only */
 	MATCH_NAMESPACE_MISMATCH, /* it counts only in its own namespace, which is not the pod's */
 	MATCH_NOT_ASSIGNED_YET,	  /* the controller is assigning it: wait for the event */
@@ -56,20 +58,29 @@ enum match_result {
 /* No answer yet: an event may change it, so it is worth waiting for. */
 static inline bool match_is_wait(enum match_result r)
 {
-	return r == MATCH_NOT_ASSIGNED_YET || r == MATCH_NO_ASSIGNED;
+	return r == MATCH_NOT_ASSIGNED_YET || r == MATCH_NO_ASSIGNED || r == MATCH_ACCOUNT_UNSEEN;
 }
 
 struct match_answer {
 	enum match_result result;
-	const struct azure_identity *identity; /* GRANTED; borrowed from the index */
-	const struct azure_binding
-		*binding; /* GRANTED; else the first without its identity, or NULL */
+	const struct azure_identity *identity;	 /* GRANTED; borrowed from the index */
+	const struct azure_binding *binding;	 /* GRANTED by one; else the first without its
+						  identity, or NULL */
 	const struct azure_exception *exception; /* EXCEPTED; NULL: it is one of the controller's */
 	size_t candidates;			 /* identities that the pod is bound to */
 	const struct azure_assigned_identity
 		*assigned; /* standard mode: GRANTED, NAMESPACE_MISMATCH, NOT_ASSIGNED_YET; of
 			      NO_ASSIGNED one that no longer fits the pod's label, or NULL */
+	/* The name of the pod's ServiceAccount, where it was looked at because nothing else grants */
+	const char *account;
+	const struct azure_identity *account_identity; /* what it names, or NULL */
 };
+
+/*
+ * Where ServiceAccounts count (identity_index_accounts()), in both modes: what the pod's own names is the
+ * identity of a pod without the label, and one that a pod may ask for by client_id if nothing else
+ * grants that.
+ */
 
 /*
  * Exceptions first, then managed mode: label = binding selector, binding and identity in the pod's

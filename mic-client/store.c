@@ -6,6 +6,9 @@
  * A malformed object is dropped, also where an earlier version of it was well. A binding that was
  * changed into something unreadable was changed for a reason, perhaps to take an identity away; to go
  * on granting by the old one would be to fail open. The same holds for an exception.
+ *
+ * ServiceAccounts are watched beside the rest, and only where they are to count. Most name no identity, so
+ * of those nothing is kept; and of all of them the API server sends the metadata alone.
  */
 
 #include "mic-client/store.h"
@@ -26,14 +29,16 @@ struct feed {
 	enum identity_kind kind;
 	struct reflector *reflector;
 	struct rejects rejects;
+	bool is_refused; /* the API server does not let us, and that was logged */
 };
 
 struct identity_store {
 	struct loop *loop;
 	struct identity_index *index;
-	struct feed feeds[IDENTITY_KINDS]; /* those of the mode, one after the other */
+	struct feed feeds[IDENTITY_KINDS]; /* those of the mode, then the accounts, if they count */
 	unsigned n_feeds;
-	char *on_node;		  /* label selector, or NULL */
+	char *on_node; /* label selector, or NULL */
+	struct kube_client *client;
 	struct loop_defer change; /* many changes of one turn are told once */
 	void (*on_change)(void *ctx);
 	void *on_change_ctx;
@@ -77,6 +82,21 @@ static bool put_assigned(struct identity_index *x, const struct jval *obj, struc
 	return a;
 }
 
+static bool put_account(struct identity_index *x, const struct jval *obj, struct err *err)
+{
+	struct azure_identity *i = NULL;
+	struct object_id id;
+
+	if (azure_identity_parse_account(obj, &i, err) < 0)
+		return false;
+	object_id_read(obj, &id);
+	if (i)
+		identity_index_put_account_take(x, i);
+	else
+		identity_index_remove(x, KIND_ACCOUNT, id.namespace, id.name);
+	return true;
+}
+
 static const struct kind {
 	const char *kind, *plural, *path;
 	bool (*put)(struct identity_index *x, const struct jval *obj, struct err *err);
@@ -92,6 +112,8 @@ static const struct kind {
 	[KIND_ASSIGNED] = { "AzureAssignedIdentity", "azureassignedidentities",
 			    PATH "azureassignedidentities", put_assigned,
 			    "its pod gets no token by it" },
+	[KIND_ACCOUNT] = { "ServiceAccount", "serviceaccounts", "/api/v1/serviceaccounts",
+			   put_account, "its pods get no token by it" },
 };
 
 static const enum identity_kind of_managed_mode[] = { KIND_IDENTITY, KIND_BINDING, KIND_EXCEPTION };
@@ -167,7 +189,21 @@ static void on_end(void *ctx)
 
 	identity_index_resync_end(f->store->index, f->kind);
 	rejects_resync_end(&f->rejects);
+	if (f->is_refused)
+		log_info("%s can be listed and watched again", kinds[f->kind].plural);
+	f->is_refused = false;
 	changed(f->store);
+}
+
+/* A right that is missing is an operator's to give, and nothing else would say so as long as nobody asks. */
+static void on_failed(void *ctx, const struct err *err)
+{
+	struct feed *f = ctx;
+
+	if ((err->http_status != 403 && err->http_status != 401) || f->is_refused)
+		return;
+	f->is_refused = true;
+	log_err("%s; until then what changes there is not known", err->msg);
 }
 
 static const struct reflector_ops ops = {
@@ -175,23 +211,25 @@ static const struct reflector_ops ops = {
 	.upsert = on_upsert,
 	.remove = on_remove,
 	.end = on_end,
+	.failed = on_failed,
 };
 
 /* the store */
 
-static void add_feed(struct identity_store *s, struct kube_client *client, enum identity_kind kind)
+static void add_feed(struct identity_store *s, enum identity_kind kind)
 {
 	struct feed *f = &s->feeds[s->n_feeds++];
 
 	f->store = s;
 	f->kind = kind;
 	f->reflector =
-		reflector_new(s->loop, client,
+		reflector_new(s->loop, s->client,
 			      &(struct reflector_spec){
 				      .name = kinds[kind].plural,
 				      .path = kinds[kind].path,
 				      .label_selector = kind == KIND_ASSIGNED ? s->on_node : NULL,
-				      .optional = true,
+				      .metadata_only = kind == KIND_ACCOUNT,
+				      .optional = kind != KIND_ACCOUNT,
 			      },
 			      &ops, f);
 }
@@ -204,10 +242,11 @@ struct identity_store *identity_store_new(struct loop *l, struct kube_client *cl
 	struct identity_store *s = xnew(struct identity_store);
 
 	s->loop = l;
+	s->client = client;
 	s->index = identity_index_new();
 	s->on_node = node ? xasprintf("nodename=%s", node) : NULL;
 	for (size_t i = 0; i < n; i++)
-		add_feed(s, client, of_mode[i]);
+		add_feed(s, of_mode[i]);
 	return s;
 }
 
@@ -226,6 +265,12 @@ struct identity_store *identity_store_free(struct identity_store *s)
 	return NULL;
 }
 
+void identity_store_use_accounts(struct identity_store *s)
+{
+	identity_index_use_accounts(s->index);
+	add_feed(s, KIND_ACCOUNT);
+}
+
 void identity_store_start(struct identity_store *s)
 {
 	for (unsigned i = 0; i < s->n_feeds; i++)
@@ -240,7 +285,8 @@ const struct identity_index *identity_store_index(const struct identity_store *s
 bool identity_store_has_synced(const struct identity_store *s)
 {
 	for (unsigned i = 0; i < s->n_feeds; i++) {
-		if (!reflector_status(s->feeds[i].reflector)->has_synced)
+		if (s->feeds[i].kind != KIND_ACCOUNT &&
+		    !reflector_status(s->feeds[i].reflector)->has_synced)
 			return false;
 	}
 	return true;

@@ -26,8 +26,11 @@ struct identity_store *identity_store_new(struct loop *l, struct kube_client *cl
 					  const char *node);
 struct identity_store *identity_store_free(struct identity_store *s);
 DEFINE_CLEANUP(struct identity_store, identity_store_free);
+/* To be called before the start: ServiceAccounts count too, all of the cluster's. */
+void identity_store_use_accounts(struct identity_store *s);
 void identity_store_start(struct identity_store *s);
 const struct identity_index *identity_store_index(const struct identity_store *s);
+/* Everything was seen but, where they count, ServiceAccounts: identity_index_accounts() tells of those. */
 bool identity_store_has_synced(const struct identity_store *s);
 /* For health and metrics: reflector i of n, NULL past the end. */
 const struct reflector *identity_store_reflector(const struct identity_store *s, size_t i);

@@ -374,6 +374,8 @@ static void make_decider(struct agent *a)
 		};
 		a->decider = decider_standard(&a->standard);
 	}
+	if (c->workload_identity)
+		identity_store_use_accounts(a->identities);
 	identity_store_on_change(a->identities, on_objects_changed, a);
 }
 

@@ -43,10 +43,10 @@
  * RESOLVING  Nobody, or more than one, has the address, or the name: `pod` is not set; or the kernel does
  *            not know where the address is: `pod` is, and `was_unseen`. `resolving`, or `naming`, is set.
  *            Left by on_pod(), or on_named().
- * SYNCING    The pod is known (`pod`), the identity objects are not. `timer` runs. Left by
- *            on_change(), once the decider is ready, or on_sync_late().
+ * SYNCING    The pod is known (`pod`), the identity objects are not, or not its ServiceAccount.
+ *            `sync_deadline` is set, `timer` runs. Left by on_change(), once they are, or on_late().
  * ASSIGNING  The decider says that it is worth waiting. `assigning_since` is set, `timer` runs. Left by
- *            on_change(), once it says something else, or on_assign_late().
+ *            on_change(), once it says something else, or on_late().
  * FETCHING   Granted. `fetching` is set; `pod` and `identity` are what it is fetched for. Left by
  *            on_token(), once into FETCHING again, or back to ASSIGNING, or once to RESOLVING.
  *
@@ -72,7 +72,7 @@ struct issue {
 	bool is_again;			 /* fetched for another identity before */
 	struct mono assigning_since;	 /* all waiting for an assignment counts from there */
 	bool was_assigning;
-	struct mono token_deadline;
+	struct mono sync_deadline, token_deadline;
 	issue_done_fn *done;
 	void *ctx;
 	struct issue *prev, *next;
@@ -124,7 +124,7 @@ enum look {
 	LOOK_UNKNOWN,	/* nobody is known to have the address */
 	LOOK_AMBIGUOUS, /* several have it; the answer says so */
 	LOOK_UNSEEN,	/* one has it, the kernel does not know where; the answer says so */
-	LOOK_UNSYNCED,	/* the pod is known, the identity objects have not been seen */
+	LOOK_UNSYNCED,	/* the pod is known, not all objects have been seen; the answer says so */
 	LOOK_ASSIGNING, /* the controller has not assigned it; the answer says so */
 	LOOK_GRANTED,	/* `ask` is what to fetch */
 };
@@ -173,6 +173,8 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 
 		match_explain(&mp, &req->selector, &m, why, sizeof(why));
 		issue_refuse(a, issue_reason_of_match(m.result), "%s", why);
+		if (m.result == MATCH_ACCOUNT_UNSEEN)
+			return LOOK_UNSYNCED;
 		out->is_named = m.result == MATCH_NOT_ASSIGNED_YET;
 		return match_is_wait(m.result) ? LOOK_ASSIGNING : LOOK_REFUSED;
 	}
@@ -188,8 +190,8 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 	if (!out->ask.identity)
 		return LOOK_GRANTED;
 	if (*m.identity->flaw) {
-		issue_refuse(a, REASON_IDENTITY_INVALID, "pod %s/%s: AzureIdentity %s/%s: %s",
-			     pod->namespace, pod->name, m.identity->meta.namespace,
+		issue_refuse(a, REASON_IDENTITY_INVALID, "pod %s/%s: %s %s/%s: %s", pod->namespace,
+			     pod->name, azure_identity_kind(m.identity), m.identity->meta.namespace,
 			     m.identity->meta.name, m.identity->flaw);
 		return LOOK_REFUSED;
 	}
@@ -279,8 +281,10 @@ static enum look look(const struct issuer *i, const struct issue_request *req,
 		return LOOK_REFUSED;
 	}
 	answer_name(a, out->pod);
-	if (!i->spec.decider->is_ready(i->spec.decider->ctx))
+	if (!i->spec.decider->is_ready(i->spec.decider->ctx)) {
+		issue_refuse_unsynced(a, out->pod);
 		return LOOK_UNSYNCED;
+	}
 	return decide(i, req, out, a);
 }
 
@@ -460,26 +464,24 @@ static bool wait_undecided(struct issue *q, enum issue_state state, struct issue
 	return true;
 }
 
-static void on_sync_late(struct loop_timer *t)
-{
-	struct issue *q = container_of(t, struct issue, timer);
-	struct issue_answer a;
+static void look_and_go_on(struct issue *q);
 
-	answer_init(&a);
-	answer_name(&a, q->pod);
-	issue_refuse_unsynced(&a, q->pod);
-	finish(q, &a);
+static void on_late(struct loop_timer *t)
+{
+	look_and_go_on(container_of(t, struct issue, timer));
 }
 
+/* The answer is filled already, with what was not seen; it is given when all waiting is done. */
 static bool wait_for_sync(struct issue *q, struct issue_answer *a)
 {
 	struct issuer *i = q->issuer;
 
-	if (q->state == ISSUE_SYNCING)
-		return true;
-	if (!wait_undecided(q, ISSUE_SYNCING, a))
+	if (!q->sync_deadline.ns)
+		q->sync_deadline = mono_add_msec(loop_mono(i->loop), i->spec.sync_wait_msec);
+	if (!mono_before(loop_mono(i->loop), q->sync_deadline) ||
+	    !wait_undecided(q, ISSUE_SYNCING, a))
 		return false;
-	loop_timer_set_msec(i->loop, &q->timer, i->spec.sync_wait_msec, on_sync_late);
+	loop_timer_set(i->loop, &q->timer, q->sync_deadline, on_late);
 	return true;
 }
 
@@ -506,13 +508,6 @@ static bool wait_to_be_seen(struct issue *q, struct issue_answer *a)
 	return true;
 }
 
-static void look_and_go_on(struct issue *q);
-
-static void on_assign_late(struct loop_timer *t)
-{
-	look_and_go_on(container_of(t, struct issue, timer));
-}
-
 /* The answer is filled already, with why it is not assigned; it is given when all waiting is done. */
 static bool wait_for_assignment(struct issue *q, const struct sight *s, struct issue_answer *a)
 {
@@ -526,7 +521,7 @@ static bool wait_for_assignment(struct issue *q, const struct sight *s, struct i
 	until = mono_add_msec(q->assigning_since, wait_msec);
 	if (!mono_before(loop_mono(i->loop), until) || !wait_undecided(q, ISSUE_ASSIGNING, a))
 		return false;
-	loop_timer_set(i->loop, &q->timer, until, on_assign_late);
+	loop_timer_set(i->loop, &q->timer, until, on_late);
 	q->token_deadline = (struct mono){ 0 };
 	return true;
 }
@@ -558,8 +553,6 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 	seen = look(q->issuer, &q->req, vouched(q), &s, &a);
 	if (seen == LOOK_UNKNOWN || (s.pod && !is_same_pod(q, s.pod))) {
 		refuse_moved(&a, q);
-	} else if (seen == LOOK_UNSYNCED) {
-		issue_refuse_unsynced(&a, q->pod);
 	} else if (seen == LOOK_ASSIGNING) {
 		/* as after each edit of its binding: the token is kept by the cache meanwhile */
 		if (wait_for_assignment(q, &s, &a))

@@ -50,7 +50,10 @@ enum reason issue_reason_of_match(enum match_result r)
 	case MATCH_SELECTOR_UNKNOWN:
 		return REASON_IDENTITY_UNKNOWN;
 	case MATCH_SELECTOR_NOT_BOUND:
+	case MATCH_ACCOUNT_OTHER:
 		return REASON_NOT_BOUND;
+	case MATCH_ACCOUNT_UNSEEN:
+		return REASON_NOT_SYNCED;
 	case MATCH_SELECTOR_UNSUPPORTED:
 		return REASON_SELECTOR;
 	case MATCH_NAMESPACE_MISMATCH:
@@ -167,7 +170,7 @@ static void advise(char *buf, size_t size, const struct token_failure *fail,
 		[TOKEN_FAULT_GARBLED] = "ask again",
 		[TOKEN_FAULT_UNSUPPORTED] = "use one of spec.type 0, 1, 2 or 3",
 		[TOKEN_FAULT_OVERLOADED] = "ask again",
-		[TOKEN_FAULT_INVALID] = "complete the AzureIdentity",
+		[TOKEN_FAULT_INVALID] = "complete the object",
 		[TOKEN_FAULT_CREDENTIAL] = "correct the Secret",
 		[TOKEN_FAULT_POD_LIMIT] = "ask again later, and without bypass_cache",
 		[TOKEN_FAULT_POD] = "ask again",
@@ -192,8 +195,8 @@ void issue_refuse_failure(struct issue_answer *a, const struct pod *pod,
 	char todo[ISSUE_TEXT_MAX], who[ISSUE_TEXT_MAX];
 
 	if (identity)
-		(void)snprintf(who, sizeof(who), "AzureIdentity %s/%s", identity->meta.namespace,
-			       identity->meta.name);
+		(void)snprintf(who, sizeof(who), "%s %s/%s", azure_identity_kind(identity),
+			       identity->meta.namespace, identity->meta.name);
 	else
 		(void)snprintf(who, sizeof(who), "the node's own identity (excepted pod)");
 	advise(todo, sizeof(todo), fail, identity);

@@ -4,6 +4,8 @@
 
 #include "lib/base/str.h"
 
+#include <assert.h>
+#include <ctype.h>
 #include <stdio.h>
 
 bool str_eq(struct str a, struct str b)
@@ -36,6 +38,20 @@ bool str_starts(struct str s, struct str prefix)
 bool str_istarts(struct str s, struct str prefix)
 {
 	return s.n >= prefix.n && str_ieq((struct str){ s.p, prefix.n }, prefix);
+}
+
+bool str_is_guid(struct str s)
+{
+	static const char shape[] = "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh";
+
+	static_assert(sizeof(shape) == STR_GUID_LEN + 1, "as the header says");
+	if (s.n != STR_GUID_LEN)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		if (shape[i] == '-' ? s.p[i] != '-' : !isxdigit((unsigned char)s.p[i]))
+			return false;
+	}
+	return true;
 }
 
 static size_t escape_byte(char out[STR_ESCAPE_MAX + 1], unsigned char c)

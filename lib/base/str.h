@@ -32,6 +32,9 @@ bool str_eq(struct str a, struct str b);
 bool str_ieq(struct str a, struct str b);
 bool str_starts(struct str s, struct str prefix);
 bool str_istarts(struct str s, struct str prefix);
+/* 8-4-4-4-12 hexadecimal digits in either case, without braces: what client ids and tenants are. */
+bool str_is_guid(struct str s);
+#define STR_GUID_LEN 36
 
 /*
  * Write `s` as the inside of a JSON string into `buf`, always terminated; what does not fit is cut

@@ -291,7 +291,7 @@ static void explain(struct reflector *r, struct err *err)
 	if (was.http_status == 403)
 		(void)err_set(err, was.kind,
 			      "%s: not allowed to list and watch; add to the agent's ClusterRole: "
-			      "apiGroups [\"%.*s\"], resources [\"%s\"], verbs [\"get\", \"list\", "
+			      "apiGroups [\"%.*s\"], resources [\"%s\"], verbs [\"list\", "
 			      "\"watch\"]: %s",
 			      r->name, group_len, group, slash ? slash + 1 : r->path, was.msg);
 	else if (was.http_status == 401)
@@ -351,6 +351,8 @@ static void fail(struct reflector *r, unsigned retry_after_sec, struct err *err)
 	disconnected(r);
 	r->status.last_err = *err;
 	log_debug("%s; again in %u ms", err->msg, wait);
+	if (r->ops->failed)
+		r->ops->failed(r->ctx, err);
 	/* a bad answer, as opposed to none: asking for the same may get the same for ever */
 	if (r->phase == PHASE_WATCH && (err->http_status || r->n_garbled) &&
 	    ++r->n_bad >= RELIST_AFTER) {

@@ -29,6 +29,11 @@ struct reflector_ops {
 	void (*upsert)(void *ctx, const struct jval *obj);
 	void (*remove)(void *ctx, const struct jval *obj);
 	void (*end)(void *ctx); /* a resync is complete: the consumer now holds the whole */
+	/*
+	 * An attempt failed, and there will be another; err as in the status. May be NULL, and must not free
+	 * the reflector.
+	 */
+	void (*failed)(void *ctx, const struct err *err);
 };
 
 struct reflector_spec {

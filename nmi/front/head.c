@@ -53,20 +53,6 @@ static bool is_forwarded_for(struct str name)
 	return true;
 }
 
-static bool is_guid(struct str s)
-{
-	static const char shape[] = "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh";
-
-	if (s.n != GUID_LEN)
-		return false;
-	for (size_t i = 0; i < GUID_LEN; i++) {
-		if (shape[i] == '-' ? s.p[i] != '-'
-				    : !s.p[i] || !strchr("0123456789abcdefABCDEF", s.p[i]))
-			return false;
-	}
-	return true;
-}
-
 static void fault(struct head *h, const char *sentence)
 {
 	if (!h->fault)
@@ -132,7 +118,7 @@ void head_add(struct head *h, struct str name, struct str value)
 		break;
 	case 'x':
 		h->forwarded_for |= is_forwarded_for(name);
-		if (str_ieq(name, STR("x-ms-client-request-id")) && is_guid(value))
+		if (str_ieq(name, STR("x-ms-client-request-id")) && str_is_guid(value))
 			memcpy(h->client_request_id, value.p, GUID_LEN);
 		break;
 	default: /* of no interest */

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GUID_LEN 36
+#define GUID_LEN STR_GUID_LEN
 
 /*
  * What the header block of a request says, gathered one header at a time. Pure. It is stricter than

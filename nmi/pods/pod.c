@@ -48,6 +48,9 @@ static int read_view(const struct jval *obj, struct pod_view *v, struct err *err
 
 	if (r < 0)
 		return r;
+	/* what the API server writes there itself, but into the pods that mirror a kubelet's static ones */
+	if (!v->service_account || !*v->service_account)
+		v->service_account = "default";
 	if (!*v->uid)
 		return err_set(err, ERR_INPUT, "metadata.uid is empty");
 	if (!*v->namespace)

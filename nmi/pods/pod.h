@@ -19,7 +19,8 @@ enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOW
 
 struct pod {
 	unsigned refs;
-	char *uid, *namespace, *name, *service_account, *resource_version;
+	char *uid, *namespace, *name, *service_account; /* never empty */
+	char *resource_version;
 	struct label *labels;
 	size_t n_labels;
 	struct inet_ip *ips; /* status.podIPs, or status.podIP where that is all there is */

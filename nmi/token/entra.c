@@ -118,22 +118,11 @@ bool entra_is_known_host(const char *authority)
 	return false;
 }
 
-static bool is_guid(const char *s)
-{
-	for (size_t i = 0; i < 36; i++) {
-		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-		if (dash ? s[i] != '-' : !isxdigit((unsigned char)s[i]))
-			return false;
-	}
-	return s[36] == '\0';
-}
-
 bool entra_is_tenant(const char *s)
 {
 	size_t n = strlen(s);
 
-	if (is_guid(s))
+	if (str_is_guid(str_of(s)))
 		return true;
 	return n <= HOST_MAX && span(s, ".-") == n && strchr(s, '.') && !strstr(s, "..") &&
 	       isalnum((unsigned char)s[0]) && isalnum((unsigned char)s[n - 1]);

@@ -208,14 +208,20 @@ static char *endpoint_of(const struct federation *s, const struct token_ask *ask
 		return NULL;
 	}
 	if (str_is_blank(tenant)) {
-		(void)token_fail(fail, TOKEN_FAULT_INVALID,
-				 "spec.tenantID is empty, and so are annotation "
-				 "azure.workload.identity/tenant-id and --tenant-id");
+		(void)token_fail(
+			fail, TOKEN_FAULT_INVALID,
+			i->of_account
+				? "annotation " AZURE_TENANT_NOTE
+				  " is missing or empty, and so is --tenant-id"
+				: "spec.tenantID is empty, and so are annotation " AZURE_TENANT_NOTE
+				  " and --tenant-id");
 		return NULL;
 	}
 	url = entra_url_for(s->spec.entra, i->ad_endpoint, tenant, &err);
 	if (!url)
-		(void)token_fail(fail, TOKEN_FAULT_INVALID, "%s", err.msg);
+		(void)token_fail(fail, TOKEN_FAULT_INVALID, "%s%s",
+				 i->of_account ? "annotation " AZURE_TENANT_NOTE ": " : "",
+				 err.msg);
 	return url;
 }
 

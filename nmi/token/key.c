@@ -69,7 +69,7 @@ static void put_identity(struct writer *w, const struct azure_identity *i)
 	/* one without a client id cannot be fetched; its refusal names it, so it is its own alone */
 	if (i->type == AZURE_IDENTITY_USER_ASSIGNED && !i->federated && !str_is_blank(i->client_id))
 		return;
-	put(w, i->federated ? "f" : "-", 1, false);
+	put(w, i->of_account ? "a" : i->federated ? "f" : "-", 1, false);
 	put_field(w, i->meta.namespace, false);
 	put_field(w, i->meta.name, false);
 	put_field(w, i->tenant_id, true);

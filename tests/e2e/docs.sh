@@ -60,7 +60,7 @@ passes 'a refusal is an Event, as the guide says' eventually 5 \
 filled() { # LINE: with the names of this box in the place of the guide's; without its note and its pipe
 	sed -E "s/ +# .*//; s/ \| .*//; s/^ +//; s/\bNMI_NS\b/kube-system/g; s/\bNS\b( |$)/shop\1/g
 		s/\bPOD\b/web/g; s/\bNMI\b/agent/g; s/=NODE\b/=$SB_NODE_NAME/g; s/\bIDENTITY\b( |$)/shop\1/g
-		s/ SECRET\b/ sp/g; s/ IP\b/ 10.244.0.11/g" <<<"$1"
+		s/ SECRET\b/ sp/g; s/ ACCOUNT\b/ default/g; s/ IP\b/ 10.244.0.11/g" <<<"$1"
 }
 
 # The words of our own pages, so the shell may read them.

@@ -3,6 +3,7 @@
 /* The custom resources: whatever is accepted keeps what crd.h promises; what is refused says why. */
 
 #include "lib/base/jval.h"
+#include "lib/base/str.h"
 #include "mic-client/crd.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -43,6 +44,28 @@ static void try_identity(const struct jval *doc)
 	/* what cannot be served is not taken for something else */
 	require(*i->flaw || !i->federated || i->type == 0 || i->type == AZURE_IDENTITY_FEDERATED);
 	require(*i->flaw || i->type != AZURE_IDENTITY_FEDERATED || i->federated);
+}
+
+static void try_account(const struct jval *doc)
+{
+	struct azure_identity untouched = { 0 }, *out = &untouched;
+	struct err err = { 0 };
+
+	if (azure_identity_parse_account(doc, &out, &err) < 0) {
+		require_refusal(&err);
+		require(out == &untouched);
+		return;
+	}
+	require(err.kind == ERR_NONE);
+	if (!out)
+		return;
+	require_meta(&out->meta);
+	require(out->federated && out->of_account && out->type == AZURE_IDENTITY_FEDERATED);
+	require(out->tenant_id && out->refs == 1 && !out->n_aux_tenants);
+	require(!*out->resource_id && !*out->ad_endpoint && !*out->secret_name);
+	/* what Entra is asked with is a GUID, or nothing is asked */
+	require(*out->flaw || strlen(out->client_id) == STR_GUID_LEN);
+	(void)azure_identity_unref(out);
 }
 
 static void try_binding(const struct jval *doc)
@@ -104,6 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!doc)
 		return 0;
 	try_identity(doc);
+	try_account(doc);
 	try_binding(doc);
 	try_exception(doc);
 	try_assigned(doc);

@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	require(err.kind == ERR_NONE && p->refs == 1);
-	require(*p->uid && *p->namespace && *p->name && p->service_account && p->resource_version);
+	require(*p->uid && *p->namespace && *p->name && *p->service_account && p->resource_version);
 	require(!pod_is_active(p) || (!p->host_network && !p->terminated));
 	require_ips(p);
 	require_stored(p);

@@ -17,6 +17,7 @@
 #include "nmi/pods/watch.h"
 #include "tests/replay/fixture.h"
 #include "tests/replay/server.h"
+#include "tests/unit/log-lines.h"
 #include "tests/unit/unit.h"
 
 #include <string.h>
@@ -43,8 +44,10 @@ static void on_request(void *ctx, struct server_conn *conn, const char *text)
 {
 	struct stage *s = ctx;
 	size_t n = strlen(s->asked), line = strcspn(text, "\r\n");
+	const char *accept = strcasestr(text, "\naccept: ");
 
-	(void)snprintf(s->asked + n, sizeof(s->asked) - n, "%.*s\n", (int)line, text);
+	(void)snprintf(s->asked + n, sizeof(s->asked) - n, "%.*s %.*s\n", (int)line, text,
+		       accept ? (int)strcspn(accept + 1, "\r\n") : 0, accept ? accept + 1 : "");
 	for (size_t i = 0; i < ANSWERS_MAX && s->answers[i].wants; i++) {
 		if (s->used[i] ||
 		    !memmem(text, line, s->answers[i].wants, strlen(s->answers[i].wants)))
@@ -129,6 +132,109 @@ START_TEST(recorded_pods_are_given_the_recorded_identities)
 	(void)pod_watch_free(watch);
 	(void)identity_store_free(identities);
 	(void)pod_store_free(pods);
+	fixture_deinit(&st.f);
+}
+END_TEST
+
+/*
+ * No recording has accounts: those of pods show how a real server sends metadata alone. The watch then
+ * annotates the one that is called as the pod "demo" is.
+ */
+#define DEMO_ANNOTATED                                                                             \
+	"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"        \
+	"{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":"    \
+	"\"meta.k8s.io/v1\",\"metadata\":{\"name\":\"demo\",\"namespace\":\"my-app\","             \
+	"\"resourceVersion\":\"250\",\"annotations\":{\"azure.workload.identity/client-id\":"      \
+	"\"11111111-aaaa-4000-8000-00000000000a\"}}}}\n"
+
+static const struct step with_accounts[] = {
+	{ "azureidentities?", "unknown-crd" },
+	{ "azureidentitybindings?", "unknown-crd" },
+	{ "azurepodidentityexceptions?", "unknown-crd" },
+	{ "serviceaccounts?watch=1&" STREAM, .text = REFUSE },
+	{ "serviceaccounts?limit", "pods-list-metadata-only" },
+	{ "serviceaccounts?watch=1&allowWatchBookmarks=true&resourceVersion=241",
+	  .text = DEMO_ANNOTATED },
+};
+
+START_TEST(accounts_are_read_from_their_metadata)
+{
+	const struct match_pod pod = { .namespace = "my-app",
+				       .name = "web-0",
+				       .service_account = "demo" };
+	const struct selector none = { SELECTOR_NONE, "" };
+	struct identity_store *identities;
+	struct match_answer a;
+
+	STAGE(with_accounts);
+	identities = identity_store_new(st.f.loop, st.f.client, NULL);
+	identity_store_use_accounts(identities);
+	identity_store_start(identities);
+	fixture_settle(&st.f);
+
+	ck_assert_msg(identity_index_accounts(identity_store_index(identities)) == ACCOUNTS_SEEN,
+		      "%s", st.asked);
+	ck_assert_uint_eq(identity_index_count(identity_store_index(identities), KIND_ACCOUNT), 1);
+	match_managed(identity_store_index(identities), &pod, &none, &a);
+	ck_assert_int_eq(a.result, MATCH_GRANTED);
+	ck_assert_str_eq(a.identity->client_id, "11111111-aaaa-4000-8000-00000000000a");
+	/* a list is asked for as a list, and a watch as objects: a server refuses the one for the other */
+	ck_assert_ptr_nonnull(strstr(st.asked, " HTTP/1.1 Accept: " KUBE_ACCEPT_METADATA "\n"));
+	ck_assert_ptr_nonnull(
+		strstr(st.asked, " HTTP/1.1 Accept: " KUBE_ACCEPT_METADATA_LIST "\n"));
+	(void)identity_store_free(identities);
+	fixture_deinit(&st.f);
+}
+END_TEST
+
+static const struct step without_the_right[] = {
+	{ "azureidentities?watch=1&" STREAM, .text = REFUSE },
+	{ "azureidentitybindings?watch=1&" STREAM, .text = REFUSE },
+	{ "azurepodidentityexceptions?watch=1&" STREAM, .text = REFUSE },
+	{ "azureidentities?limit", "azureidentities-list" },
+	{ "azureidentitybindings?limit", "azureidentitybindings-list" },
+	{ "azurepodidentityexceptions?limit", "azurepodidentityexceptions-list" },
+	{ "serviceaccounts?", "anonymous-forbidden" },
+	{ "serviceaccounts?", "anonymous-forbidden" },
+};
+
+START_TEST(without_the_right_to_see_accounts_bound_pods_have_what_they_had)
+{
+	struct label label = { (char[]){ "aadpodidbinding" }, (char[]){ "my-pod-identity" } };
+	struct match_pod pod = { .namespace = "my-app",
+				 .name = "demo",
+				 .labels = &label,
+				 .n_labels = 1,
+				 .service_account = "demo" };
+	const struct selector none = { SELECTOR_NONE, "" };
+	struct identity_store *identities;
+	struct match_answer a;
+	struct decider d;
+	const char *log;
+
+	STAGE(without_the_right);
+	log_lines_start();
+	identities = identity_store_new(st.f.loop, st.f.client, NULL);
+	identity_store_use_accounts(identities);
+	d = decider_managed(identities);
+	identity_store_start(identities);
+	fixture_settle(&st.f);
+	loop_fake_advance(st.f.loop, WAIT_MSEC); /* it is tried again */
+	fixture_settle(&st.f);
+	log = log_lines_end();
+
+	ck_assert_msg(d.is_ready(d.ctx), "%s", st.asked);
+	d.decide(d.ctx, &pod, &none, &a);
+	ck_assert_int_eq(a.result, MATCH_GRANTED);
+	pod.n_labels = 0;
+	d.decide(d.ctx, &pod, &none, &a);
+	ck_assert_int_eq(a.result, MATCH_ACCOUNT_UNSEEN);
+	ck_assert_uint_eq(log_lines_count(st.asked, "/api/v1/serviceaccounts?"), 2);
+	ck_assert_uint_eq(log_lines_count(log, "error serviceaccounts: not allowed to list and "
+					       "watch; add to the agent's ClusterRole: apiGroups "
+					       "[\"\"], resources [\"serviceaccounts\"]"),
+			  1);
+	(void)identity_store_free(identities);
 	fixture_deinit(&st.f);
 }
 END_TEST
@@ -290,6 +396,8 @@ START_TEST(a_pod_that_the_watch_does_not_bring_is_asked_for_once)
 END_TEST
 
 UNIT_MAIN("stores", UNIT(recorded_pods_are_given_the_recorded_identities),
+	  UNIT(accounts_are_read_from_their_metadata),
+	  UNIT(without_the_right_to_see_accounts_bound_pods_have_what_they_had),
 	  UNIT(recorded_pods_are_given_what_is_recorded_as_assigned),
 	  UNIT(a_cluster_without_the_definitions_has_no_identities_to_give),
 	  UNIT(a_recorded_watch_moves_the_store),

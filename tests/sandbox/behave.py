@@ -78,10 +78,10 @@ class Cluster(Server):
 class Watch:
     """Lines of a watch, as they come."""
 
-    def __init__(self, c, path, query, timeout=10):
+    def __init__(self, c, path, query, timeout=10, accept="*/*"):
         self.c = c.connect(timeout)
         self.c.request("GET", f"{path}?watch=1&{query}", None,
-                       {"Authorization": f"Bearer {c.admin}"})
+                       {"Authorization": f"Bearer {c.admin}", "Accept": accept})
         self.r = self.c.getresponse()
         self.status = self.r.status
 
@@ -611,6 +611,38 @@ def accounts_are_watched_with_their_annotations(c):
     got = w.take(1)
     assert brief(got) == [("MODIFIED", "app")] and got[0]["object"]["metadata"]["annotations"] == note
     assert c.ok("GET", f"{ACCOUNTS}/app")["metadata"]["annotations"] == note
+    w.close()
+
+
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+@test
+def metadata_alone_is_asked_for_as_a_list_or_as_objects(c):
+    note = {"azure.workload.identity/client-id": "11111111-aaaa-4000-8000-000000000001"}
+    c.ok("POST", ACCOUNTS, {"metadata": {"name": "app", "annotations": note}, "imagePullSecrets": [{"name": "x"}]})
+    code, doc, _ = c.call("GET", ACCOUNTS, accept=METADATA_LIST)
+    assert code == 200 and doc["kind"] == "PartialObjectMetadataList" and doc["apiVersion"] == "meta.k8s.io/v1", doc
+    mine = [i for i in doc["items"] if i["metadata"]["name"] == "app"]
+    assert [sorted(i) for i in mine] == [["apiVersion", "kind", "metadata"]], mine
+    assert mine[0]["kind"] == "PartialObjectMetadata" and mine[0]["metadata"]["annotations"] == note
+    code, doc, _ = c.call("GET", f"{ACCOUNTS}/app", accept=METADATA)
+    assert code == 200 and sorted(doc) == ["apiVersion", "kind", "metadata"] and doc["metadata"]["annotations"] == note
+    for path, accept, words in (
+            (ACCOUNTS, METADATA, "you requested PartialObjectMetadata, but the requested object is a list (*core.ServiceAccountList)"),
+            (IDS, METADATA, "the requested object is a list (*unstructured.UnstructuredList)"),
+            (f"{ACCOUNTS}/app", METADATA_LIST, "PartialObjectMetadataList, but the requested object is not a list (*core.ServiceAccount)"),
+            (f"{ACCOUNTS}?watch=1", METADATA_LIST, "is not a list"),
+            (ACCOUNTS, METADATA.replace("as=P", "as=p"), "only the following media types")):
+        c.refused(406, words, "GET", path, accept=accept)
+    # the first that fits counts
+    assert "imagePullSecrets" in c.call("GET", f"{ACCOUNTS}/app", accept=f"application/json, {METADATA}")[1]
+    w = Watch(c, "/api/v1/serviceaccounts", f"resourceVersion={c.rv()}", accept=METADATA)
+    c.ok("PATCH", f"{ACCOUNTS}/app", {"metadata": {"annotations": {"a": "b"}}}, MERGE)
+    got = w.take(1)[0]
+    assert got["type"] == "MODIFIED" and sorted(got["object"]) == ["apiVersion", "kind", "metadata"], got
+    assert got["object"]["metadata"]["annotations"] == {**note, "a": "b"}
     w.close()
 
 

@@ -51,7 +51,7 @@ static void sync_one(struct reflector *r)
 	fake_end(r);
 }
 
-static void init(struct world *w, bool standard)
+static void init(struct world *w, bool standard, bool accounts)
 {
 	struct token_cache_spec tokens = { .max_tokens = WORLD_WAITING,
 					   .max_waiting = WORLD_WAITING,
@@ -71,15 +71,19 @@ static void init(struct world *w, bool standard)
 		.store = w->identities,
 		.rules = { .controller_namespace = "shop", .controller_accounts = "mic" },
 	};
+	if (accounts)
+		identity_store_use_accounts(w->identities);
 	decider = standard ? decider_standard(&w->standard) : decider_managed(w->identities);
 	w->decider = &decider;
 	fake_source_init(&w->imds, w->loop);
 	fake_source_init(&w->node, w->loop);
+	fake_source_init(&w->entra, w->loop);
 	w->imds.vtable.budget.max_in_flight = LIMIT_IMDS_IN_FLIGHT;
 	w->node.vtable.budget.max_in_flight = LIMIT_IMDS_IN_FLIGHT;
-	w->by_type[0] = &w->imds.vtable;
+	w->by_type[AZURE_IDENTITY_USER_ASSIGNED] = &w->imds.vtable;
+	w->by_type[AZURE_IDENTITY_FEDERATED] = &w->entra.vtable;
 	tokens.by_type = w->by_type;
-	tokens.n_types = 1;
+	tokens.n_types = AZURE_IDENTITY_TYPES;
 	tokens.node = &w->node.vtable;
 	w->cache = token_cache_new(w->loop, &tokens, NULL);
 	w->issuer = issuer_new(
@@ -101,14 +105,37 @@ static void init(struct world *w, bool standard)
 
 void world_init_unsynced(struct world *w)
 {
-	init(w, false);
+	init(w, false, false);
+}
+
+static void sync_standard(struct world *w)
+{
+	sync_one(reflector("azureassignedidentities"));
+	sync_one(reflector("azurepodidentityexceptions"));
+	world_pass(w, 0);
 }
 
 void world_init_standard(struct world *w)
 {
-	init(w, true);
-	sync_one(reflector("azureassignedidentities"));
-	sync_one(reflector("azurepodidentityexceptions"));
+	init(w, true, false);
+	sync_standard(w);
+}
+
+void world_init_accounts(struct world *w)
+{
+	init(w, false, true);
+	world_sync(w);
+}
+
+void world_init_accounts_standard(struct world *w)
+{
+	init(w, true, true);
+	sync_standard(w);
+}
+
+void world_sync_accounts(struct world *w)
+{
+	sync_one(reflector("serviceaccounts"));
 	world_pass(w, 0);
 }
 
@@ -136,6 +163,7 @@ void world_deinit(struct world *w)
 	w->cache = token_cache_free(w->cache);
 	fake_source_deinit(&w->imds);
 	fake_source_deinit(&w->node);
+	fake_source_deinit(&w->entra);
 	w->identities = identity_store_free(w->identities);
 	w->names = by_name_free(w->names);
 	w->resolver = resolver_free(w->resolver);
@@ -158,11 +186,12 @@ static char *pod_text(const struct world_pod *p)
 
 	return xasprintf("{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"shop\",\"name\":\"%s\","
 			 "\"resourceVersion\":\"1\",%s\"labels\":{%s\"exempt\":\"%s\"}},"
-			 "\"spec\":{\"nodeName\":\"node-1\"},"
+			 "\"spec\":{\"nodeName\":\"node-1\",\"serviceAccountName\":\"%s\"},"
 			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]}}",
 			 p->uid, name,
 			 p->deleting ? "\"deletionTimestamp\":\"2026-01-02T03:04:05Z\"," : "",
-			 label, p->uid, p->phase ? p->phase : "Running", ip);
+			 label, p->uid, p->account ? p->account : "default",
+			 p->phase ? p->phase : "Running", ip);
 }
 
 void world_put_pod_(struct world *w, const struct world_pod *p)
@@ -228,6 +257,32 @@ void world_put_exception(struct world *w, const char *name, const char *value)
 	_cleanup_free_ char *spec = xasprintf("\"podLabels\":{\"exempt\":\"%s\"}", value);
 
 	put_object(w, "azurepodidentityexceptions", name, spec, true);
+}
+
+static char *account_text(const char *name, const char *client_id)
+{
+	_cleanup_free_ char *note =
+		client_id ? xasprintf("\"" AZURE_CLIENT_NOTE "\":\"%s\"", client_id) : xstrdup("");
+
+	return xasprintf("{\"metadata\":{\"namespace\":\"shop\",\"name\":\"%s\","
+			 "\"resourceVersion\":\"%u\",\"annotations\":{%s}}}",
+			 name, arc4random(), note);
+}
+
+void world_put_account(struct world *w, const char *name, const char *client_id)
+{
+	_cleanup_free_ char *text = account_text(name, client_id);
+
+	fake_upsert(reflector("serviceaccounts"), text);
+	world_pass(w, 0);
+}
+
+void world_remove_account(struct world *w, const char *name)
+{
+	_cleanup_free_ char *text = account_text(name, NULL);
+
+	fake_remove(reflector("serviceaccounts"), text);
+	world_pass(w, 0);
 }
 
 static char *assigned_text(const char *uid, const char *name, const char *client_id,
@@ -412,6 +467,12 @@ uint64_t world_msec(const struct world *w)
 void world_give_for(struct world *w, const char *token, int64_t life_sec)
 {
 	ck_assert(fake_source_give(&w->imds, token, life_sec));
+	world_pass(w, 0);
+}
+
+void world_give_federated(struct world *w, const char *token)
+{
+	ck_assert(fake_source_give(&w->entra, token, DAY_SEC));
 	world_pass(w, 0);
 }
 

@@ -27,9 +27,10 @@ struct world {
 	struct identity_store *identities;
 	struct standard_mode standard;
 	struct decider *decider;
-	struct fake_source imds; /* for identities */
-	struct fake_source node; /* for the node's own */
-	const struct token_source *by_type[1];
+	struct fake_source imds;  /* for identities */
+	struct fake_source node;  /* for the node's own */
+	struct fake_source entra; /* for federated ones */
+	const struct token_source *by_type[AZURE_IDENTITY_TYPES];
 	struct token_cache *cache;
 	struct issuer *issuer;
 	struct events *events; /* NULL but after world_tell_events() */
@@ -46,6 +47,10 @@ struct world {
 void world_init(struct world *w);
 void world_init_unsynced(struct world *w);
 void world_init_standard(struct world *w); /* in standard mode; the others are in managed mode */
+/* In managed mode, synced but for the ServiceAccounts, which count; and the same in standard mode. */
+void world_init_accounts(struct world *w);
+void world_init_accounts_standard(struct world *w);
+void world_sync_accounts(struct world *w); /* the first list of them has come, and holds none */
 void world_sync(struct world *w);	   /* the first lists of identity objects have come */
 void world_deinit(struct world *w);
 
@@ -55,6 +60,7 @@ struct world_pod {
 	const char *ip2;      /* its second one, or NULL */
 	const char *name;     /* NULL: "pod-" and its uid */
 	const char *label;    /* value of aadpodidbinding; NULL: "web", "": no label */
+	const char *account;  /* NULL: "default" */
 	const char *phase;    /* NULL: Running */
 	bool deleting;
 };
@@ -75,6 +81,9 @@ void world_put_assigned(struct world *w, const char *uid, const char *name, cons
 void world_remove_assigned(struct world *w, const char *uid, const char *name);
 /* Pod, identity "web" with client id "c-web", and its binding: what most scenarios begin with. */
 void world_furnish(struct world *w);
+/* ServiceAccount `name` with this client id in its annotation; NULL: without one. */
+void world_put_account(struct world *w, const char *name, const char *client_id);
+void world_remove_account(struct world *w, const char *name);
 /* From now on refusals become Events; what is asked of the API server is at most FAKE_MAX calls. */
 void world_tell_events(struct world *w);
 /* The Events that were sent and not answered yet. */
@@ -114,5 +123,6 @@ void world_leave(struct told *t);
 void world_pass(struct world *w, uint64_t msec);
 uint64_t world_msec(const struct world *w);	     /* since it began */
 void world_give(struct world *w, const char *token); /* the oldest fetch, good for a day */
+void world_give_federated(struct world *w, const char *token); /* the same of Entra */
 void world_give_for(struct world *w, const char *token, int64_t life_sec);
 void world_fail(struct world *w, enum token_fault fault);

@@ -59,6 +59,16 @@ static inline void fake_begin(struct reflector *r)
 	r->ops->begin(r->ctx);
 }
 
+/* An attempt failed; the state of a reflector that has seen nothing stays. */
+static inline void fake_failed(struct reflector *r, int http_status, const char *msg)
+{
+	r->status.last_err = (struct err){ 0 };
+	(void)err_set(&r->status.last_err, ERR_REFUSED, "%s", msg);
+	r->status.last_err.http_status = http_status;
+	if (r->ops->failed)
+		r->ops->failed(r->ctx, &r->status.last_err);
+}
+
 /* The state changes after the call, the later of the two that the header allows. */
 static inline void fake_end(struct reflector *r)
 {

@@ -540,6 +540,82 @@ START_TEST(up_to_three_auxiliary_tenants_are_read)
 }
 END_TEST
 
+#define NOTE   AZURE_CLIENT_NOTE
+#define CLIENT "11111111-aaaa-4000-8000-00000000000a"
+
+static const struct {
+	const char *annotations; /* of the ServiceAccount */
+	const char *client;	 /* NULL: it names none */
+	const char *tenant, *flaw;
+} accounts[] = {
+	{ "\"" NOTE "\":\"" CLIENT "\"", CLIENT, "", "" },
+	{ "\"" NOTE "\":\"" CLIENT "\",\"" TENANT "\":\"t\"", CLIENT, "t", "" },
+	{ "\"" NOTE "\":\"ABCDEF00-0000-0000-0000-000000000000\"",
+	  "ABCDEF00-0000-0000-0000-000000000000", "", "" },
+	{ "", NULL, NULL, NULL },
+	{ "\"" TENANT "\":\"t\"", NULL, NULL, NULL },
+	{ "\"azure.workload.identity/Client-id\":\"" CLIENT "\"", NULL, NULL, NULL },
+	/* of what is for an AzureIdentity nothing is read */
+	{ "\"" NOTE "\":\"" CLIENT "\",\"" SOURCE "\":\"imds\"", CLIENT, "", "" },
+	{ "\"" NOTE "\":\"web\"", "web", "", "annotation " NOTE " is \"web\", which is no GUID" },
+	{ "\"" NOTE "\":\"\"", "", "", "annotation " NOTE " is \"\", which is no GUID: set it to" },
+	{ "\"" NOTE "\":\" " CLIENT "\"", " " CLIENT, "", "is no GUID" },
+	{ "\"" NOTE "\":\"a\\nb\"", "a\nb", "", "is \"a\\nb\"" },
+};
+
+START_TEST(annotations_of_an_account_are_an_identity)
+{
+	_cleanup_(azure_identity_unrefp) struct azure_identity *i = NULL;
+	_cleanup_(jval_freep) struct jval *doc = NULL;
+	char text[512];
+
+	(void)snprintf(text, sizeof(text),
+		       "{\"kind\":\"PartialObjectMetadata\",\"metadata\":{\"namespace\":\"n\","
+		       "\"name\":\"x\",\"uid\":\"u\",\"annotations\":{%s}}}",
+		       accounts[_i].annotations);
+	doc = mk_json(text);
+	ck_assert_int_eq(azure_identity_parse_account(doc, &i, NULL), 0);
+	ck_assert_int_eq(i != NULL, accounts[_i].client != NULL);
+	if (!i)
+		return;
+	ck_assert_str_eq(i->meta.namespace, "n");
+	ck_assert_str_eq(i->meta.name, "x");
+	ck_assert_str_eq(i->client_id, accounts[_i].client);
+	ck_assert_str_eq(i->tenant_id, accounts[_i].tenant);
+	ck_assert(i->federated && i->of_account && i->type == AZURE_IDENTITY_FEDERATED);
+	ck_assert_str_eq(azure_identity_kind(i), "ServiceAccount");
+	ck_assert_msg(strstr(i->flaw, accounts[_i].flaw) != NULL, "%s", i->flaw);
+	ck_assert_int_eq(*i->flaw == '\0', *accounts[_i].flaw == '\0');
+	ck_assert_str_eq(i->resource_id, "");
+}
+END_TEST
+
+static const struct {
+	const char *text, *why;
+} bad_accounts[] = {
+	{ "{\"metadata\":{\"name\":\"x\"}}", "metadata.namespace" },
+	{ "{\"metadata\":{\"namespace\":\"n\",\"name\":\"\"}}", "metadata.name" },
+	{ "{\"metadata\":{\"namespace\":\"n\",\"name\":\"x\",\"annotations\":[]}}",
+	  "metadata.annotations" },
+	{ "{\"metadata\":{\"namespace\":\"n\",\"name\":\"x\",\"annotations\":{\"" NOTE "\":7}}}",
+	  "metadata.annotations: " NOTE " is not a string" },
+	{ "{\"metadata\":{\"namespace\":\"n\",\"name\":\"x\",\"annotations\":{\"" TENANT
+	  "\":false}}}",
+	  "metadata.annotations: " TENANT " is not a string" },
+};
+
+START_TEST(a_malformed_account_is_refused_and_leaves_the_output_alone)
+{
+	_cleanup_(jval_freep) struct jval *doc = mk_json(bad_accounts[_i].text);
+	struct azure_identity *out = (void *)0x1;
+	struct err err = { 0 };
+
+	ck_assert_int_eq(azure_identity_parse_account(doc, &out, &err), -ERR_INPUT);
+	ck_assert_ptr_eq(out, (void *)0x1);
+	ck_assert_msg(strstr(err.msg, bad_accounts[_i].why) != NULL, "%s", err.msg);
+}
+END_TEST
+
 UNIT_MAIN("crd", UNIT(a_recorded_identity_is_read), UNIT(a_recorded_service_principal_is_read),
 	  UNIT(a_recorded_binding_is_read), UNIT(a_recorded_exception_is_read),
 	  UNIT_LOOP(field_names_of_an_identity_are_read_in_any_case, old_spellings),
@@ -553,5 +629,7 @@ UNIT_MAIN("crd", UNIT(a_recorded_identity_is_read), UNIT(a_recorded_service_prin
 	  UNIT(annotation_of_behavior_is_compared_exactly),
 	  UNIT_LOOP(an_annotation_moves_an_identity_to_federation, sources),
 	  UNIT_LOOP(up_to_three_auxiliary_tenants_are_read, tenants),
+	  UNIT_LOOP(annotations_of_an_account_are_an_identity, accounts),
+	  UNIT_LOOP(a_malformed_account_is_refused_and_leaves_the_output_alone, bad_accounts),
 	  UNIT_LOOP(any_object_has_a_name_for_a_log_line, names),
 	  UNIT(refused_labels_leave_the_output_alone))

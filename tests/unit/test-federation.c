@@ -232,6 +232,28 @@ START_TEST(nothing_is_asked_for_what_lacks_something)
 }
 END_TEST
 
+static const struct {
+	const char *tenant, *why;
+} account_tenants[] = {
+	{ "", "annotation azure.workload.identity/tenant-id is missing or empty, and so is "
+	      "--tenant-id" },
+	{ "../x", "annotation azure.workload.identity/tenant-id: '../x' is no tenant" },
+};
+
+START_TEST(what_an_account_lacks_is_an_annotation)
+{
+	struct bench b;
+
+	bench_init(&b, mk_identity(.type = 3, .tenant_id = account_tenants[_i].tenant), "");
+	b.identity->of_account = true;
+	ck_assert_ptr_null(fetch(&b));
+	ck_assert_int_eq(b.fail.fault, TOKEN_FAULT_INVALID);
+	ck_assert_msg(strstr(b.fail.err.msg, account_tenants[_i].why) == b.fail.err.msg, "%s",
+		      b.fail.err.msg);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(for_nobody_there_is_no_account)
 {
 	struct token_ask ask;
@@ -493,6 +515,7 @@ END_TEST
 UNIT_MAIN("federation", UNIT(a_pods_account_token_becomes_a_token_of_the_application),
 	  UNIT_LOOP(the_tenant_is_the_identitys_or_its_annotations_or_the_operators, tenants),
 	  UNIT_LOOP(nothing_is_asked_for_what_lacks_something, incomplete),
+	  UNIT_LOOP(what_an_account_lacks_is_an_annotation, account_tenants),
 	  UNIT(for_nobody_there_is_no_account),
 	  UNIT_LOOP(what_the_api_server_refuses_is_told_with_what_to_do, refusals),
 	  UNIT_LOOP(an_answer_without_a_token_is_not_shown_to_anybody, garbled),

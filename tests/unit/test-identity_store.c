@@ -376,6 +376,155 @@ START_TEST(the_settings_of_standard_mode_reach_the_rules)
 }
 END_TEST
 
+/* service accounts */
+
+#define CLIENT "11111111-aaaa-4000-8000-00000000000a"
+#define ACCOUNT(version, notes)                                                                    \
+	"{\"metadata\":{\"namespace\":\"my-app\",\"name\":\"app\",\"resourceVersion\":\"" version  \
+	"\",\"annotations\":" notes "}}"
+#define NAMES(client) "{\"azure.workload.identity/client-id\":" client "}"
+
+static struct reflector *use_accounts(struct bench *b)
+{
+	identity_store_use_accounts(b->store);
+	return find_reflector("serviceaccounts");
+}
+
+/* What the pod my-app/demo, which has no label and runs as app, is told now. */
+static enum match_result decide_by_account(struct bench *b)
+{
+	const struct match_pod pod = { .namespace = "my-app",
+				       .name = "demo",
+				       .service_account = "app" };
+	const struct selector none = { SELECTOR_NONE, "" };
+	struct match_answer a;
+
+	b->decider.decide(b->decider.ctx, &pod, &none, &a);
+	return a.result;
+}
+
+static const struct {
+	struct bench *(*bench)(void);
+	size_t n_others;
+} in_mode[] = { { bench_new, 3 }, { bench_new_standard, 2 } };
+
+START_TEST(accounts_are_watched_by_their_metadata_and_only_where_they_count)
+{
+	struct bench *b = in_mode[_i].bench();
+	size_t n = in_mode[_i].n_others;
+	struct reflector *accounts;
+
+	ck_assert_uint_eq(fake_kube.n_reflectors, n);
+	accounts = use_accounts(b);
+	ck_assert_ptr_eq(identity_store_reflector(b->store, n), accounts);
+	ck_assert_str_eq(accounts->spec.path, "/api/v1/serviceaccounts");
+	ck_assert(accounts->spec.metadata_only && !accounts->spec.optional);
+	ck_assert_ptr_null(accounts->spec.label_selector);
+	ck_assert_ptr_null(accounts->spec.field_selector);
+	identity_store_start(b->store);
+	ck_assert(accounts->is_started);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(nothing_else_waits_for_the_accounts)
+{
+	struct bench *b = bench_new();
+	struct reflector *accounts = use_accounts(b);
+	struct reflector *order[] = { b->bindings, b->identities, b->exceptions };
+
+	for (unsigned i = 0; i < 3; i++) {
+		fake_begin(order[i]);
+		fake_end(order[i]);
+	}
+	ck_assert(identity_store_has_synced(b->store) && b->decider.is_ready(b->decider.ctx));
+	ck_assert_int_eq(decide_by_account(b), MATCH_ACCOUNT_UNSEEN);
+	loop_fake_advance(b->loop, 0);
+	b->changes = 0;
+	fake_begin(accounts);
+	fake_end(accounts);
+	loop_fake_advance(b->loop, 0);
+	ck_assert_uint_eq(b->changes, 1); /* who waits for them is told */
+	ck_assert_int_eq(decide_by_account(b), MATCH_NO_LABEL);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(an_annotation_counts_from_when_it_is_seen_until_it_goes)
+{
+	struct bench *b = bench_new();
+	struct reflector *accounts = use_accounts(b);
+	const struct identity_index *x = identity_store_index(b->store);
+
+	fake_begin(accounts);
+	fake_upsert(accounts, ACCOUNT("1", "{\"other\":\"note\"}"));
+	fake_end(accounts);
+	ck_assert_uint_eq(identity_index_count(x, KIND_ACCOUNT), 0); /* most name none */
+	ck_assert_int_eq(decide_by_account(b), MATCH_NO_LABEL);
+	fake_upsert(accounts, ACCOUNT("2", NAMES("\"" CLIENT "\"")));
+	ck_assert_int_eq(decide_by_account(b), MATCH_GRANTED);
+	fake_upsert(accounts, ACCOUNT("3", "{}"));
+	ck_assert_int_eq(decide_by_account(b), MATCH_NO_LABEL);
+	ck_assert_uint_eq(identity_index_count(x, KIND_ACCOUNT), 0);
+	fake_upsert(accounts, ACCOUNT("4", NAMES("\"" CLIENT "\"")));
+	fake_remove(accounts, ACCOUNT("5", NAMES("\"" CLIENT "\"")));
+	ck_assert_int_eq(decide_by_account(b), MATCH_NO_LABEL);
+	fake_upsert(accounts, ACCOUNT("6", NAMES("\"" CLIENT "\"")));
+	fake_begin(accounts);
+	fake_end(accounts);
+	ck_assert_int_eq(decide_by_account(b), MATCH_NO_LABEL);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(an_account_that_becomes_malformed_names_nothing_any_more)
+{
+	struct bench *b = bench_new();
+	struct reflector *accounts = use_accounts(b);
+	const char *text;
+
+	fake_begin(accounts);
+	fake_end(accounts);
+	fake_upsert(accounts, ACCOUNT("1", NAMES("\"" CLIENT "\"")));
+	log_lines_start();
+	fake_upsert(accounts, ACCOUNT("2", NAMES("7")));
+	text = log_lines_end();
+	ck_assert_int_eq(decide_by_account(b), MATCH_NO_LABEL);
+	ck_assert_msg(strstr(text, "ServiceAccount my-app/app is ignored: metadata.annotations: "
+				   "azure.workload.identity/client-id is not a string") != NULL,
+		      "%s", text);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(a_right_that_is_missing_is_told_once_until_it_is_given)
+{
+	struct bench *b = bench_new();
+	struct reflector *accounts = use_accounts(b);
+	const char *text;
+
+	log_lines_start();
+	fake_failed(accounts, 500, "an odd day");
+	fake_failed(accounts, 0, "nobody there");
+	for (int i = 0; i < 3; i++)
+		fake_failed(accounts, 403, "serviceaccounts: not allowed");
+	fake_begin(accounts);
+	fake_end(accounts);
+	fake_failed(accounts, 401, "serviceaccounts: who is that");
+	fake_failed(b->bindings, 403, "azureidentitybindings: not allowed");
+	text = log_lines_end();
+	ck_assert_uint_eq(log_lines_count(text, "an odd day") + log_lines_count(text, "nobody"), 0);
+	ck_assert_uint_eq(log_lines_count(text, "error serviceaccounts: not allowed; until then "
+						"what changes there is not known"),
+			  1);
+	ck_assert_uint_eq(log_lines_count(text, "serviceaccounts can be listed and watched again"),
+			  1);
+	ck_assert_uint_eq(log_lines_count(text, "serviceaccounts: who is that"), 1);
+	ck_assert_uint_eq(log_lines_count(text, "azureidentitybindings: not allowed"), 1);
+	bench_end(b);
+}
+END_TEST
+
 UNIT_MAIN("identity_store", UNIT(three_kinds_are_watched_and_none_must_be_installed),
 	  UNIT(nothing_is_decided_before_every_kind_was_seen_whole),
 	  UNIT(the_listener_hears_of_the_sync_when_it_is_true),
@@ -387,4 +536,9 @@ UNIT_MAIN("identity_store", UNIT(three_kinds_are_watched_and_none_must_be_instal
 	  UNIT(an_object_without_a_name_harms_nobody),
 	  UNIT(in_standard_mode_what_is_assigned_on_the_node_is_watched_alone),
 	  UNIT(the_recorded_assignment_grants_what_it_says_until_it_cannot_be_read),
-	  UNIT(the_settings_of_standard_mode_reach_the_rules))
+	  UNIT(the_settings_of_standard_mode_reach_the_rules),
+	  UNIT_LOOP(accounts_are_watched_by_their_metadata_and_only_where_they_count, in_mode),
+	  UNIT(nothing_else_waits_for_the_accounts),
+	  UNIT(an_annotation_counts_from_when_it_is_seen_until_it_goes),
+	  UNIT(an_account_that_becomes_malformed_names_nothing_any_more),
+	  UNIT(a_right_that_is_missing_is_told_once_until_it_is_given))

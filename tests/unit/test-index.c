@@ -410,12 +410,70 @@ START_TEST(an_id_exists_from_when_its_identity_is_put_until_it_goes_or_has_anoth
 }
 END_TEST
 
+static void put_account(struct identity_index *x, const char *ns, const char *name)
+{
+	_cleanup_free_ char *text = xasprintf("{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\","
+					      "\"annotations\":{\"" AZURE_CLIENT_NOTE
+					      "\":\"%s\"}}}",
+					      ns, name, name);
+	_cleanup_(jval_freep) struct jval *doc = mk_json(text);
+	struct azure_identity *i = NULL;
+
+	ck_assert_int_eq(azure_identity_parse_account(doc, &i, NULL), 0);
+	identity_index_put_account_take(x, i);
+}
+
+START_TEST(an_account_is_no_identity_of_its_name)
+{
+	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
+
+	put_account(x, "shop", "web");
+	put_identity(x, "shop", "db", "c-db");
+	ck_assert_str_eq(identity_index_account(x, "shop", "web")->client_id, "web");
+	ck_assert_ptr_null(identity_index_account(x, "shop", "db"));
+	ck_assert_ptr_null(identity_index_account(x, "other", "web"));
+	ck_assert_ptr_null(identity_index_identity(x, "shop", "web"));
+	/* no AzureIdentity has that id */
+	ck_assert(!identity_index_has_client_id(x, "web"));
+	identity_index_remove(x, KIND_ACCOUNT, "shop", "web");
+	ck_assert_ptr_null(identity_index_account(x, "shop", "web"));
+	ck_assert_uint_eq(identity_index_count(x, KIND_IDENTITY), 1);
+}
+END_TEST
+
+START_TEST(accounts_are_seen_when_they_were_all_seen_once)
+{
+	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
+
+	identity_index_resync_begin(x, KIND_ACCOUNT);
+	identity_index_resync_end(x, KIND_ACCOUNT);
+	ck_assert_int_eq(identity_index_accounts(x), ACCOUNTS_UNUSED);
+	identity_index_use_accounts(x);
+	ck_assert_int_eq(identity_index_accounts(x), ACCOUNTS_UNSEEN);
+	identity_index_resync_begin(x, KIND_IDENTITY);
+	identity_index_resync_end(x, KIND_IDENTITY);
+	put_account(x, "shop", "web");
+	ck_assert_int_eq(identity_index_accounts(x), ACCOUNTS_UNSEEN);
+	identity_index_resync_begin(x, KIND_ACCOUNT);
+	ck_assert_int_eq(identity_index_accounts(x), ACCOUNTS_UNSEEN);
+	identity_index_resync_end(x, KIND_ACCOUNT);
+	ck_assert_int_eq(identity_index_accounts(x), ACCOUNTS_SEEN);
+	ck_assert_ptr_null(identity_index_account(x, "shop", "web"));
+	/* for good: the next whole changes nothing of that */
+	identity_index_resync_begin(x, KIND_ACCOUNT);
+	identity_index_use_accounts(x);
+	ck_assert_int_eq(identity_index_accounts(x), ACCOUNTS_SEEN);
+}
+END_TEST
+
 UNIT_MAIN("index", UNIT(an_identity_is_found_by_namespace_and_name),
 	  UNIT(a_new_version_replaces_the_old_one), UNIT(a_binding_moves_with_its_selector),
 	  UNIT(bindings_of_one_identity_come_together),
 	  UNIT(a_walk_of_exceptions_ends_where_it_is_told),
 	  UNIT(assigned_identities_are_found_by_their_pod_wherever_they_are),
 	  UNIT(an_id_exists_from_when_its_identity_is_put_until_it_goes_or_has_another),
+	  UNIT(an_account_is_no_identity_of_its_name),
+	  UNIT(accounts_are_seen_when_they_were_all_seen_once),
 	  UNIT(removing_what_is_not_there_is_nothing),
 	  UNIT(a_resync_drops_only_what_it_did_not_bring_and_only_at_its_end),
 	  UNIT(a_resync_that_was_cut_short_drops_nothing), UNIT(names_longer_than_any_are_found),

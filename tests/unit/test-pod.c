@@ -64,7 +64,7 @@ START_TEST(a_pod_without_spec_and_status_is_no_claimant)
 	ck_assert_ptr_nonnull(p);
 	ck_assert_uint_eq(p->n_ips, 0);
 	ck_assert_uint_eq(p->n_labels, 0);
-	ck_assert_str_eq(p->service_account, "");
+	ck_assert_str_eq(p->service_account, "default");
 	ck_assert_int_eq(p->phase, POD_UNKNOWN_PHASE);
 	ck_assert(!pod_is_active(p));
 }

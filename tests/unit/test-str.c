@@ -129,9 +129,33 @@ START_TEST(blank_is_what_has_only_white_space)
 }
 END_TEST
 
+static const struct {
+	struct str text;
+	bool is;
+} guids[] = {
+	{ STR("11111111-aaaa-4000-8000-00000000000f"), true },
+	{ STR("ABCDEF00-0000-0000-0000-000000000000"), true },
+	{ STR(""), false },
+	{ STR("11111111-aaaa-4000-8000-00000000000"), false },
+	{ STR("11111111-aaaa-4000-8000-00000000000ff"), false },
+	{ STR("1111111--aaaa-4000-8000-00000000000f"), false },
+	{ STR("11111111aaaa-4000-8000-000000000000f"), false },
+	{ STR("11111111-aaaa-4000-8000-00000000000g"), false },
+	{ STR("11111111-aaaa-4000-8000-0000000\0000f"), false },
+	{ STR(" 1111111-aaaa-4000-8000-00000000000f"), false },
+	{ STR("{1111111-aaaa-4000-8000-0000000000f}"), false },
+};
+
+START_TEST(a_guid_is_told_by_its_shape)
+{
+	ck_assert(str_is_guid(guids[_i].text) == guids[_i].is);
+}
+END_TEST
+
 UNIT_MAIN("str", UNIT_LOOP(slices_are_compared_by_length_and_bytes, pairs),
 	  UNIT(a_slice_of_a_string_has_its_length),
 	  UNIT_LOOP(what_is_not_plain_is_escaped, escapes),
 	  UNIT(an_escape_is_cut_between_never_inside), UNIT(no_room_means_no_write),
 	  UNIT(the_longest_escape_is_what_the_header_says),
-	  UNIT_LOOP(blank_is_what_has_only_white_space, blanks))
+	  UNIT_LOOP(blank_is_what_has_only_white_space, blanks),
+	  UNIT_LOOP(a_guid_is_told_by_its_shape, guids))

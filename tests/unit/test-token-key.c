@@ -56,6 +56,16 @@ START_TEST(a_federated_identity_is_no_managed_one)
 }
 END_TEST
 
+/* Of the same words, and yet what one is refused for is not to be told of the other. */
+START_TEST(an_account_is_not_the_identity_of_its_name)
+{
+	struct azure_identity *account = mk_identity(.type = 3, .resource_id = "");
+
+	account->of_account = true;
+	ck_assert(!same(account, mk_identity(.type = 3, .resource_id = "")));
+}
+END_TEST
+
 START_TEST(identities_without_a_client_id_share_nothing)
 {
 	ck_assert(!same(mk_identity(.client_id = ""), mk_identity(.client_id = "", .name = "x")));
@@ -143,4 +153,5 @@ UNIT_MAIN("token-key", UNIT(a_managed_identity_is_its_client_id),
 	  UNIT(identities_without_a_client_id_share_nothing),
 	  UNIT_LOOP(the_nodes_own_is_told_apart_by_selector_and_resource, nodes),
 	  UNIT(an_identity_is_never_the_nodes_own), UNIT(a_long_key_is_kept_whole),
+	  UNIT(an_account_is_not_the_identity_of_its_name),
 	  UNIT(a_federated_token_is_of_one_service_account))

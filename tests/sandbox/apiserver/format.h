@@ -9,6 +9,9 @@ struct req;
 /* How an object is shown: whole, its metadata only, or as the row of a table for kubectl. */
 enum format { FORMAT_WHOLE, FORMAT_PARTIAL, FORMAT_TABLE };
 
+/* Metadata alone is asked for by one name for a list, and by another for an object. */
+enum format_what { FORMAT_OF_OBJECT, FORMAT_OF_LIST, FORMAT_OF_WATCH };
+
 enum format_objects { FORMAT_OBJECTS_META, FORMAT_OBJECTS_WHOLE, FORMAT_OBJECTS_NONE };
 
 struct format_spec {
@@ -18,7 +21,8 @@ struct format_spec {
 };
 
 /* From the Accept header; NULL, or a 406 Status that the caller owns. */
-json_t *format_choose(const struct req *req, struct format_spec *out);
+json_t *format_choose(const struct req *req, const struct kind *k, enum format_what what,
+		      struct format_spec *out);
 
 void format_object(struct buf *b, const struct format_spec *f, const struct kind *k,
 		   struct version *v);

@@ -141,7 +141,8 @@ static json_t *parse_query(struct api *api, const struct req *req, const struct 
 	q->has_initial = *req_query(req, "sendInitialEvents");
 	q->initial = req_flag(req, "sendInitialEvents");
 	q->format.now = loop_wall(api->loop).s;
-	problem = format_choose(req, &q->format);
+	problem = format_choose(req, k, req_flag(req, "watch") ? FORMAT_OF_WATCH : FORMAT_OF_LIST,
+				&q->format);
 	if (!problem)
 		problem = parse_number(req, "limit", &q->limit);
 	if (!problem)

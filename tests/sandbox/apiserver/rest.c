@@ -140,7 +140,7 @@ static void reply_object(struct api *api, const struct req *req, const struct ki
 {
 	struct format_spec f = { 0 };
 	struct buf b = { 0 };
-	json_t *problem = format_choose(req, &f);
+	json_t *problem = format_choose(req, k, FORMAT_OF_OBJECT, &f);
 
 	if (problem) {
 		reply_status_take(reply, problem);
