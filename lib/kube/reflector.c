@@ -291,7 +291,7 @@ static void explain(struct reflector *r, struct err *err)
 	if (was.http_status == 403)
 		(void)err_set(err, was.kind,
 			      "%s: not allowed to list and watch; add to the agent's ClusterRole: "
-			      "apiGroups [\"%.*s\"], resources [\"%s\"], verbs [\"get\", \"list\", "
+			      "apiGroups [\"%.*s\"], resources [\"%s\"], verbs [\"list\", "
 			      "\"watch\"]: %s",
 			      r->name, group_len, group, slash ? slash + 1 : r->path, was.msg);
 	else if (was.http_status == 401)

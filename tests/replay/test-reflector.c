@@ -690,7 +690,7 @@ static const struct {
 	  PODS,
 	  403,
 	  { "things: not allowed to list and watch", "apiGroups [\"\"]", "resources [\"pods\"]",
-	    "verbs [\"get\", \"list\", \"watch\"]" } },
+	    "verbs [\"list\", \"watch\"]" } },
 	{ "anonymous-forbidden",
 	  IDENTITIES,
 	  403,

@@ -86,12 +86,12 @@ func by(who string, change func(*ask)) func(*ask) {
 }
 
 const (
-	audience = "tokens of the audience api://AzureADTokenExchange alone"
-	unbound  = "bound to a pod alone"
-	oneVery  = "one very pod alone"
-	tooLong  = "ten minutes alone"
+	audience = "the audience may be api://AzureADTokenExchange alone"
+	unbound  = "bound to a pod: "
+	oneVery  = "of one very pod: "
+	tooLong  = "for ten minutes: "
 	nodeless = "not of a pod on a node"
-	faraway  = "own node alone: this one is on "
+	faraway  = "of its own node alone: this one is on "
 )
 
 var tests = []test{
