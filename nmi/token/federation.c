@@ -125,12 +125,28 @@ static enum token_fault fault_of(long status)
 	return status >= 200 && status < 300 ? TOKEN_FAULT_GARBLED : TOKEN_FAULT_DOWN;
 }
 
+/*
+ * Of a ValidatingAdmissionPolicy's refusal, its own words, or NULL. What the API server puts before them
+ * would leave no room for them in an error; who may ask at all is not in question then.
+ */
+static const char *policy_words(const struct err *err)
+{
+	static const char before[] = "denied request: ";
+	const char *at = strstr(err->msg, "ValidatingAdmissionPolicy ");
+
+	at = at ? strstr(at, before) : NULL;
+	return at ? at + strlen(before) : NULL;
+}
+
 static void refuse(const struct federation_fetch *f, long status, const struct err *err,
 		   struct token_failure *fail)
 {
-	const char *hint = "";
+	const char *hint = "", *policy = policy_words(err);
 
-	if (status == 403)
+	if (policy)
+		hint = "an admission policy does not take what nmi asks: its words say what to "
+		       "change, there or here";
+	else if (status == 403)
 		hint = "grant nmi's service account create on serviceaccounts/token, and see "
 		       "whether an admission policy is in the way";
 	else if (status == 422)
@@ -140,8 +156,10 @@ static void refuse(const struct federation_fetch *f, long status, const struct e
 		hint = "the pod or its service account is gone, was replaced, or they do not "
 		       "belong "
 		       "together; ask again";
-	(void)token_fail(fail, fault_of(status), "no token of service account %s/%s for pod %s: %s",
-			 f->namespace, f->account, f->pod, err->msg);
+	(void)token_fail(fail, fault_of(status),
+			 "no token of service account %s/%s for pod %s: %s%s", f->namespace,
+			 f->account, f->pod, policy ? "by admission policy: " : "",
+			 policy ? policy : err->msg);
 	fail->err.http_status = (int)status;
 	(void)snprintf(fail->hint, sizeof(fail->hint), "%s", hint);
 }

@@ -781,6 +781,42 @@ def it_is_quick_enough(c):
     print(f"# list of 500 pods: {(time.monotonic() - t) * 1000:.0f} ms")
 
 
+ROLE = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: r}
+rules:
+- {apiGroups: [""], resources: [pods], verbs: [list]}
+- {apiGroups: [""], resources: [secrets], verbs: [list], resourceNames: [one]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: b}
+roleRef: {kind: ClusterRole, name: r}
+subjects: [{kind: ServiceAccount, name: nmi, namespace: kube-system}]
+"""
+
+
+@test
+def who_is_bound_in_a_role_may_do_no_more(c):
+    with tempfile.TemporaryDirectory(prefix="nmi-behave-") as dir:
+        (pathlib.Path(dir) / "role").write_text(ROLE)
+        bound = Cluster(dir, f"--rbac={dir}/role")
+        try:
+            for path, code in ((PODS, 200), ("/api/v1/pods", 200), (f"{PODS}/web", 403), (SECRETS, 403),
+                               (f"{SECRETS}?fieldSelector=metadata.name%3Done", 200),
+                               (f"{SECRETS}?fieldSelector=metadata.name%3Dtwo", 403),
+                               (f"{SECRETS}?fieldSelector=type%3Dx%2Cmetadata.name%3Done", 200),
+                               (f"{PODS}?watch=1", 403), (IDS, 403), ("/version", 200), ("/readyz", 200)):
+                got, doc, _ = bound.call("GET", path, token=bound.agent)
+                assert got == code, (path, got, doc)
+                assert bound.call("GET", "/api/v1/secrets")[0] == 200
+            bound.refused(403, 'User "system:serviceaccount:kube-system:nmi" cannot create resource "pods" in '
+                          'API group "" in the namespace "default"', "POST", PODS, bound.pod("x"), token=bound.agent)
+        finally:
+            assert bound.end() == 0
+
+
 @test
 def a_slow_reader_is_let_go(c):
     with tempfile.TemporaryDirectory(prefix="nmi-behave-") as dir:

@@ -15,6 +15,9 @@
 # With SB_BRIDGED=yes when the box is raised, as kubenet lays it: every pod is on a port (veth1, ...) of
 # the bridge cbr0, 10.244.0.1/24, which is its gateway.
 #
+# What the agent may do at the API server are the roles of deploy/rbac, and nothing else: SB_RBAC has the names
+# of the files, all of them unless it is set when the box is raised.
+#
 # A pod may have two addresses, "10.244.0.15,fd00:10:244::15": the first is its primary one. Then the node
 # has an IPv6 address too, and the pod's gateway is the link-local one of the host's end.
 #
@@ -291,11 +294,14 @@ sb_credentials() {
 }
 
 sb_api_start() {
-	local prog
+	local prog role rbac=(--rbac "$sb_here/rbac.yaml")
 	prog=$(sb_program nmi-sandbox-apiserver) || return
+	for role in ${SB_RBAC-nmi managed standard secrets federation workload-identity}; do
+		rbac+=(--rbac "$sb_root/deploy/rbac/$role.yaml")
+	done
 	sb_start apiserver "$SB_API" "$prog" --listen "$SB_API_IP:6443" --cert "$SB_DIR/pki/server.crt" \
 		--key "$SB_DIR/pki/server.key" --token-file "$SB_DIR/pki/tokens" \
-		--crds "$sb_root/deploy/crds" --node "$SB_NODE_NAME" --issuer="$SB_ISSUER" --public-keys \
+		"${rbac[@]}" --crds "$sb_root/deploy/crds" --node "$SB_NODE_NAME" --issuer="$SB_ISSUER" --public-keys \
 		--jwks-uri="$SB_API_URL/openid/v1/jwks" --token-log="$SB_DIR/account-tokens"
 	sb_wait 10 "API server ($SB_DIR/apiserver.log)" sb_api GET readyz
 }

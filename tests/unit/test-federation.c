@@ -306,6 +306,38 @@ START_TEST(what_the_api_server_refuses_is_told_with_what_to_do)
 }
 END_TEST
 
+#define DENIED                                                                                     \
+	"HTTP 422: serviceaccounts \"web\" is forbidden: ValidatingAdmissionPolicy 'p' with "      \
+	"binding 'b' denied request: "
+
+static const struct {
+	const char *said, *told; /* behind what is always told */
+	bool by_policy;
+} denials[] = {
+	{ DENIED "one audience alone", "by admission policy: one audience alone", true },
+	{ DENIED "", "by admission policy: ", true },
+	{ "HTTP 422: denied request: x", "HTTP 422: denied request: x", false },
+	{ "ValidatingAdmissionPolicy 'p' failed", "ValidatingAdmissionPolicy 'p' failed", false },
+};
+
+START_TEST(an_admission_policy_speaks_for_itself)
+{
+	char want[ERR_MSG_MAX];
+	struct bench b;
+
+	bench_init_plain(&b);
+	(void)fetch(&b);
+	fake_finish(0, 422, NULL, denials[_i].said);
+	ck_assert_uint_eq(b.told, 1);
+	ck_assert_int_eq(b.fail.fault, TOKEN_FAULT_CREDENTIAL);
+	(void)snprintf(want, sizeof(want), "no token of service account shop/web for pod web-0: %s",
+		       denials[_i].told);
+	ck_assert_str_eq(b.fail.err.msg, want);
+	ck_assert(denials[_i].by_policy == (strstr(b.fail.hint, "its words say") != NULL));
+	bench_deinit(&b);
+}
+END_TEST
+
 /* The middle of each is a well-formed claim that has to be absent from what is said of it. */
 static const char *const garbled[] = {
 	NULL,
@@ -518,6 +550,7 @@ UNIT_MAIN("federation", UNIT(a_pods_account_token_becomes_a_token_of_the_applica
 	  UNIT_LOOP(what_an_account_lacks_is_an_annotation, account_tenants),
 	  UNIT(for_nobody_there_is_no_account),
 	  UNIT_LOOP(what_the_api_server_refuses_is_told_with_what_to_do, refusals),
+	  UNIT_LOOP(an_admission_policy_speaks_for_itself, denials),
 	  UNIT_LOOP(an_answer_without_a_token_is_not_shown_to_anybody, garbled),
 	  UNIT_LOOP(the_hint_says_what_the_federated_credential_has_to_be, unconfigured),
 	  UNIT(a_fetch_can_be_cancelled_wherever_it_is),

@@ -11,6 +11,7 @@
 #include "tests/sandbox/apiserver/discovery.h"
 #include "tests/sandbox/apiserver/files.h"
 #include "tests/sandbox/apiserver/list.h"
+#include "tests/sandbox/apiserver/rbac.h"
 #include "tests/sandbox/apiserver/reply.h"
 #include "tests/sandbox/apiserver/request.h"
 #include "tests/sandbox/apiserver/rest.h"
@@ -78,6 +79,7 @@ void api_deinit(struct api *api)
 	kinds_deinit(&api->kinds);
 	api->watches = watches_free(api->watches);
 	api->issuer = token_issuer_free(api->issuer);
+	api->rbac = rbac_free(api->rbac);
 	api->auth = auth_free(api->auth);
 }
 
@@ -122,6 +124,41 @@ static bool is_public(const struct api *api, const struct req *req)
 {
 	return is_probe(req) || (req->n_segs && strcmp(req->segs[0], "version") == 0) ||
 	       (api->issuer && token_keys_are_public(api->issuer, req));
+}
+
+/* Of a list or watch, the one object that its selector names, as Kubernetes takes it; the caller frees. */
+static char *name_asked(const struct req *req, const struct route *r)
+{
+	static const char key[] = "metadata.name=";
+	const char *term = *r->t.name ? "" : req_query(req, "fieldSelector");
+	size_t n;
+
+	for (; *term; term += n + (term[n] == ',')) {
+		n = strcspn(term, ",");
+		if (strncmp(term, key, strlen(key)) == 0)
+			return xstrndup(term + strlen(key), n - strlen(key));
+	}
+	return xstrdup(r->t.name);
+}
+
+static bool may(const struct api *api, const struct req *req, const struct route *r)
+{
+	_cleanup_free_ char *name = name_asked(req, r);
+	const struct rbac_ask ask = { .verb = verb_of(req, r),
+				      .group = r->group,
+				      .plural = r->plural,
+				      .sub = r->t.sub,
+				      .ns = r->t.ns,
+				      .name = name };
+
+	/* everybody may ask what he may do */
+	if (!r->is_resource || strcmp(r->group, "authorization.k8s.io") == 0 ||
+	    user_is_in(req->user, "system:masters"))
+		return true;
+	if (fault_forbids(&api->fault, r->plural, ask.verb))
+		return false;
+	return !api->rbac || !rbac_knows(api->rbac, req->user) ||
+	       rbac_allows(api->rbac, req->user, &ask);
 }
 
 static json_t *forbidden(const struct req *req, const struct route *r)
@@ -334,8 +371,7 @@ void api_handle(struct api *api, const struct req *req, struct reply *reply)
 	if (sandbox && user_is_in(known.user, "system:masters"))
 		fault_handle(api, req, reply);
 	else if (sandbox || (user_is_anonymous(known.user) && !is_public(api, req)) ||
-		 (r.is_resource && fault_forbids(&api->fault, r.plural, verb_of(req, &r)) &&
-		  !user_is_in(known.user, "system:masters")))
+		 !may(api, &known, &r))
 		reply_status_take(reply, forbidden(&known, &r));
 	else
 		handle_allowed(api, &known, &r, reply);

@@ -7,6 +7,7 @@
 
 struct auth;
 struct err;
+struct rbac;
 struct reaper;
 struct reply;
 struct req;
@@ -22,6 +23,7 @@ struct api {
 	struct reaper *reaper;
 	struct token_issuer *issuer; /* NULL: TokenRequest is not served */
 	struct auth *auth;
+	struct rbac *rbac; /* NULL: everyone with a name may do everything */
 	struct fault fault;
 	bool no_watchlist; /* answer sendInitialEvents as a server without the WatchList gate does */
 	unsigned stop_msec; /* how long containers take to stop after a deletion */

@@ -10,7 +10,7 @@
 
 struct req;
 
-/* Who asks. Everyone with a name may do everything; the nameless may read the probes and the version. */
+/* Who asks. The nameless may read the probes and the version; the others what rbac.h says. */
 struct user {
 	char *name;
 	char **groups;

@@ -8,6 +8,7 @@
 #include "lib/loop/loop.h"
 #include "tests/sandbox/apiserver/api.h"
 #include "tests/sandbox/apiserver/auth.h"
+#include "tests/sandbox/apiserver/rbac.h"
 #include "tests/sandbox/apiserver/server.h"
 #include "tests/sandbox/apiserver/token.h"
 
@@ -22,6 +23,8 @@ static const char usage[] =
 	"  --cert=FILE --key=FILE  serve HTTPS with this certificate (PEM)\n"
 	"  --token-file=FILE       lines `token user group ...`; system:masters may use "
 	"/_sandbox/\n"
+	"  --rbac=FILE             whoever is bound in these roles may do no more (again for more "
+	"files)\n"
 	"  --node=NAME             a Node that is there from the start\n"
 	"  --crds=DIR              create what the .yaml and .json files of DIR define\n"
 	"  --load=FILE             create these objects too (again for more files)\n"
@@ -38,13 +41,17 @@ static const char usage[] =
 
 #define LOADS_MAX 16
 
+struct paths {
+	const char *p[LOADS_MAX];
+	size_t n;
+};
+
 struct options {
 	struct server_options server;
 	struct api_options api;
 	struct token_options token;
 	const char *tokens, *crds, *port_file;
-	const char *loads[LOADS_MAX];
-	size_t n_loads;
+	struct paths loads, rbacs;
 };
 
 enum {
@@ -52,6 +59,7 @@ enum {
 	OPT_CERT,
 	OPT_KEY,
 	OPT_TOKENS,
+	OPT_RBAC,
 	OPT_NODE,
 	OPT_CRDS,
 	OPT_LOAD,
@@ -73,6 +81,7 @@ static const struct option longs[] = {
 	{ "cert", required_argument, NULL, OPT_CERT },
 	{ "key", required_argument, NULL, OPT_KEY },
 	{ "token-file", required_argument, NULL, OPT_TOKENS },
+	{ "rbac", required_argument, NULL, OPT_RBAC },
 	{ "node", required_argument, NULL, OPT_NODE },
 	{ "crds", required_argument, NULL, OPT_CRDS },
 	{ "load", required_argument, NULL, OPT_LOAD },
@@ -117,11 +126,11 @@ static int set_number(struct options *o, int opt, struct err *err)
 	return 0;
 }
 
-static int add_load(struct options *o, struct err *err)
+static int add_path(struct paths *paths, const char *name, struct err *err)
 {
-	if (o->n_loads == LOADS_MAX)
-		return err_set(err, ERR_LIMIT, "--load: at most %d files", LOADS_MAX);
-	o->loads[o->n_loads++] = optarg;
+	if (paths->n == LOADS_MAX)
+		return err_set(err, ERR_LIMIT, "--%s: at most %d files", name, LOADS_MAX);
+	paths->p[paths->n++] = optarg;
 	return 0;
 }
 
@@ -154,6 +163,8 @@ static int set_option(struct options *o, int opt, struct err *err)
 	case OPT_TOKENS:
 		o->tokens = optarg;
 		return 0;
+	case OPT_RBAC:
+		return add_path(&o->rbacs, "rbac", err);
 	case OPT_NODE:
 		o->api.node = optarg;
 		return 0;
@@ -161,7 +172,7 @@ static int set_option(struct options *o, int opt, struct err *err)
 		o->crds = optarg;
 		return 0;
 	case OPT_LOAD:
-		return add_load(o, err);
+		return add_path(&o->loads, "load", err);
 	case OPT_ISSUER:
 	case OPT_JWKS_URI:
 	case OPT_PUBLIC_KEYS:
@@ -235,8 +246,12 @@ static int fill(struct api *api, const struct options *o, struct err *err)
 {
 	int r = o->crds ? load_dir(api, o->crds, err) : 0;
 
-	for (size_t i = 0; i < o->n_loads && r == 0; i++)
-		r = api_load_file(api, o->loads[i], err);
+	for (size_t i = 0; i < o->loads.n && r == 0; i++)
+		r = api_load_file(api, o->loads.p[i], err);
+	if (o->rbacs.n)
+		api->rbac = rbac_new();
+	for (size_t i = 0; i < o->rbacs.n && r == 0; i++)
+		r = rbac_load(api->rbac, o->rbacs.p[i], err);
 	if (r < 0)
 		return r;
 	api->auth = auth_load(o->tokens, err);
