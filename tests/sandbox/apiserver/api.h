@@ -7,6 +7,7 @@
 
 struct auth;
 struct err;
+struct ledger;
 struct reaper;
 struct reply;
 struct req;
@@ -22,6 +23,8 @@ struct api {
 	struct reaper *reaper;
 	struct token_issuer *issuer; /* NULL: TokenRequest is not served */
 	struct auth *auth;
+	struct ledger *ledger; /* borrowed; NULL: none is kept */
+	struct ledger *events; /* the same, of each Event as it was put */
 	struct fault fault;
 	bool no_watchlist; /* answer sendInitialEvents as a server without the WatchList gate does */
 	unsigned stop_msec; /* how long containers take to stop after a deletion */
