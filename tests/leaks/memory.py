@@ -7,10 +7,10 @@
 	key=FILE	an RSA key in PEM: the file, its DER, and each of its private numbers, in either order of
 			bytes, since OpenSSL keeps numbers with the lowest first
 	file=FILE	its bytes: some from its middle
-	ledger=DIR	all that stands in a ledger (ledger.py), but what the agent works with at the moment: what
-			the Secrets hold now, its own token for the API server, and tokens that it may have
-			cached: the last of each application and audience, and the last that each pod got for
-			a target (two AzureIdentities may be of one application)
+	ledger=DIR	all that stands in a ledger (ledger.py), the private keys as key=, but not the agent's own
+			token for the API server, nor access tokens that it may have cached: the last of each
+			application and audience, and the last that each pod got for a target (two
+			AzureIdentities may be of one application)
 Prints a line for each find: PID, mapping, kind. Of a long thing a piece is enough, which also finds what is
 left of a copy that was overwritten in part. What is searched is a core of each process, made here, since
 `gcore` leaves out what is marked not to be dumped.
@@ -19,7 +19,6 @@ import base64, bisect, json, pathlib, re, sys, tempfile
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import pkcs12
 
 import ledger
 from ledger import middle
@@ -45,58 +44,30 @@ def key_needles(pem):
 
 # ---- a whole ledger ----
 
-def current(directory):
-    """What the agent may hold."""
-    held, last = {}, {}
+def in_use(directory):
+    """The tokens that the agent may hold."""
+    last = {}
     for e in ledger.entries(directory):
-        if e["kind"] == "secret":
-            held[e["object"]] = {key: base64.b64decode(text) for key, text in e["data"].items()}
-        elif e["kind"] == "token":
-            claims = e["value"].split(".")[1]
-            claims = json.loads(base64.urlsafe_b64decode(claims + "=="))
-            last[claims["appid"], claims["tid"], claims["aud"]] = e["value"].encode()
+        value = e.get("value", "").encode()
+        if e["kind"] == "token":
+            claims = json.loads(base64.urlsafe_b64decode(e["value"].split(".")[1] + "=="))
+            last[claims["appid"], claims["tid"], claims["aud"]] = value
         elif e["kind"] == "given":
-            last[e["to"].replace("&bypass_cache=true", "")] = e["value"].encode()
+            last[e["to"].replace("&bypass_cache=true", "")] = value
         elif e["kind"] == "bearer-token" and e["user"] == AGENT:
-            last[AGENT] = e["value"].encode()
-    return held, list(last.values())
-
-
-def keys_in(data):
-    """The RSA keys of what one Secret holds."""
-    for raw in data.values():
-        for password in (None, b"", *data.values()):
-            for load in (pkcs12.load_key_and_certificates, serialization.load_pem_private_key):
-                try:
-                    key = load(raw, password)
-                except (ValueError, TypeError):
-                    continue
-                key = key[0] if isinstance(key, tuple) else key
-                if isinstance(key, rsa.RSAPrivateKey):
-                    yield key
-
-
-def rsa_keys(directory):
-    for path in sorted(pathlib.Path(directory).glob("*.key")):
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
-        if isinstance(key, rsa.RSAPrivateKey):
-            yield f"{path.name}, ", key
+            last[AGENT] = value
+    return [("", value) for value in last.values()]
 
 
 def ledger_needles(directory):
-    held, tokens = current(directory)
-    allowed = set(ledger.needles([("", raw) for raw in tokens + [v for d in held.values() for v in d.values()]]))
-    for data in held.values():
-        for key in keys_in(data):
-            allowed |= {raw for _, raw in number_needles(key)}
-            pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                    serialization.NoEncryption())
-            allowed |= set(ledger.needles([("", pem)]))
-    wanted = {raw: kind for raw, kind in ledger.needles(ledger.values(directory)).items()}
-    wanted.update((raw, name + what) for name, key in rsa_keys(directory) for what, raw in number_needles(key))
-    for raw, kind in wanted.items():
+    allowed = ledger.needles(in_use(directory))
+    for raw, kind in ledger.needles(ledger.values(directory)).items():
         if raw not in allowed:
             yield kind, raw
+    for path in sorted(pathlib.Path(directory).glob("*.key")):
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        if isinstance(key, rsa.RSAPrivateKey):
+            yield from ((f"{path.name}: {what}", raw) for what, raw in number_needles(key))
 
 
 # ---- what is looked for, and where ----

@@ -83,12 +83,12 @@ is_wiped() { # SENTENCE WHAT...
 	is "$1" "$(in_memory "${@:2}")" ''
 }
 
-# Of all that the stand-ins gave and were given, memory holds what the agent works with, and no more. What was
-# answered a moment ago is kept for its second.
-only_the_needed_is_in_memory() {
+# Of all that the stand-ins gave and were given, memory holds cached tokens and no more. What was answered a
+# moment ago is kept for its second.
+only_cached_tokens_are_in_memory() {
 	nothing_else() { [[ -z $(in_memory ledger="$SB_DIR/run/ledger") ]]; }
 	eventually 10 nothing_else
-	is 'no secret, assertion, key or token is in memory beyond those in use' "$(in_memory ledger="$SB_DIR/run/ledger")" ''
+	is 'of all that was given and received only cached tokens are in memory' "$(in_memory ledger="$SB_DIR/run/ledger")" ''
 	# the search itself: the agent's own token is there, and would be found if it were somebody else's
 	mkdir -p "$SB_DIR/planted"
 	sed 's/system:serviceaccount:kube-system:nmi/somebody/' "$SB_DIR/run/ledger/apiserver" >"$SB_DIR/planted/apiserver"
@@ -97,6 +97,6 @@ only_the_needed_is_in_memory() {
 
 tokens_end() {
 	much_was_said
-	only_the_needed_is_in_memory
+	only_cached_tokens_are_in_memory
 	e2e_end
 }
