@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The search for leaks finds what is there, however it is spelt or cut, and shows none of it. TAP.
+"""The search for leaks finds what is there, however it is spelt or cut, and shows none of it; and a run of which too
+little was handed over fails. TAP.
 
 What is planted is made up here, at random; each case is one file of what was said.
 """
@@ -9,7 +10,7 @@ import base64, json, os, pathlib, subprocess, tempfile, urllib.parse
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-SEARCH = pathlib.Path(__file__).with_name("search.py")
+SEARCH, RUN = (pathlib.Path(__file__).with_name(name) for name in ("search.py", "run.py"))
 FORMS = serialization.PrivateFormat
 b64url = lambda raw: base64.urlsafe_b64encode(raw).rstrip(b"=")
 
@@ -100,6 +101,47 @@ def search(at):
     return run.returncode, run.stdout.splitlines(), run.stderr
 
 
+# ---- a whole run ----
+
+def make_run(at):
+    one = box(at / "boxes/e2e.one", LEDGER, log="nothing", metrics="nothing")
+    (one / "complete").touch()
+    box(at / "fakes", LEDGER[:1])
+    (at / "said").mkdir()
+    (at / "said/e2e.sh").write_text("ok 1 - it went well\n")
+    return one
+
+
+def remove(path):
+    path.unlink()
+
+
+def run_cases():
+    """(sentence, what is done to a good run and its one box, suites, what fails then)"""
+    yield "nothing is wrong with it", lambda run, one: None, ["e2e", "unit"], []
+    yield "a box that is still up, or was killed", lambda run, one: remove(one / "complete"), ["e2e"], ["handed over"]
+    yield "a suite of which no box is there", lambda run, one: None, ["e2e", "tokens"], ["tokens: its boxes"]
+    yield "no log of the agent", lambda run, one: remove(one / "said/log"), ["e2e"], ["e2e: its boxes"]
+    yield "no metrics", lambda run, one: remove(one / "said/metrics"), ["e2e"], ["e2e: its boxes"]
+    yield "a box whose stand-ins gave nothing", lambda run, one: remove(one / "ledger/stand-in"), ["e2e"], ["stand-ins gave"]
+    yield "no output of tests", lambda run, one: remove(run / "said/e2e.sh"), ["e2e"], ["output of tests"]
+    yield ("a leak in a log", lambda run, one: (one / "said/log").write_text(f"got {SECRET}"), ["e2e"],
+           ["no secret, key", "boxes/e2e.one/said/log: client secret"])
+    yield ("a leak in the output of a test", lambda run, one: (run / "said/e2e.sh").write_text(ACCOUNT), ["e2e"],
+           ["no secret, key", "said/e2e.sh: token of a service account"])
+
+
+def run_tests(at):
+    for n, (sentence, spoil, suites, want) in enumerate(run_cases()):
+        spoil(at / str(n), make_run(at / str(n)))
+        run = subprocess.run([RUN, *suites], capture_output=True, text=True, check=False,
+                             env={**os.environ, "NMI_RUN": str(at / str(n))})
+        bad = [line for line in run.stdout.splitlines() if line.startswith("not ok")]
+        good = (run.returncode == bool(want) and len(bad) == bool(want) and all(w in run.stdout for w in want)
+                and all(w in bad[0] for w in want[:1]) and not any(v[-12:] in run.stdout for v, _ in ALL))
+        yield f"a run: {sentence}", None if good else f"status {run.returncode}: {bad} {run.stderr[-300:]}"
+
+
 def tests(at):
     """(sentence, fault or None)"""
     noise = b"level=info msg=\"nothing to see\"\n" * 50
@@ -123,6 +165,7 @@ def tests(at):
     code, lines, _ = search(at / "run")
     yield ("a token of one box in what another said is found, and where",
            None if (code, lines) == (1, ["two/said/log: access token"]) else f"status {code}: {lines}")
+    yield from run_tests(at / "runs")
 
 
 def main():

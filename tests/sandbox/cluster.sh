@@ -337,16 +337,16 @@ sb_namespaces() { # those of this box that exist
 
 sb_down() {
 	local f ns pid r=0
-	sb_gather
 	for f in "$SB_DIR"/*.pid; do
 		[[ ! -e $f ]] || { f=${f##*/}; sb_stop "${f%.pid}" || r=1; }
 	done
+	sb_gather # once more: its last words, or of one that ended by itself
 	for ns in $(sb_namespaces); do
 		# what was started in it by hand, or outlived its parent
 		for pid in $(ip netns pids "$ns" 2>/dev/null); do sb_end_pid "$pid" || r=1; done
 		ip netns del "$ns" || r=1
 	done
-	[[ ! -L $SB_DIR/run ]] || : >"$SB_DIR/run/complete"
+	[[ ! -d $SB_DIR/run/said ]] || : >"$SB_DIR/run/complete"
 	rm -rf "$SB_DIR"
 	rmdir "${SB_DIR%/*}" 2>/dev/null || true
 	return $r
