@@ -46,10 +46,16 @@ still_in() { # INODES of network namespaces: is a process in one of them
 	done | grep -F "$(for ns in $1; do printf 'net:[%s]\n' "$ns"; done)"
 }
 
-# What must hold after every script: no token in a log, no pod at IMDS, nothing left behind.
+# In all that the agent has said to anybody, see sb_gather.
+nothing_leaked() {
+	sb_gather
+	is 'no secret, key, assertion or token stands in what the agent said' "$(/usr/bin/python3 "$e2e_here/../leaks/search.py" "$SB_DIR/run" 2>&1)" ''
+}
+
+# What must hold after every script: nothing leaked, nothing left behind.
 e2e_end() {
 	local inodes='' ns
-	is 'no token stands in the log' "$(grep -cE 'eyJ[A-Za-z0-9_-]{20,}' "$SB_DIR/nmi.log")" 0
+	nothing_leaked
 	unlike 'no sanitizer or assertion spoke' "$(<"$SB_DIR/nmi.log")" \
 		'Sanitizer|runtime error:|Assertion .* failed|stack smashing|core dumped'
 	for ns in $(sb_namespaces); do inodes+=" $(stat -L -c %i "/run/netns/$ns")"; done

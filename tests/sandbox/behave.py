@@ -709,10 +709,10 @@ def who_may_read_the_keys_and_where_tokens_are_written_down(c):
     for path in paths:
         assert c.call("GET", path, token="")[0] == 403
     with tempfile.TemporaryDirectory(prefix="nmi-behave-") as dir:
-        log = pathlib.Path(dir) / "given"
+        ledger = pathlib.Path(dir) / "ledger"
         issuer = "https://issuer.example/cluster/"
         open_one = Cluster(dir, "--public-keys", f"--issuer={issuer}", "--jwks-uri=https://issuer.example/keys",
-                           f"--token-log={log}")
+                           f"--ledger={ledger}")
         try:
             assert [open_one.call("GET", p, token="")[0] for p in paths] == [200, 200]
             assert open_one.call("GET", "/openid/v1/other", token="")[0] == 403
@@ -720,7 +720,16 @@ def who_may_read_the_keys_and_where_tokens_are_written_down(c):
             assert (doc["issuer"], doc["jwks_uri"]) == (issuer, "https://issuer.example/keys")
             open_one.ok("POST", ACCOUNTS, {"metadata": {"name": "app"}})
             given = [open_one.ok("POST", f"{ACCOUNTS}/app/token", ask_token())["status"]["token"] for _ in range(2)]
-            assert log.read_text().split() == given and given[0] != given[1]
+            secret = "/api/v1/namespaces/default/secrets"
+            open_one.ok("POST", secret, {"metadata": {"name": "s"}, "stringData": {"a": "b"}})
+            open_one.ok("PATCH", f"{secret}/s", {"data": {"c": "ZA=="}}, MERGE)
+            open_one.ok("DELETE", f"{secret}/s")
+            noted = [json.loads(line) for line in ledger.read_text().splitlines()]
+            assert {n["value"] for n in noted if n["kind"] == "bearer-token"} == {open_one.admin, open_one.agent}
+            assert [n["value"] for n in noted if n["kind"] == "account-token"] == given and given[0] != given[1]
+            assert [(n["object"], n["data"]) for n in noted if n["kind"] == "secret"] == [
+                ("default/s", {"a": "Yg=="}), ("default/s", {"a": "Yg==", "c": "ZA=="}), ("default/s", {})]
+            assert ledger.stat().st_mode & 0o777 == 0o600
             assert jose.Jwt(given[0]).claims["iss"] == issuer
         finally:
             assert open_one.end() == 0

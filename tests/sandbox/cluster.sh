@@ -142,6 +142,7 @@ sb_end_pid() { # PID [SIGNAL]: and wait; SIGKILL after 5 s
 sb_stop() { # NAME [SIGNAL]
 	local pid
 	pid=$(sb_pid "$1") || { rm -f "$SB_DIR/$1.pid"; return 0; }
+	[[ $1 != nmi ]] || sb_gather
 	sb_end_pid "$pid" "${2:-TERM}" || return
 	rm -f "$SB_DIR/$1.pid"
 }
@@ -302,7 +303,8 @@ sb_api_start() {
 	sb_start apiserver "$SB_API" "$prog" --listen "$SB_API_IP:6443" --cert "$SB_DIR/pki/server.crt" \
 		--key "$SB_DIR/pki/server.key" --token-file "$SB_DIR/pki/tokens" \
 		"${rbac[@]}" --crds "$sb_root/deploy/crds" --node "$SB_NODE_NAME" --issuer="$SB_ISSUER" --public-keys \
-		--jwks-uri="$SB_API_URL/openid/v1/jwks" --token-log="$SB_DIR/account-tokens"
+		--jwks-uri="$SB_API_URL/openid/v1/jwks" --ledger="$SB_DIR/run/ledger/apiserver" \
+		--event-log="$SB_DIR/run/said/events"
 	sb_wait 10 "API server ($SB_DIR/apiserver.log)" sb_api GET readyz
 }
 
@@ -310,13 +312,13 @@ sb_imds_start() {
 	local prog
 	prog=$(sb_program nmi-sandbox-imds) || return
 	sb_start imds "$SB_IMDS" "$prog" --identities "$sb_here/identities.json" --key "$SB_DIR/imds.key" \
-		--listen 169.254.169.254:80 --control "$SB_IMDS_CONTROL"
+		--ledger "$SB_DIR/run/ledger/imds" --listen 169.254.169.254:80 --control "$SB_IMDS_CONTROL"
 	sb_wait 10 "IMDS ($SB_DIR/imds.log)" sb_imds stats || return
 	sb_imds jwks >"$SB_DIR/jwks"
 }
 
 sb_up_parts() {
-	mkdir -p "$SB_DIR/pods" "$SB_DIR/namespaces" && chmod 700 "$SB_DIR" && sb_net_up &&
+	mkdir -p "$SB_DIR/pods" "$SB_DIR/namespaces" && chmod 700 "$SB_DIR" && sb_run_dir && sb_net_up &&
 		{ [[ -z ${SB_BRIDGED:-} ]] || sb_bridge_up; } && sb_credentials && sb_api_start &&
 		sb_imds_start
 }
@@ -344,14 +346,45 @@ sb_down() {
 	for f in "$SB_DIR"/*.pid; do
 		[[ ! -e $f ]] || { f=${f##*/}; sb_stop "${f%.pid}" || r=1; }
 	done
+	sb_gather # once more: its last words, or of one that ended by itself
 	for ns in $(sb_namespaces); do
 		# what was started in it by hand, or outlived its parent
 		for pid in $(ip netns pids "$ns" 2>/dev/null); do sb_end_pid "$pid" || r=1; done
 		ip netns del "$ns" || r=1
 	done
+	[[ ! -d $SB_DIR/run/said ]] || : >"$SB_DIR/run/complete"
 	rm -rf "$SB_DIR"
 	rmdir "${SB_DIR%/*}" 2>/dev/null || true
 	return $r
+}
+
+# ---- what must be known of a box for the search for leaks (tests/leaks/search.py) ----
+
+# $SB_DIR/run has what the stand-ins gave and were given (ledger), and what the agent said to anybody (said).
+# Within a run of tests/run it is a directory of that, and outlives the box.
+sb_run_dir() {
+	if [[ -n ${NMI_RUN:-} ]]; then
+		ln -s "$(mktemp -d "$NMI_RUN/boxes/${NMI_SUITE:-other}.$SB_NAME.XXXX")" "$SB_DIR/run" || return
+	fi
+	mkdir -p "$SB_DIR/run/ledger" "$SB_DIR/run/said"
+}
+
+# What the agent has said so far: its log, metrics, health, what /proc shows of it. Events and refusals are
+# there already. And the private keys that the box has.
+sb_gather() {
+	local said=$SB_DIR/run/said n pid key
+	[[ -d $said ]] || return 0 # no box, or one that was left by a run that is gone
+	n=$(find "$said" -type f | wc -l)
+	for key in "$SB_DIR"/{certs,pki,.}/*.key "$SB_DIR/entra/token.key"; do
+		[[ ! -s $key ]] || cp "$key" "$SB_DIR/run/ledger/$(basename "${key%/*}")-${key##*/}"
+	done
+	[[ ! -s $SB_DIR/nmi.log ]] || cp "$SB_DIR/nmi.log" "$said/log.$n"
+	[[ ! -s $SB_DIR/sdk.log ]] || cp "$SB_DIR/sdk.log" "$said/sdk.$n"
+	pid=$(sb_pid nmi) || return 0
+	sb_in "$SB_NODE" curl -s -m 2 http://127.0.0.1:9090/metrics >"$said/metrics.$n"
+	sb_in "$SB_NODE" curl -s -m 2 http://127.0.0.1:8085/readyz?verbose >"$said/readyz.$n"
+	cat "/proc/$pid/cmdline" "/proc/$pid/environ" >"$said/proc.$n" 2>/dev/null
+	return 0
 }
 
 # ---- the API server ----
@@ -585,8 +618,11 @@ sb_ask_from() { # NAMESPACE TARGET [CURL-ARGUMENT...]
 	rm -f "$head"
 	SB_BODY=${out%$'\n'*}
 	read -r SB_STATUS SB_MSEC <<<"${out##*$'\n'}"
-	# what must hold no secret, see tests/tokens/leaks.py
-	[[ $SB_STATUS == 200 ]] || printf '%s\n%s\n' "$SB_HEAD" "$SB_BODY" >>"$SB_DIR/refusals"
+	if [[ $SB_STATUS != 200 ]]; then
+		printf '%s\n%s\n' "$SB_HEAD" "$SB_BODY" >>"$SB_DIR/run/said/refusals"
+	elif [[ $SB_BODY =~ \"access_token\":\ *\"([^\"]*) ]]; then
+		printf '{"kind":"given","to":"%s %s","value":"%s"}\n' "$1" "${2//[\"\\]/}" "${BASH_REMATCH[1]}" >>"$SB_DIR/run/ledger/given"
+	fi
 	SB_MSEC=$(awk -v s="$SB_MSEC" 'BEGIN { printf "%.1f", s * 1000 }')
 }
 

@@ -7,8 +7,9 @@ keys that its tokens are signed with. In --dir it leaves
 
 	ca.crt		to be trusted by its clients
 	jwks		the keys of its tokens
-	ledger		one line of JSON for each secret and assertion that it received ("credential", with
-			what was answered) and each token that it gave ("token"): what must stand nowhere else
+	ledger		(or --ledger) what must stand nowhere else, as in tests/leaks/ledger.py: each secret and
+			assertion that it received ("credential", with what was answered), each token that it gave
+			("token"), each secret of a registration ("registered")
 	control		a Unix socket on which it does what tests order, over HTTP:
 
 GET  /stats				counters
@@ -113,9 +114,9 @@ class Behaviour:
 class State:
     """The service and what tests have ordered; one lock for all of it, since nothing under it waits."""
 
-    def __init__(self, sts, dir):
+    def __init__(self, sts, ledger):
         self.sts, self.lock = sts, threading.Lock()
-        self.ledger = open(os.open(dir / "ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a")
+        self.ledger = open(os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a")
         self.clear()
 
     def clear(self):
@@ -136,8 +137,11 @@ class State:
                 self.counts["issued"] += 1
             elif answer.startswith("AADSTS"):
                 self.counts["refused"][answer[6:]] = self.counts["refused"].get(answer[6:], 0) + 1
-            self.ledger.write("".join(json.dumps(l) + "\n" for l in lines))
-            self.ledger.flush()
+            self.write(lines)
+
+    def write(self, lines):
+        self.ledger.write("".join(json.dumps(l) + "\n" for l in lines))
+        self.ledger.flush()
 
     def take_behaviour(self, tenant, client):
         """A delay goes together with the behaviour after it."""
@@ -376,6 +380,7 @@ class Control(http.server.BaseHTTPRequestHandler):
             unknown = app.tenants - set(state.sts.tenants)
             if unknown:
                 raise ValueError(f"no such tenant: {', '.join(unknown)}")
+            state.write([{"kind": "registered", "client": app.id, "value": s["value"]} for s in app.secrets])
             state.sts.apps[app.id] = app
         elif what == "POST /behave":
             state.behaviours.append(Behaviour(query))
@@ -419,6 +424,7 @@ def main():
     p.add_argument("--dir", required=True, type=pathlib.Path, help="what it leaves for its clients and tests")
     p.add_argument("--tenants", type=pathlib.Path, default=pathlib.Path(__file__).with_name("tenants.json"))
     p.add_argument("--issuer-ca", help="CA of the issuers of federated assertions (PEM)")
+    p.add_argument("--ledger", type=pathlib.Path, help="default: ledger in --dir")
     p.add_argument("--port-file", type=pathlib.Path)
     a = p.parse_args()
 
@@ -429,7 +435,7 @@ def main():
     (a.dir / "jwks").write_text(json.dumps(sts.jwks()))
     (a.dir / "control").unlink(missing_ok=True)
     server, control = TlsServer((ip, int(port)), None), ControlServer(str(a.dir / "control"), Control)
-    server.state = control.state = State(sts, a.dir)
+    server.state = control.state = State(sts, a.ledger or a.dir / "ledger")
     server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.tls.load_cert_chain(a.dir / "server.pem")
     threading.Thread(target=control.serve_forever, daemon=True).start()

@@ -49,7 +49,7 @@ sb_entra_up() {
 # Knows no application; if it ran before, its CA and the keys of its tokens are the same.
 sb_entra_start() {
 	sb_start entra "$SB_ENTRA" /usr/bin/python3 "$sb_here/entra.py" --listen "$SB_ENTRA_IP:443" --dir "$SB_DIR/entra" \
-		--issuer-ca "$SB_DIR/pki/ca.crt"
+		--ledger "$SB_DIR/run/ledger/entra" --issuer-ca "$SB_DIR/pki/ca.crt"
 	sb_wait 20 "Entra ($SB_DIR/entra.log)" sb_entra stats || return
 	# tokens of either are verified by the one file
 	python3 -c 'import json, sys
@@ -120,7 +120,7 @@ sb_entra_received() { # CLIENT-ID [secret | assertion]
 }
 
 sb_entra_ledger() { # KIND CLIENT-ID NAME-PREFIX
-	python3 - "$SB_DIR/entra/ledger" "$@" <<-'END'
+	python3 - "$SB_DIR/run/ledger/entra" "$@" <<-'END'
 		import json, sys
 		path, kind, client, prefix = sys.argv[1:]
 		for line in map(json.loads, open(path)):
@@ -129,22 +129,24 @@ sb_entra_ledger() { # KIND CLIENT-ID NAME-PREFIX
 	END
 }
 
+# The tokens of service accounts that the API server gave, one a line.
+sb_account_tokens() {
+	sed -nE 's/.*"kind":"account-token".*"value":"([^"]*)".*/\1/p' "$SB_DIR/run/ledger/apiserver"
+}
+
 # ---- what identities need beside ----
 
-# A Secret with exactly these keys, made or replaced; @FILE for the bytes of a file. What it holds is noted,
-# so that a test can look for it where it must not be.
+# A Secret with exactly these keys, made or replaced; @FILE for the bytes of a file.
 sb_secret() { # NAMESPACE NAME key=value|key=@FILE...
 	local doc out
 	sb_namespace "$1" || return
-	doc=$(python3 - "$SB_DIR/secrets.held" "$@" <<-'END'
-		import base64, json, os, sys
-		held, namespace, name, *words = sys.argv[1:]
+	doc=$(python3 - "$@" <<-'END'
+		import base64, json, sys
+		namespace, name, *words = sys.argv[1:]
 		data = {}
-		with open(os.open(held, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as f:
-		    for key, value in (w.split("=", 1) for w in words):
-		        raw = open(value[1:], "rb").read() if value.startswith("@") else value.encode()
-		        data[key] = base64.b64encode(raw).decode()
-		        print(json.dumps({"key": key, "base64": data[key]}), file=f)
+		for key, value in (w.split("=", 1) for w in words):
+		    raw = open(value[1:], "rb").read() if value.startswith("@") else value.encode()
+		    data[key] = base64.b64encode(raw).decode()
 		print(json.dumps({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": data,
 		                  "metadata": {"namespace": namespace, "name": name}}))
 	END

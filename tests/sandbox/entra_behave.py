@@ -582,6 +582,10 @@ def the_ledger_has_all_that_came_and_went(e, api):
     credentials = [(l["value"], l["answer"]) for l in lines if l["kind"] == "credential"]
     assert credentials == [("right~secret&=+/ %", "200"), (own, "200"), (account, "200"), ("wrong", "AADSTS7000215"),
                            ("unread", "html")], credentials
+    e.app(CERT_APP, secrets=["never-sent", {"value": "nor-this", "expires": 0}])
+    registered = [json.loads(l) for l in (e.dir / "ledger").read_text().splitlines()[start + len(lines):]]
+    assert [(l["kind"], l["value"]) for l in registered] == [("registered", "never-sent"), ("registered", "nor-this")]
+    e.app(CERT_APP, certificates=[pem(e.cert)])
     tokens = [l["value"] for l in lines if l["kind"] == "token"]
     assert tokens[0] == given and len(tokens) == 3
     assert (e.dir / "ledger").stat().st_mode & 0o777 == 0o600

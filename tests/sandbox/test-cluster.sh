@@ -8,7 +8,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/../tap.sh"
 # shellcheck source=tests/sandbox/cluster.sh
 source "$here/cluster.sh"
-sb_use self
+sb_use "self${NMI_E2E_BOX:-}"
 trap sb_down EXIT
 
 t=$SECONDS
@@ -40,7 +40,7 @@ like 'by short name, with the columns that users know' "$(sb_kubectl get azidb -
 sb_binding shop shop billing shop
 like 'objects can be changed' "$(sb_api GET "$SB_GROUP/namespaces/shop/azureidentitybindings/shop")" '"azureIdentity": ?"billing"'
 passes 'a pod can be deleted' sb_del_pod plain
-is 'its namespace goes with it' "$(ip netns list | grep -c nmi-self-pod-plain)" 0
+is 'its namespace goes with it' "$(ip netns list | grep -c nmi-$SB_NAME-pod-plain)" 0
 
 passes 'a Secret is made' sb_secret shop sp clientSecret='a=b c' other=x
 passes 'and made again, without what it had' sb_secret shop sp clientSecret=@<(printf 'x\0y')
@@ -59,7 +59,7 @@ done
 
 # Entra, which only some tests need
 SP=44444444-aaaa-4000-8000-000000000004
-see=("$here/cluster.sh" --name self see)
+see=("$here/cluster.sh" --name "$SB_NAME" see)
 entra_ask() { # NAMESPACE HOST CURL-ARGUMENT...: from there, as the agent would
 	SB_BODY=$(sb_in "$1" "${see[@]}" curl -sS -m 10 -d grant_type=client_credentials -d client_id=$SP "${@:3}" \
 		--data-urlencode scope=https://vault.azure.net/.default \
@@ -87,7 +87,7 @@ token=$(sb_api POST api/v1/namespaces/shop/serviceaccounts/default/token \
 entra_ask "$SB_NODE" login.microsoftonline.com -d client_assertion="$token" \
 	-d client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 is 'a service account is believed by what the API server publishes' "$(sb_claim appid) $(sb_claim appidacr)" "$SP 2"
-is 'and its token is on record' "$(<"$SB_DIR/account-tokens")" "$token"
+is 'and its token is on record' "$(sb_account_tokens)" "$token"
 sb_entra_behave do=throttle retry-after=7 times=2
 entra_ask "$SB_NODE" login.microsoftonline.com -d client_secret=two -i
 like 'it throttles when told to' "$SB_BODY" '429 .*Retry-After: 7.*AADSTS90055'
@@ -100,17 +100,17 @@ disown
 passes 'up again over what is there' sb_up
 is 'a stray process of a pod was ended' "$(sb_born $stray)" ''
 passes 'down' sb_down
-is 'down: no namespace' "$(ip netns list | grep -c nmi-self-)" 0
+is 'down: no namespace' "$(ip netns list | grep -c nmi-$SB_NAME-)" 0
 is 'down: no state' "$(ls -d "$SB_DIR" 2>/dev/null)" ''
 passes 'down again' sb_down
 
 # half an up: nothing to build from
-NMI_BUILD=/nonexistent sb_use self
+NMI_BUILD=/nonexistent sb_use "self${NMI_E2E_BOX:-}"
 out=$(sb_up 2>&1)
 status=$?
 is 'up fails when a program is missing' "$status" 1
 like 'and says which, and what to do' "$out" 'nmi-sandbox-apiserver is not in .*meson setup build'
-is 'leaving no namespace' "$(ip netns list | grep -c nmi-self-)" 0
-sb_use self
+is 'leaving no namespace' "$(ip netns list | grep -c nmi-$SB_NAME-)" 0
+sb_use "self${NMI_E2E_BOX:-}"
 like 'a bad name is refused' "$(sb_use 'A b' 2>&1)" 'not a name'
 done_testing

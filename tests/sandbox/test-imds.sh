@@ -11,7 +11,7 @@ imds=127.0.0.1:$((20000 + $$ % 20000))
 control=127.0.0.1:$((20001 + $$ % 20000))
 
 "$prog" --identities "$here/identities.json" --listen "$imds" --control "$control" --key "$work/key" \
-	2>"$work/log" &
+	--ledger "$work/ledger" 2>"$work/log" &
 pid=$!
 trap 'kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; rm -rf "$work"' EXIT
 
@@ -57,6 +57,8 @@ like 'another case further on does not' "$(ask "/metadata/Identity/oauth2/token?
 
 body=$(ask "$good&client_id=$shop" | sed 's/^200 //')
 is 'every value is a string' "$(python3 -c 'import json,sys; print({type(v).__name__ for v in json.load(sys.stdin).values()})' <<<"$body")" "{'str'}"
+is 'the token is on record, before it is given, for its owner' "$(stat -c %a "$work/ledger") $(grep -cF "\"client\":\"$shop\"" "$work/ledger") $(
+	python3 -c 'import json, sys; print(json.loads(open(sys.argv[1]).readlines()[-1])["value"] == json.load(sys.stdin)["access_token"])' "$work/ledger" <<<"$body")" '600 1 True'
 is 'the eight fields of the real one' "$(python3 -c 'import json,sys; print(*json.load(sys.stdin))' <<<"$body")" \
 	'access_token client_id expires_in expires_on ext_expires_in not_before resource token_type'
 is 'the resource comes back decoded' "$(field '["resource"]' <<<"$body")" 'https://management.azure.com/'

@@ -22,7 +22,7 @@ federated_pod fed 10.244.0.21 fed aadpodidbinding=fed
 gives_app 'type 3: its pod gets a token of the application' "$FED $SB_TENANT 2" fed "$ASK_VAULT"
 is 'for the audience that it asked for' "$(sb_claim aud)" $VAULT
 shown=$(last_received $FED assertion)
-is 'Entra was shown what the API server had given' "${shown#* }" "$(tail -n 1 "$SB_DIR/account-tokens")"
+is 'Entra was shown what the API server had given' "${shown#* }" "$(sb_account_tokens | tail -n 1)"
 uid=$(sb_api GET api/v1/namespaces/shop/pods/fed | sed -nE 's/.*"uid": ?"([^"]*)".*/\1/p')
 claims=$(jwt_part claims <<<"$shown")
 like 'for the exchange only' "$claims" "\"aud\": \\[\"$SB_EXCHANGE\"\\]"

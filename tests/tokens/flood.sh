@@ -45,7 +45,7 @@ pods_start() { # START: all of them; what each says is in start.N
 	wait "${pids[@]}"
 }
 
-e2e_begin flood
+e2e_begin flood -v 9
 identities >"$SB_DIR/identities"
 passes 'IMDS has an identity for each pod' sb_imds identities "$SB_DIR/identities"
 t=$EPOCHREALTIME

@@ -4,7 +4,7 @@
 set -uo pipefail
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
-e2e_begin hiccup
+e2e_begin hiccup -v 9
 passes 'the pod is known' eventually 5 asks_ok web
 
 n=0

@@ -137,6 +137,7 @@ unlike 'and not the word that SDKs give up at' "$SB_BODY" unreachable
 gives_app 'what is cached is given all the same' "$SP $SB_TENANT 1" sp "$ASK_VAULT"
 no_leak 'IMDS has seen no pod'
 nothing_leaked
+only_cached_tokens_are_in_memory
 
 # ---- where Secrets of other namespaces are allowed ----
 

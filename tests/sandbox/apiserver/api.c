@@ -18,6 +18,7 @@
 #include "tests/sandbox/apiserver/status.h"
 #include "tests/sandbox/apiserver/token.h"
 #include "tests/sandbox/apiserver/watch.h"
+#include "tests/sandbox/ledger.h"
 
 #include <string.h>
 
@@ -28,10 +29,37 @@
 
 /* start */
 
+/* What a Secret holds now: nothing once it is deleted. */
+static void note_secret(struct ledger *l, const struct coll *c)
+{
+	const struct event *e = c->n_events ? coll_event(c, c->n_events - 1) : NULL;
+	json_t *data = e && e->change != CHANGE_DELETED
+			       ? json_object_get(version_json(e->cur), "data")
+			       : NULL;
+
+	if (e)
+		ledger_write_take(l, json_pack("{s:s, s:s, s:o}", "kind", "secret", "object",
+					       e->cur->key, "data",
+					       data ? json_incref(data) : json_object()));
+}
+
+static void note_event(struct ledger *l, const struct coll *c)
+{
+	if (c->n_events)
+		ledger_write_take(l,
+				  json_incref(version_json(coll_event(c, c->n_events - 1)->cur)));
+}
+
 static void on_change(void *ctx, struct coll *c)
 {
 	struct api *api = ctx;
 
+	enum kind_id id = container_of(c, struct kind, coll)->id;
+
+	if (id == KIND_SECRET)
+		note_secret(api->ledger, c);
+	if (id == KIND_EVENT)
+		note_event(api->events, c);
 	watches_notify(api->watches, c);
 }
 

@@ -7,6 +7,7 @@
 
 struct auth;
 struct err;
+struct ledger;
 struct rbac;
 struct reaper;
 struct reply;
@@ -24,6 +25,8 @@ struct api {
 	struct token_issuer *issuer; /* NULL: TokenRequest is not served */
 	struct auth *auth;
 	struct rbac *rbac; /* NULL: everyone with a name may do everything */
+	struct ledger *ledger; /* borrowed; NULL: none is kept */
+	struct ledger *events; /* the same, of each Event as it was put */
 	struct fault fault;
 	bool no_watchlist; /* answer sendInitialEvents as a server without the WatchList gate does */
 	unsigned stop_msec; /* how long containers take to stop after a deletion */

@@ -8,6 +8,7 @@
 #include "lib/base/mem.h"
 #include "tests/sandbox/apiserver/files.h"
 #include "tests/sandbox/apiserver/request.h"
+#include "tests/sandbox/ledger.h"
 
 #include <string.h>
 #include <strings.h>
@@ -103,6 +104,13 @@ struct auth *auth_free(struct auth *a)
 	}
 	free(a);
 	return NULL;
+}
+
+void auth_note(const struct auth *a, struct ledger *l)
+{
+	for (const struct entry *e = a->first; e; e = e->next)
+		ledger_write_take(l, json_pack("{s:s, s:s, s:s}", "kind", "bearer-token", "user",
+					       e->user.name, "value", e->token));
 }
 
 const struct user *auth_find(const struct auth *a, const struct req *req)

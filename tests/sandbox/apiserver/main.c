@@ -11,6 +11,7 @@
 #include "tests/sandbox/apiserver/rbac.h"
 #include "tests/sandbox/apiserver/server.h"
 #include "tests/sandbox/apiserver/token.h"
+#include "tests/sandbox/ledger.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -31,7 +32,8 @@ static const char usage[] =
 	"  --issuer=URL            of service account tokens\n"
 	"  --jwks-uri=URL          where the keys of these tokens are said to be\n"
 	"  --public-keys           everybody may read these keys\n"
-	"  --token-log=FILE        write each token that is given there\n"
+	"  --ledger=FILE           write there what must not be shown: tokens, what Secrets hold\n"
+	"  --event-log=FILE        write each Event there\n"
 	"  --sa-key=FILE           sign them with this RSA key (PEM) instead of a new one\n"
 	"  --history=N             changes kept for each kind, 10000\n"
 	"  --stop-msec=N           how long deleted pods take to stop at most, 1000\n"
@@ -50,7 +52,7 @@ struct options {
 	struct server_options server;
 	struct api_options api;
 	struct token_options token;
-	const char *tokens, *crds, *port_file;
+	const char *tokens, *crds, *port_file, *ledger, *event_log;
 	struct paths loads, rbacs;
 };
 
@@ -66,7 +68,8 @@ enum {
 	OPT_ISSUER,
 	OPT_JWKS_URI,
 	OPT_PUBLIC_KEYS,
-	OPT_TOKEN_LOG,
+	OPT_LEDGER,
+	OPT_EVENT_LOG,
 	OPT_SA_KEY,
 	OPT_HISTORY,
 	OPT_STOP,
@@ -88,7 +91,8 @@ static const struct option longs[] = {
 	{ "issuer", required_argument, NULL, OPT_ISSUER },
 	{ "jwks-uri", required_argument, NULL, OPT_JWKS_URI },
 	{ "public-keys", no_argument, NULL, OPT_PUBLIC_KEYS },
-	{ "token-log", required_argument, NULL, OPT_TOKEN_LOG },
+	{ "ledger", required_argument, NULL, OPT_LEDGER },
+	{ "event-log", required_argument, NULL, OPT_EVENT_LOG },
 	{ "sa-key", required_argument, NULL, OPT_SA_KEY },
 	{ "history", required_argument, NULL, OPT_HISTORY },
 	{ "stop-msec", required_argument, NULL, OPT_STOP },
@@ -140,8 +144,6 @@ static void set_token_option(struct token_options *o, int opt)
 		o->issuer = optarg;
 	else if (opt == OPT_JWKS_URI)
 		o->jwks_uri = optarg;
-	else if (opt == OPT_TOKEN_LOG)
-		o->log_path = optarg;
 	else if (opt == OPT_SA_KEY)
 		o->key_path = optarg;
 	else
@@ -176,7 +178,6 @@ static int set_option(struct options *o, int opt, struct err *err)
 	case OPT_ISSUER:
 	case OPT_JWKS_URI:
 	case OPT_PUBLIC_KEYS:
-	case OPT_TOKEN_LOG:
 	case OPT_SA_KEY:
 		set_token_option(&o->token, opt);
 		return 0;
@@ -188,6 +189,12 @@ static int set_option(struct options *o, int opt, struct err *err)
 		return 0;
 	case OPT_PORT_FILE:
 		o->port_file = optarg;
+		return 0;
+	case OPT_LEDGER:
+		o->ledger = optarg;
+		return 0;
+	case OPT_EVENT_LOG:
+		o->event_log = optarg;
 		return 0;
 	case OPT_VERBOSE:
 		log_set_level(LOG_LEVEL_DEBUG);
@@ -257,6 +264,7 @@ static int fill(struct api *api, const struct options *o, struct err *err)
 	api->auth = auth_load(o->tokens, err);
 	if (!api->auth)
 		return err_wrap(err, "--token-file");
+	auth_note(api->auth, api->ledger);
 	api->issuer = token_issuer_new(&o->token, err);
 	return api->issuer ? 0 : err_wrap(err, "the tokens of service accounts");
 }
@@ -302,12 +310,23 @@ static int serve(struct api *api, const struct options *o, struct err *err)
 	return loop_run(api->loop, err);
 }
 
+static int open_ledger(const char *path, struct ledger **out, struct err *err)
+{
+	struct ledger *l = path ? ledger_open(path, err) : NULL;
+
+	if (path && !l)
+		return -ERR_OS;
+	*out = l;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { .api = { .history = 10000, .stop_msec = 1000 },
 			     .token = { .issuer = "https://kubernetes.default.svc.cluster.local",
 					.jwks_uri = "https://127.0.0.1:6443/openid/v1/jwks" } };
 	_cleanup_(loop_freep) struct loop *loop = NULL;
+	_cleanup_(ledger_closep) struct ledger *ledger = NULL, *events = NULL;
 	struct err err = { 0 };
 	struct api api;
 	int r;
@@ -319,11 +338,14 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	loop = loop_new(&err);
-	if (!loop) {
+	if (!loop || open_ledger(o.ledger, &ledger, &err) < 0 ||
+	    open_ledger(o.event_log, &events, &err) < 0) {
 		log_err("%s", err.msg);
 		return EXIT_FAILURE;
 	}
 	api_init(&api, loop, &o.api);
+	api.ledger = ledger;
+	api.events = events;
 	r = fill(&api, &o, &err);
 	if (r == 0)
 		r = serve(&api, &o, &err);

@@ -12,6 +12,7 @@
 #include "tests/sandbox/apiserver/reply.h"
 #include "tests/sandbox/apiserver/request.h"
 #include "tests/sandbox/apiserver/status.h"
+#include "tests/sandbox/ledger.h"
 
 #include <errno.h>
 #include <openssl/core_names.h>
@@ -30,7 +31,6 @@ struct token_issuer {
 	EVP_PKEY *key;
 	char *kid;
 	char *n, *e; /* of the public key, base64url */
-	FILE *log;
 	bool public_keys;
 };
 
@@ -94,11 +94,6 @@ struct token_issuer *token_issuer_new(const struct token_options *o, struct err 
 	i->issuer = xstrdup(o->issuer);
 	i->jwks_uri = xstrdup(o->jwks_uri);
 	i->public_keys = o->public_keys;
-	i->log = o->log_path ? fopen(o->log_path, "ae") : NULL;
-	if (o->log_path && !i->log) {
-		(void)err_set_errno(err, errno, "%s", o->log_path);
-		return token_issuer_free(i);
-	}
 	i->key = load_key(o->key_path, err);
 	if (!i->key)
 		return token_issuer_free(i);
@@ -116,8 +111,6 @@ struct token_issuer *token_issuer_free(struct token_issuer *i)
 	if (!i)
 		return NULL;
 	EVP_PKEY_free(i->key);
-	if (i->log)
-		(void)fclose(i->log); /* each line was flushed */
 	free(i->issuer);
 	free(i->jwks_uri);
 	free(i->kid);
@@ -271,10 +264,9 @@ static void answer(const struct api *api, const json_t *sa, const struct ask *as
 		reply_status_take(reply, status_internal("the token could not be signed"));
 		return;
 	}
-	if (api->issuer->log) {
-		(void)fprintf(api->issuer->log, "%s\n", token);
-		(void)fflush(api->issuer->log);
-	}
+	ledger_write_take(api->ledger, json_pack("{s:s, s:s++, s:s}", "kind", "account-token",
+						 "account", meta_str(sa, "namespace"), "/",
+						 meta_str(sa, "name"), "value", token));
 	reply_json_take(
 		reply, 201,
 		json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:{s:O, s:I, s:o}, s:{s:s, s:s}}", "kind",

@@ -13,7 +13,6 @@ struct token_issuer;
 struct token_options {
 	const char *issuer, *jwks_uri;
 	const char *key_path; /* NULL: a key is made */
-	const char *log_path; /* each token that is given is a line of it; NULL: none is */
 	/*
 	 * May everybody read the two documents? As where the role system:service-account-issuer-discovery
 	 * is bound to system:unauthenticated, so that others than the cluster can verify its tokens.

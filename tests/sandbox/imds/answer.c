@@ -5,6 +5,7 @@
 #include "tests/sandbox/imds/answer.h"
 
 #include "lib/base/mem.h"
+#include "tests/sandbox/ledger.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -110,6 +111,8 @@ static struct cached_token *mint(struct imds *s, const struct imds_identity *id,
 		free(key_take);
 		return NULL;
 	}
+	ledger_write_take(s->ledger, json_pack("{s:s, s:s, s:s, s:s}", "kind", "token", "client",
+					       id->client_id, "resource", resource, "value", jwt));
 	t = xnew(struct cached_token);
 	t->key = key_take;
 	t->jwt = jwt;

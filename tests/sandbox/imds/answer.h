@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct ledger;
+
 /*
  * What IMDS answers, without the network: as strict as the real service, so that an agent which passes
  * here has not been helped. Every value of a token answer is a string, as there.
@@ -19,6 +21,7 @@ struct imds {
 	unsigned lifetime_sec; /* of new tokens */
 	struct hmap tokens;    /* IMDS has a cache of its own */
 	uint64_t minted;
+	struct ledger *ledger; /* borrowed; each new token is written there; or NULL */
 };
 
 enum imds_area { IMDS_TOKEN, IMDS_INSTANCE, IMDS_OTHER, IMDS_AREAS };

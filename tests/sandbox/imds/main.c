@@ -5,6 +5,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "tests/sandbox/imds/service.h"
+#include "tests/sandbox/ledger.h"
 
 #include <getopt.h>
 #include <openssl/crypto.h>
@@ -18,6 +19,7 @@
 static const char help[] =
 	"Usage: nmi-sandbox-imds --identities FILE [--listen IP:PORT] [--control IP:PORT] [--key "
 	"FILE]\n"
+	"                        [--ledger FILE]\n"
 	"       nmi-sandbox-imds --verify KEYS < TOKEN\n"
 	"\n"
 	"Plays the Azure Instance Metadata Service of one virtual machine.\n"
@@ -25,10 +27,11 @@ static const char help[] =
 	"  --listen IP:PORT   where the service is (default 169.254.169.254:80)\n"
 	"  --control IP:PORT  where tests ask for faults and statistics (default 127.0.0.1:8169)\n"
 	"  --key FILE         signing key, made when missing (default: a new one each run)\n"
+	"  --ledger FILE      each token that is given is written there\n"
 	"  --verify KEYS      check a token against a key set and print its claims\n";
 
 struct settings {
-	const char *identities, *listen, *control, *key, *verify;
+	const char *identities, *listen, *control, *key, *ledger, *verify;
 };
 
 static int parse_argv(struct settings *s, int argc, char **argv)
@@ -38,6 +41,7 @@ static int parse_argv(struct settings *s, int argc, char **argv)
 		{ "listen", required_argument, NULL, 'l' },
 		{ "control", required_argument, NULL, 'c' },
 		{ "key", required_argument, NULL, 'k' },
+		{ "ledger", required_argument, NULL, 'L' },
 		{ "verify", required_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -57,6 +61,9 @@ static int parse_argv(struct settings *s, int argc, char **argv)
 			break;
 		case 'k':
 			s->key = optarg;
+			break;
+		case 'L':
+			s->ledger = optarg;
 			break;
 		case 'v':
 			s->verify = optarg;
@@ -143,17 +150,23 @@ static int serve(const struct settings *set, struct err *err)
 	static const int signos[] = { SIGTERM, SIGINT };
 	_cleanup_(loop_freep) struct loop *l = loop_new(err);
 	_cleanup_(jwt_key_freep) struct jwt_key *key = l ? jwt_key_new(set->key, err) : NULL;
+	_cleanup_(ledger_closep) struct ledger *ledger = NULL;
 	_cleanup_(loop_signals_freep) struct loop_signals *signals = NULL;
 	static struct service s;
 	int r;
 
 	if (!key)
 		return -(int)err->kind;
+	if (set->ledger)
+		ledger = ledger_open(set->ledger, err);
+	if (set->ledger && !ledger)
+		return -(int)err->kind;
 	signals = loop_signals_new(l, signos, ARRAY_SIZE(signos), on_signal, l, err);
 	if (!signals)
 		return -(int)err->kind;
 	service_init(&s, l);
 	s.imds.key = key;
+	s.imds.ledger = ledger;
 	r = start(&s, set, err);
 	if (r == 0) {
 		log_info("metadata service on %s, control on %s", set->listen, set->control);
