@@ -24,7 +24,7 @@ struct api {
 	struct reaper *reaper;
 	struct token_issuer *issuer; /* NULL: TokenRequest is not served */
 	struct auth *auth;
-	struct rbac *rbac; /* NULL: everyone with a name may do everything */
+	struct rbac *rbac;     /* NULL: everyone with a name may do everything */
 	struct ledger *ledger; /* borrowed; NULL: none is kept */
 	struct ledger *events; /* the same, of each Event as it was put */
 	struct fault fault;
