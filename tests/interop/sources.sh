@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../tokens/lib.sh"
 # shellcheck source=tests/interop/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 interop_install
-tokens_begin sources
+tokens_begin sources --workload-identity
 
 # Nobody's default, so that a lifetime that was guessed shows.
 LIFETIME=5000
@@ -54,6 +54,11 @@ of_annotation() {
 	trusts "$2" "$3" "$1" && identity_of "$1" "$2" 0 tenant="$3" note=aadpodidentity.k8s.io/token-source=federation
 }
 
+of_account() { # no label, no binding, no AzureIdentity
+	local prefix=azure.workload.identity
+	trusts "$2" "$3" "$1" && sb_account_note shop "$1" $prefix/client-id="$2" $prefix/tenant-id="$3" && pod_of "$1" app="$1"
+}
+
 # What the token must say: of which client id it is, of which tenant (an application is in no other), how it
 # proved itself (appidacr: 1 a secret, 2 an assertion, as IMDS does), and whose key has signed it.
 sources="
@@ -63,6 +68,7 @@ pkcs12		55555555-aaaa-4000-8000-000000000005	$SB_TENANT	2	entra	type 2, by a cer
 pem		66666666-aaaa-4000-8000-000000000006	$SB_TENANT_B	2	entra	type 2, by a certificate in PEM
 federation	77777777-aaaa-4000-8000-000000000007	$SB_TENANT_C	2	entra	type 3, by federation
 annotation	88888888-aaaa-4000-8000-000000000008	$SB_TENANT_B	2	entra	type 0 with the annotation, by federation
+account		99999999-aaaa-4000-8000-000000000009	$SB_TENANT_C	2	entra	an annotated ServiceAccount, by federation
 "
 
 jwks_of() { # imds | entra
