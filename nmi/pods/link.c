@@ -117,6 +117,7 @@ struct link_watch {
 	struct loop_defer later;
 	struct hmap links;
 	struct hmap by_number; /* the same links */
+	unsigned n_bridges;    /* of them */
 	uint32_t newest;
 	struct news *news;
 	size_t n_news, max_news;
@@ -125,6 +126,7 @@ struct link_watch {
 	bool has_more_hints;
 	bool has_lost_hints; /* and loses more, untold, until the queue is empty */
 	bool is_stirred;     /* any address of a bridge may be behind another port */
+	bool is_overtaken;   /* a question was: no news need come of its address */
 	struct mono stir_at;
 	struct loop_timer stir;
 	bool is_telling;
@@ -168,6 +170,7 @@ static void link_del(struct link_watch *w, struct link *l)
 	memcpy(gone.name, l->name, sizeof(gone.name));
 	note(w, &gone);
 	w->changes++;
+	w->n_bridges -= l->kind == LINK_BRIDGE;
 	hmap_del(&w->links, &l->node);
 	hmap_del(&w->by_number, &l->by_number);
 	free(l);
@@ -194,6 +197,7 @@ static void link_put(struct link_watch *w, const struct link *now, bool is_liste
 		l->seen = true;
 		hmap_add(&w->links, &l->node, &l->ifindex, sizeof(l->ifindex));
 		hmap_add(&w->by_number, &l->by_number, &l->number, sizeof(l->number));
+		w->n_bridges += l->kind == LINK_BRIDGE;
 		w->changes++;
 		return;
 	}
@@ -203,6 +207,8 @@ static void link_put(struct link_watch *w, const struct link *now, bool is_liste
 		note(w, &(struct news){ .what = NEWS_CHANGED, .link = l->number });
 		w->changes++;
 	}
+	w->n_bridges += now->kind == LINK_BRIDGE;
+	w->n_bridges -= l->kind == LINK_BRIDGE;
 	l->up = now->up;
 	l->master = now->master;
 	l->kind = now->kind;
@@ -262,11 +268,6 @@ static void read_link(struct link_watch *w, struct nlmsghdr *h, bool is_listed)
 	link_put(w, &now, is_listed);
 }
 
-static bool read_ip(const struct nlattr *a, struct inet_ip *out)
-{
-	return a && inet_ip_from_bytes(nla_data(a), (size_t)nla_len(a), out);
-}
-
 static void read_route(struct link_watch *w, struct nlmsghdr *h)
 {
 	const struct rtmsg *m = nlmsg_data(h);
@@ -275,7 +276,7 @@ static void read_route(struct link_watch *w, struct nlmsghdr *h)
 
 	if (nlmsg_parse(h, sizeof(*m), a, RTA_MAX, NULL) < 0 || (m->rtm_flags & RTM_F_CLONED))
 		return;
-	if (!read_ip(a[RTA_DST], &prefix))
+	if (!rtnl_get_ip(a[RTA_DST], &prefix))
 		w->all = true; /* the default route */
 	else
 		note(w, &(struct news){ .what = NEWS_MOVED,
@@ -301,7 +302,7 @@ static void read_neighbour(struct link_watch *w, struct nlmsghdr *h)
 	l = link_find(w, m->ndm_ifindex);
 	if (m->ndm_family == AF_BRIDGE || !l) /* a link that has come since the links were read */
 		w->is_stirred = true;
-	else if (l->kind == LINK_BRIDGE && read_ip(a[NDA_DST], &ip))
+	else if (l->kind == LINK_BRIDGE && rtnl_get_ip(a[NDA_DST], &ip))
 		note(w, &(struct news){ .what = NEWS_MOVED, .prefix = ip, .bits = 128 });
 }
 
@@ -474,6 +475,7 @@ static void on_stir(struct loop_timer *t);
  */
 static void note_stirred(struct link_watch *w)
 {
+	w->is_stirred = w->is_stirred && w->n_bridges;
 	if (!w->is_stirred || w->stir.loop)
 		return;
 	if (mono_before(loop_mono(w->loop), w->stir_at)) {
@@ -525,13 +527,27 @@ static void on_news(struct loop_fd *f, uint32_t events)
 
 static void on_hints(struct loop_fd *f, uint32_t events)
 {
+	struct link_watch *w = container_of(f, struct link_watch, hints_source);
+
 	(void)events;
-	(void)link_watch_catch_up(container_of(f, struct link_watch, hints_source));
+	if (!w->n_bridges)
+		read_hints(w); /* else that is done there */
+	(void)link_watch_catch_up(w);
 }
 
 static void on_stir(struct loop_timer *t)
 {
-	(void)link_watch_catch_up(container_of(t, struct link_watch, stir));
+	struct link_watch *w = container_of(t, struct link_watch, stir);
+
+	w->all |= w->is_overtaken;
+	w->is_overtaken = false;
+	(void)link_watch_catch_up(w);
+}
+
+static void come_again(struct link_watch *w)
+{
+	if (!w->stir.loop)
+		loop_timer_set_msec(w->loop, &w->stir, STIR_MSEC, on_stir);
 }
 
 static void tell_what_is_left_later(struct link_watch *w)
@@ -543,24 +559,16 @@ static void tell_what_is_left_later(struct link_watch *w)
 bool link_watch_catch_up(struct link_watch *w)
 {
 	read_news(w);
-	read_hints(w);
+	if (w->n_bridges)
+		read_hints(w);
 	tell(w);
 	tell_what_is_left_later(w);
-	if (w->is_lost && !w->stir.loop)
-		loop_timer_set_msec(w->loop, &w->stir, STIR_MSEC, on_stir);
+	if (w->is_lost)
+		come_again(w);
 	return !w->is_lost && !w->is_stirred && !w->has_more_hints;
 }
 
 /* where an address leads to */
-
-/* The bytes of the address, in its own family. */
-static void put_ip(struct nl_msg *msg, int attr, const struct inet_ip *ip)
-{
-	if (inet_ip_is_v4(ip))
-		rtnl_put(msg, attr, ip->b + 12, 4);
-	else
-		rtnl_put(msg, attr, ip->b, 16);
-}
 
 static uint8_t family_of(const struct inet_ip *ip)
 {
@@ -580,7 +588,7 @@ static int find_port(struct link_watch *w, const struct link *bridge, const stru
 	struct nl_msg *msg = rtnl_new(RTM_GETNEIGH, 0, &of_ip, sizeof(of_ip));
 	int r;
 
-	put_ip(msg, NDA_DST, ip);
+	rtnl_put_ip(msg, NDA_DST, ip);
 	r = rtnl_ask_take(w->ask_sk, w->buf, msg, a, NDA_MAX, sizeof(of_ip));
 	if (r <= 0)
 		return r;
@@ -614,7 +622,7 @@ static int find_once(struct link_watch *w, const struct inet_ip *ip, struct plac
 	const struct link *l;
 	int r;
 
-	put_ip(msg, RTA_DST, ip);
+	rtnl_put_ip(msg, RTA_DST, ip);
 	r = rtnl_ask_take(w->ask_sk, w->buf, msg, a, RTA_MAX, sizeof(to));
 	*out = (struct place){ .kind = PLACE_NOWHERE };
 	if (r <= 0)
@@ -640,9 +648,10 @@ static int find_once(struct link_watch *w, const struct inet_ip *ip, struct plac
 
 void link_watch_find(struct link_watch *w, const struct inet_ip *ip, struct place *out)
 {
+	int r = 0;
+
 	for (int i = 0; i < TRIES_MAX; i++) {
 		unsigned before;
-		int r;
 
 		read_news(w);
 		before = w->changes;
@@ -656,6 +665,10 @@ void link_watch_find(struct link_watch *w, const struct inet_ip *ip, struct plac
 				  strerrordesc_np(-r));
 			break;
 		}
+	}
+	if (r == 0 && out->kind == PLACE_UNASKED) {
+		w->is_overtaken = true;
+		come_again(w);
 	}
 	tell_what_is_left_later(w);
 }

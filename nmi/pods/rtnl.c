@@ -4,6 +4,7 @@
 
 #include "nmi/pods/rtnl.h"
 
+#include "lib/base/inet.h"
 #include "lib/base/mem.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <netlink/socket.h>
-#include <stdbool.h>
 #include <sys/socket.h>
 
 struct nl_sock *rtnl_open(struct err *err)
@@ -57,6 +57,19 @@ void rtnl_put(struct nl_msg *msg, int attr, const void *data, size_t n)
 {
 	if (nla_put(msg, attr, (int)n, data) < 0)
 		out_of_memory(); /* a page is there, and less than a hundred bytes are put */
+}
+
+void rtnl_put_ip(struct nl_msg *msg, int attr, const struct inet_ip *ip)
+{
+	if (inet_ip_is_v4(ip))
+		rtnl_put(msg, attr, ip->b + 12, 4);
+	else
+		rtnl_put(msg, attr, ip->b, 16);
+}
+
+bool rtnl_get_ip(const struct nlattr *a, struct inet_ip *out)
+{
+	return a && inet_ip_from_bytes(nla_data(a), (size_t)nla_len(a), out);
 }
 
 int rtnl_send_take(struct nl_sock *sk, void *buf, struct nl_msg *msg)

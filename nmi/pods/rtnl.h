@@ -3,8 +3,10 @@
 
 #include "lib/base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
+struct inet_ip;
 struct nl_msg;
 struct nl_sock;
 struct nlattr;
@@ -25,6 +27,10 @@ int rtnl_receive(struct nl_sock *sk, void *buf);
 /* A message that begins with this header; never NULL. */
 struct nl_msg *rtnl_new(int type, int flags, const void *header, size_t size);
 void rtnl_put(struct nl_msg *msg, int attr, const void *data, size_t n);
+/* The bytes of the address, in its own family. */
+void rtnl_put_ip(struct nl_msg *msg, int attr, const struct inet_ip *ip);
+/* False: there is none, or it is none. */
+bool rtnl_get_ip(const struct nlattr *a, struct inet_ip *out);
 /* Frees the message; 0, or minus an errno. Answers are received one by one. */
 int rtnl_send_take(struct nl_sock *sk, void *buf, struct nl_msg *msg);
 /*

@@ -16,6 +16,7 @@
 /* What was told, in order: "gone va/3", "changed 2", "moved 10.0.0.1/128". */
 struct told {
 	char text[65536];
+	unsigned n_changed;
 	struct link_watch *w;
 	struct place ask_in_gone; /* what a question from inside gone() brought */
 };
@@ -55,6 +56,9 @@ static void on_gone(void *ctx, uint32_t link)
 
 static void on_changed(void *ctx, uint32_t link)
 {
+	struct told *t = ctx;
+
+	t->n_changed++;
 	say(ctx, "changed", "", link);
 }
 
@@ -522,6 +526,25 @@ START_TEST(a_bridge_that_learns_more_than_can_be_read_is_looked_at_as_a_whole)
 }
 END_TEST
 
+/* Of the news that are lost nobody can say what they were. */
+START_TEST(hints_that_are_lost_mean_that_all_addresses_of_the_bridge_are_looked_at)
+{
+	struct rig r = begin();
+
+	run("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"); /* no frame but ours */
+	lay_out_bridge();
+	listen(&r);
+	run("for i in $(seq 10 89); do for j in $(seq 1 100); do "
+	    "echo neigh replace 10.244.1.$j lladdr 02:00:00:00:01:$i dev cbr0; done; done | "
+	    "ip -batch - && bridge fdb replace 02:00:00:00:00:01 dev b2 master dynamic");
+	r.told.n_changed = 0;
+	(void)turns_until_told(&r);
+	ck_assert_uint_gt(link_watch_losses(r.w), 0);
+	ck_assert_uint_gt(r.told.n_changed, 0);
+	end(&r);
+}
+END_TEST
+
 START_TEST(what_a_bridge_learns_is_told_at_once_and_more_of_it_together)
 {
 	static const char to_2[] = "bridge fdb replace 02:00:00:00:00:01 dev b2 master dynamic",
@@ -578,5 +601,6 @@ UNIT_MAIN("link", UNIT_LOOP(only_a_route_to_one_address_on_a_link_of_its_own_is_
 	  UNIT_LOOP(on_a_bridge_an_address_that_moves_is_told, bridge_news),
 	  UNIT(many_neighbours_are_told_turn_by_turn_and_none_is_lost),
 	  UNIT(a_bridge_that_learns_more_than_can_be_read_is_looked_at_as_a_whole),
+	  UNIT(hints_that_are_lost_mean_that_all_addresses_of_the_bridge_are_looked_at),
 	  UNIT(what_a_bridge_learns_is_told_at_once_and_more_of_it_together),
 	  UNIT(a_link_of_the_bridge_that_leads_out_of_the_node_is_nobodys))

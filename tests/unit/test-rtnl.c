@@ -2,6 +2,7 @@
 
 /* In a network namespace of its own; check forks, so it goes after. */
 
+#include "lib/base/inet.h"
 #include "lib/base/mem.h"
 #include "nmi/pods/rtnl.h"
 #include "tests/unit/unit.h"
@@ -96,6 +97,33 @@ START_TEST(a_socket_that_is_broken_is_told_as_such)
 }
 END_TEST
 
+START_TEST(an_address_keeps_its_family_and_what_is_none_is_not_taken)
+{
+	static const char *const texts[] = { "10.7.0.1", "fd00::1" };
+	const struct rtmsg to = { .rtm_family = AF_INET };
+	struct nl_msg *msg = rtnl_new(RTM_GETROUTE, 0, &to, sizeof(to));
+	struct nlattr *a[RTA_MAX + 1];
+	struct inet_ip ip, got = { { 0 } };
+
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(inet_ip_parse(texts[i], &ip, NULL), 0);
+		rtnl_put_ip(msg, RTA_DST + i, &ip);
+	}
+	rtnl_put(msg, RTA_OIF, "odd", 3);
+	ck_assert_int_eq(nlmsg_parse(nlmsg_hdr(msg), sizeof(to), a, RTA_MAX, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(nla_len(a[RTA_DST + i]), i ? 16 : 4);
+		ck_assert_int_eq(inet_ip_parse(texts[i], &ip, NULL), 0);
+		ck_assert(rtnl_get_ip(a[RTA_DST + i], &got));
+		ck_assert(inet_ip_eq(&ip, &got));
+	}
+	ck_assert(!rtnl_get_ip(a[RTA_OIF], &got));
+	ck_assert(!rtnl_get_ip(NULL, &got));
+	nlmsg_free(msg);
+}
+END_TEST
+
 UNIT_MAIN("rtnl", UNIT_LOOP(a_question_has_an_answer_or_none_or_could_not_be_asked, questions),
 	  UNIT(an_answer_that_nobody_took_is_not_the_next_ones),
-	  UNIT(a_socket_that_is_broken_is_told_as_such))
+	  UNIT(a_socket_that_is_broken_is_told_as_such),
+	  UNIT(an_address_keeps_its_family_and_what_is_none_is_not_taken))
