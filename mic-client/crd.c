@@ -77,39 +77,32 @@ static int read_meta(const struct jval *obj, struct object_id *out, struct err *
 	return 0;
 }
 
-/* What annotations say of an identity; the texts are borrowed, NULL where they are absent. */
+/* What annotations say; the texts are borrowed, NULL where they are absent or not asked for. */
 struct annotations {
 	const char *behavior, *source, *client, *tenant;
 };
 
-static int read_annotation(const struct jval *map, const char *key, const char **out,
-			   struct err *err)
-{
-	const struct jval *v = jval_get(map, key);
+struct annotation {
+	const char *key;
+	const char **out;
+};
 
-	*out = v ? jval_as_str(v) : NULL;
-	if (v && !*out)
-		return err_set(err, ERR_INPUT, "metadata.annotations: %s is not a string", key);
-	return 0;
-}
-
-static int read_annotations(const struct jval *obj, struct annotations *out, struct err *err)
+static int read_annotations(const struct jval *obj, const struct annotation *what, size_t n,
+			    struct err *err)
 {
-	const struct jval *map = NULL;
+	const struct jval *map = NULL, *v;
 	const struct jval_field fields[] = {
 		{ "metadata.annotations", JVAL_OBJ, JVAL_MAY, &map },
 	};
 	int r = jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_EXACT, err);
 
-	if (r < 0 || !map)
-		return r;
-	r = read_annotation(map, BEHAVIOR_KEY, &out->behavior, err);
-	if (r == 0)
-		r = read_annotation(map, SOURCE_KEY, &out->source, err);
-	if (r == 0)
-		r = read_annotation(map, AZURE_CLIENT_NOTE, &out->client, err);
-	if (r == 0)
-		r = read_annotation(map, AZURE_TENANT_NOTE, &out->tenant, err);
+	for (size_t i = 0; r == 0 && map && i < n; i++) {
+		v = jval_get(map, what[i].key);
+		*what[i].out = v ? jval_as_str(v) : NULL;
+		if (v && !*what[i].out)
+			r = err_set(err, ERR_INPUT, "metadata.annotations: %s is not a string",
+				    what[i].key);
+	}
 	return r;
 }
 
@@ -182,7 +175,12 @@ static int read_identity(const struct jval *obj, struct identity_fields *f, stru
 		{ "spec.clientPassword.name", JVAL_STR, JVAL_MAY, &f->secret },
 		{ "spec.clientPassword.namespace", JVAL_STR, JVAL_MAY, &f->secret_ns },
 	};
-	int r = read_annotations(obj, &notes, err);
+	const struct annotation its[] = {
+		{ BEHAVIOR_KEY, &notes.behavior },
+		{ SOURCE_KEY, &notes.source },
+		{ AZURE_TENANT_NOTE, &notes.tenant },
+	};
+	int r = read_annotations(obj, its, ARRAY_SIZE(its), err);
 
 	if (r == 0)
 		r = jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_IGNORED, err);
@@ -247,10 +245,14 @@ int azure_identity_parse_account(const struct jval *obj, struct azure_identity *
 	struct identity_fields f = { .type = AZURE_IDENTITY_FEDERATED,
 				     .federated = true,
 				     .of_account = true };
+	const struct annotation its[] = {
+		{ AZURE_CLIENT_NOTE, &notes.client },
+		{ AZURE_TENANT_NOTE, &notes.tenant },
+	};
 	int r = read_meta(obj, &id, err);
 
 	if (r == 0)
-		r = read_annotations(obj, &notes, err);
+		r = read_annotations(obj, its, ARRAY_SIZE(its), err);
 	if (r < 0)
 		return r;
 	f.client = notes.client;

@@ -67,6 +67,10 @@ is 'it is from the cache' "$(sb_entra_received $WI | wc -l)" 1
 answers "another client id is refused, and told the account's" 403 \
 	"shop/wi has no label.*ServiceAccount shop/wi, client_id .*$WI.*identity_not_bound" wi "$ASK_VAULT&client_id=$SB_SHOP"
 unlike 'and nothing that makes an SDK retry' "$SB_HEAD" '[Rr]etry-[Aa]fter'
+events() { sb_api GET api/v1/namespaces/shop/events; }
+is_told() { [[ $(events) =~ NmiIdentityNotBound.*shop/wi\ has\ no\ label|shop/wi\ has\ no\ label.*NmiIdentityNotBound ]]; }
+passes 'it is an Event of the pod, as other refusals are' eventually 5 is_told
+is 'and is counted as they are' "$(metric 'nmi_refusals_total{reason="identity_not_bound"')" 1
 answers 'so is a resource id' 403 'resource id.*identity_not_bound' wi "$ASK_VAULT&msi_res_id=$SB_IDS/shop"
 pod_of plain-sa 10.244.0.33 plain-sa
 answers 'one without annotation is told both ways out' 400 \

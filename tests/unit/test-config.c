@@ -161,6 +161,21 @@ START_TEST(standard_mode_waits_as_long_as_the_old_agent)
 }
 END_TEST
 
+START_TEST(service_accounts_count_only_where_that_is_asked_for)
+{
+	const char *const args[] = { MANAGED, NULL };
+	const char *const asked[] = { MANAGED, "--workload-identity", NULL };
+	struct nmi_config c = { 0 };
+	struct err err = { 0 };
+	enum opt_result what;
+
+	ck_assert_int_eq(configure(args, &c, &what, &err), 0);
+	ck_assert(!c.workload_identity);
+	ck_assert_int_eq(configure(asked, &c, &what, &err), 0);
+	ck_assert(c.workload_identity);
+}
+END_TEST
+
 START_TEST(verbosity_is_read_as_the_chart_writes_it)
 {
 	static const char *const forms[][3] = {
@@ -197,5 +212,6 @@ END_TEST
 
 UNIT_MAIN("config", UNIT_LOOP(a_command_line_is_accepted_or_refused_by_name, lines),
 	  UNIT(defaults_are_the_old_agents), UNIT(standard_mode_waits_as_long_as_the_old_agent),
+	  UNIT(service_accounts_count_only_where_that_is_asked_for),
 	  { verbosity_is_read_as_the_chart_writes_it, 4 },
 	  UNIT(what_is_switched_off_is_off_in_any_case_of_the_word))

@@ -483,6 +483,8 @@ static const struct {
 	{ "\"" SOURCE "\":\"\"", "\"type\":0", false, "", SOURCE },
 	{ "\"" SOURCE "\":\"federation\"", "\"type\":1", false, "", "of type 1" },
 	{ "\"" SOURCE "\":\"federation\"", "\"type\":3", true, "", "" },
+	/* of what is for a ServiceAccount nothing is read but the tenant */
+	{ "\"azure.workload.identity/client-id\":7", "\"type\":3", true, "", "" },
 };
 
 START_TEST(an_annotation_moves_an_identity_to_federation)
@@ -556,7 +558,7 @@ static const struct {
 	{ "\"" TENANT "\":\"t\"", NULL, NULL, NULL },
 	{ "\"azure.workload.identity/Client-id\":\"" CLIENT "\"", NULL, NULL, NULL },
 	/* of what is for an AzureIdentity nothing is read */
-	{ "\"" NOTE "\":\"" CLIENT "\",\"" SOURCE "\":\"imds\"", CLIENT, "", "" },
+	{ "\"" NOTE "\":\"" CLIENT "\",\"" SOURCE "\":7", CLIENT, "", "" },
 	{ "\"" NOTE "\":\"web\"", "web", "", "annotation " NOTE " is \"web\", which is no GUID" },
 	{ "\"" NOTE "\":\"\"", "", "", "annotation " NOTE " is \"\", which is no GUID: set it to" },
 	{ "\"" NOTE "\":\" " CLIENT "\"", " " CLIENT, "", "is no GUID" },

@@ -48,15 +48,13 @@ static bool choose_one(const char *p, size_t n, struct format_spec *out, bool *o
 	}
 	if (!has_param(p, n, "g=meta.k8s.io") || !has_param(p, n, "v=v1"))
 		return false;
+	*out_as_list = has_param(p, n, "as=PartialObjectMetadataList");
 	if (has_param(p, n, "as=Table"))
 		out->format = FORMAT_TABLE;
-	else if (has_param(p, n, "as=PartialObjectMetadata"))
-		out->format = FORMAT_PARTIAL;
-	else if (has_param(p, n, "as=PartialObjectMetadataList"))
+	else if (has_param(p, n, "as=PartialObjectMetadata") || *out_as_list)
 		out->format = FORMAT_PARTIAL;
 	else
 		return false;
-	*out_as_list = has_param(p, n, "as=PartialObjectMetadataList");
 	return true;
 }
 
