@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """HTTP/1.1 byte by byte, where a library would already be too polite."""
-import re
+import os, re
 
 
 def exchange(s, request):
@@ -18,4 +18,7 @@ def exchange(s, request):
             data += chunk
     except ConnectionError:
         pass
+    if data[9:12] != b"200" and os.environ.get("NMI_REFUSALS"):  # of tests/sandbox/cluster.sh
+        with open(os.environ["NMI_REFUSALS"], "ab") as f:
+            f.write(data + b"\n")
     return data

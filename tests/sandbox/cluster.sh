@@ -61,6 +61,7 @@ sb_use() { # NAME: which box the other functions are about
 	SB_KUBECONFIG=$SB_DIR/pki/kubeconfig
 	SB_NMI_KUBECONFIG=$SB_DIR/pki/kubeconfig-nmi
 	SB_BUILD=${NMI_BUILD:-$sb_root/build}
+	export NMI_REFUSALS=$SB_DIR/run/said/refusals # for clients in pods: what they were answered but 200
 }
 
 sb_say() { printf 'sandbox: %s\n' "$*" >&2; }
@@ -372,11 +373,12 @@ sb_run_dir() {
 # What the agent has said so far: its log, metrics, health, what /proc shows of it. Events and refusals are
 # there already. And the private keys that the box has.
 sb_gather() {
-	local said=$SB_DIR/run/said n pid key
+	local said=$SB_DIR/run/said n pid key name
 	[[ -d $said ]] || return 0 # no box, or one that was left by a run that is gone
 	n=$(find "$said" -type f | wc -l)
-	for key in "$SB_DIR"/{certs,pki,.}/*.key "$SB_DIR/entra/token.key"; do
-		[[ ! -s $key ]] || cp "$key" "$SB_DIR/run/ledger/$(basename "${key%/*}")-${key##*/}"
+	for key in "$SB_DIR"/*.key "$SB_DIR"/{certs,pki,entra}/*.key; do
+		name=${key#"$SB_DIR/"}
+		[[ ! -s $key ]] || cp "$key" "$SB_DIR/run/ledger/${name//\//-}"
 	done
 	[[ ! -s $SB_DIR/nmi.log ]] || cp "$SB_DIR/nmi.log" "$said/log.$n"
 	[[ ! -s $SB_DIR/sdk.log ]] || cp "$SB_DIR/sdk.log" "$said/sdk.$n"
@@ -619,7 +621,7 @@ sb_ask_from() { # NAMESPACE TARGET [CURL-ARGUMENT...]
 	SB_BODY=${out%$'\n'*}
 	read -r SB_STATUS SB_MSEC <<<"${out##*$'\n'}"
 	if [[ $SB_STATUS != 200 ]]; then
-		printf '%s\n%s\n' "$SB_HEAD" "$SB_BODY" >>"$SB_DIR/run/said/refusals"
+		printf '%s\n%s\n' "$SB_HEAD" "$SB_BODY" >>"$NMI_REFUSALS"
 	elif [[ $SB_BODY =~ \"access_token\":\ *\"([^\"]*) ]]; then
 		printf '{"kind":"given","to":"%s %s","value":"%s"}\n' "$1" "${2//[\"\\]/}" "${BASH_REMATCH[1]}" >>"$SB_DIR/run/ledger/given"
 	fi
