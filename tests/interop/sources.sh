@@ -117,7 +117,7 @@ refused() { # SENTENCE POD AADSTS HINT
 		for kind in identity default; do
 			before=$(metric "$REFUSED")
 			client "$sdk" "$2" "$kind"
-			printf '%s\n' "$SDK_ANSWER" >>"$SB_DIR/refusals" # searched for secrets at the end
+			printf '%s\n' "$SDK_ANSWER" >>"$NMI_REFUSALS" # searched for secrets at the end
 			like "$sdk $kind, $1: the message says what to do" "$(sdk_field error)" "AADSTS$3.*$4"
 			is "$sdk $kind, $1: it is asked for once" $(($(metric "$REFUSED") - before)) 1
 			at_most "$sdk $kind, $1: and given up soon (ms)" "$SDK_MSEC" 20000
@@ -163,7 +163,7 @@ sb_entra_behave do=status code=503 times=0 client=$AWAY
 for sdk in $SDKS; do
 	VAULT=https://long-$sdk.example.org
 	client "$sdk" away identity
-	printf '%s\n' "$SDK_ANSWER" >>"$SB_DIR/refusals"
+	printf '%s\n' "$SDK_ANSWER" >>"$NMI_REFUSALS"
 	like "$sdk: Entra is away, and the message says so" "$(sdk_field error)" 'login.microsoftonline.com.* answered 503'
 	at_most "$sdk: the SDK does not try for ever (ms)" "$SDK_MSEC" 90000
 done
