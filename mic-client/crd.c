@@ -25,6 +25,8 @@
 /* Ours: one identity at a time moves from IMDS to federation, and back. */
 #define SOURCE_KEY	  "aadpodidentity.k8s.io/token-source"
 #define SOURCE_FEDERATION "federation"
+/* A domain has 253 characters at most (RFC 1035, 2.3.4), a GUID 36. */
+#define ACCOUNT_NOTE_MAX 253
 
 /* A string on its way into the block: where its pointer goes, and the text; NULL counts as "". */
 struct part {
@@ -236,6 +238,15 @@ struct azure_identity *azure_identity_parse(const struct jval *obj, struct err *
 	return identity_new(&id, &f);
 }
 
+/*
+ * A text that can be no client id and no tenant is not kept: an account's annotations may have 256 KiB, and
+ * whoever may edit accounts in one namespace would fill the memory of the agents of all nodes.
+ */
+static const char *kept(const char *text)
+{
+	return text && strlen(text) <= ACCOUNT_NOTE_MAX ? text : "";
+}
+
 /* An id that Entra cannot know is told by us: Entra would call it an application that does not exist. */
 int azure_identity_parse_account(const struct jval *obj, struct azure_identity **out,
 				 struct err *err)
@@ -255,8 +266,12 @@ int azure_identity_parse_account(const struct jval *obj, struct azure_identity *
 		r = read_annotations(obj, its, ARRAY_SIZE(its), err);
 	if (r < 0)
 		return r;
-	f.client = notes.client;
-	f.tenant = notes.tenant;
+	f.client = kept(notes.client);
+	f.tenant = kept(notes.tenant);
+	if (notes.tenant && strlen(notes.tenant) > ACCOUNT_NOTE_MAX)
+		(void)err_set(&f.flaw, ERR_INPUT,
+			      "annotation " AZURE_TENANT_NOTE " is too long to be a tenant: set it "
+			      "to the tenant's GUID or domain");
 	if (notes.client && !str_is_guid(str_of(notes.client)))
 		(void)err_set(&f.flaw, ERR_INPUT,
 			      "annotation " AZURE_CLIENT_NOTE " is %s, which is no GUID: set it to "

@@ -214,7 +214,7 @@ static void flight_landed(struct cache_flight *f)
 
 /*
  * It failed for the pod in whose turn it was, which says nothing of the others that wait for the same token:
- * they have their turns. Each call ends the wait of one pod at least. False: nobody else waits.
+ * they have their turns, and all their tries. False: nobody else waits.
  */
 static bool flight_go_on(struct cache_flight *f, const struct cache_lane *failed,
 			 struct cache_outcome *o)
@@ -227,6 +227,7 @@ static bool flight_go_on(struct cache_flight *f, const struct cache_lane *failed
 	}
 	if (!f->waiters)
 		return false;
+	f->tries = 0;
 	flight_queue(f, true);
 	return true;
 }

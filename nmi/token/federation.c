@@ -172,6 +172,7 @@ static void on_account_token(void *ctx, long status, const struct jval *doc, con
 	_cleanup_(secret_deinit) struct secret token = { 0 };
 	struct token_failure fail = { 0 };
 	struct err why = { 0 };
+	unsigned retry_after_sec = kube_call_retry_after(f->requesting);
 
 	f->requesting = NULL;
 	if (!err && doc && account_token_parse(doc, &token, &claims, &why) == 0) {
@@ -182,6 +183,8 @@ static void on_account_token(void *ctx, long status, const struct jval *doc, con
 	if (!err && !doc)
 		(void)err_set(&why, ERR_INPUT, "an empty answer");
 	refuse(f, status, err ? err : &why, &fail);
+	if (fail.fault == TOKEN_FAULT_DOWN)
+		fail.retry_after_sec = retry_after_sec;
 	finish(f, NULL, &fail);
 }
 

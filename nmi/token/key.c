@@ -72,6 +72,8 @@ static void put_identity(struct writer *w, const struct azure_identity *i)
 	put(w, i->of_account ? "a" : i->federated ? "f" : "-", 1, false);
 	put_field(w, i->meta.namespace, false);
 	put_field(w, i->meta.name, false);
+	/* another of the same name, after this one was deleted, may be somebody else's */
+	put_field(w, i->meta.uid, false);
 	put_field(w, i->tenant_id, true);
 	put_field(w, i->ad_endpoint, true);
 	put_field(w, i->secret_namespace, false);

@@ -37,6 +37,7 @@ struct reflector {
 static struct {
 	struct kube_call *calls[FAKE_MAX]; /* NULL once answered or cancelled */
 	unsigned n_calls, n_cancelled;
+	unsigned retry_after_sec; /* what every answer says of it */
 	struct reflector *reflectors[FAKE_MAX];
 	unsigned n_reflectors;
 } fake_kube;
@@ -110,6 +111,12 @@ void kube_cancel(struct kube_call *call)
 	}
 	fake_kube.n_cancelled++;
 	fake_call_free(call);
+}
+
+unsigned kube_call_retry_after(const struct kube_call *call)
+{
+	ck_assert_ptr_nonnull(call);
+	return fake_kube.retry_after_sec;
 }
 
 char *kube_escape(const char *s)

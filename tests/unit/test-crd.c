@@ -593,6 +593,30 @@ START_TEST(annotations_of_an_account_are_an_identity)
 END_TEST
 
 static const struct {
+	const char *key, *flaw;
+} long_notes[] = { { NOTE, "no GUID" }, { TENANT, "too long to be a tenant" } };
+
+START_TEST(what_is_too_long_in_an_account_is_not_kept)
+{
+	_cleanup_(azure_identity_unrefp) struct azure_identity *i = NULL;
+	_cleanup_(jval_freep) struct jval *doc = NULL;
+	_cleanup_free_ char *text = NULL, *fill = xcalloc(1, 200001);
+	const bool is_client = _i == 0;
+
+	memset(fill, 'a', 200000);
+	text = xasprintf("{\"metadata\":{\"namespace\":\"n\",\"name\":\"x\",\"annotations\":"
+			 "{%s\"%s\":\"%s\"}}}",
+			 is_client ? "" : "\"" NOTE "\":\"" CLIENT "\",", long_notes[_i].key, fill);
+	doc = mk_json(text);
+	ck_assert_int_eq(azure_identity_parse_account(doc, &i, NULL), 0);
+	ck_assert_ptr_nonnull(i);
+	ck_assert_str_eq(is_client ? i->client_id : i->tenant_id, "");
+	ck_assert_msg(strstr(i->flaw, long_notes[_i].flaw) != NULL, "%s", i->flaw);
+	ck_assert_uint_lt(strlen(i->flaw), ERR_MSG_MAX);
+}
+END_TEST
+
+static const struct {
 	const char *text, *why;
 } bad_accounts[] = {
 	{ "{\"metadata\":{\"name\":\"x\"}}", "metadata.namespace" },
@@ -632,6 +656,7 @@ UNIT_MAIN("crd", UNIT(a_recorded_identity_is_read), UNIT(a_recorded_service_prin
 	  UNIT_LOOP(an_annotation_moves_an_identity_to_federation, sources),
 	  UNIT_LOOP(up_to_three_auxiliary_tenants_are_read, tenants),
 	  UNIT_LOOP(annotations_of_an_account_are_an_identity, accounts),
+	  UNIT_LOOP(what_is_too_long_in_an_account_is_not_kept, long_notes),
 	  UNIT_LOOP(a_malformed_account_is_refused_and_leaves_the_output_alone, bad_accounts),
 	  UNIT_LOOP(any_object_has_a_name_for_a_log_line, names),
 	  UNIT(refused_labels_leave_the_output_alone))

@@ -290,9 +290,11 @@ START_TEST(what_the_api_server_refuses_is_told_with_what_to_do)
 
 	bench_init_plain(&b);
 	(void)fetch(&b);
+	fake_kube.retry_after_sec = 7;
 	fake_answer(0, refusals[_i].status, NULL);
 	ck_assert_uint_eq(b.told, 1);
 	ck_assert_int_eq(b.fail.fault, refusals[_i].fault);
+	ck_assert_uint_eq(b.fail.retry_after_sec, b.fail.fault == TOKEN_FAULT_DOWN ? 7 : 0);
 	ck_assert_int_ne(b.fail.err.kind, ERR_NONE);
 	ck_assert_int_eq(b.fail.err.http_status, (int)refusals[_i].status);
 	ck_assert_str_eq(b.fail.err.msg, "no token of service account shop/web for pod web-0: "

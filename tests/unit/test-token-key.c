@@ -66,6 +66,20 @@ START_TEST(an_account_is_not_the_identity_of_its_name)
 }
 END_TEST
 
+START_TEST(one_that_was_made_anew_under_its_name_is_another)
+{
+	struct azure_identity *anew = mk_identity(.type = 1), *managed = mk_identity();
+
+	anew->meta.uid[0] = 'x';
+	ck_assert(!same(mk_identity(.type = 1), anew));
+	anew = mk_identity(.annotations = FEDERATED);
+	anew->meta.uid[0] = 'x';
+	ck_assert(!same(mk_identity(.annotations = FEDERATED), anew));
+	managed->meta.uid[0] = 'x'; /* the same identity of Azure, whoever names it */
+	ck_assert(same(mk_identity(), managed));
+}
+END_TEST
+
 START_TEST(identities_without_a_client_id_share_nothing)
 {
 	ck_assert(!same(mk_identity(.client_id = ""), mk_identity(.client_id = "", .name = "x")));
@@ -150,6 +164,7 @@ END_TEST
 UNIT_MAIN("token-key", UNIT(a_managed_identity_is_its_client_id),
 	  UNIT(a_service_principal_is_also_the_object_that_names_its_secret),
 	  UNIT(a_federated_identity_is_no_managed_one),
+	  UNIT(one_that_was_made_anew_under_its_name_is_another),
 	  UNIT(identities_without_a_client_id_share_nothing),
 	  UNIT_LOOP(the_nodes_own_is_told_apart_by_selector_and_resource, nodes),
 	  UNIT(an_identity_is_never_the_nodes_own), UNIT(a_long_key_is_kept_whole),
