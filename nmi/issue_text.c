@@ -164,7 +164,7 @@ static void advise(char *buf, size_t size, const struct token_failure *fail,
 	static const char *const advice[] = {
 		[TOKEN_FAULT_REFUSED] =
 			"asking again will not help: check the identity and the resource",
-		[TOKEN_FAULT_THROTTLED] = "this VM asks for too many tokens; ask again later",
+		[TOKEN_FAULT_THROTTLED] = "too many tokens are asked for; ask again later",
 		[TOKEN_FAULT_UPDATING] = "it is back within 70 s; ask again",
 		[TOKEN_FAULT_DOWN] = "ask again",
 		[TOKEN_FAULT_GARBLED] = "ask again",

@@ -14,6 +14,8 @@
 #define LIMIT_PARAM_BYTES 1024
 /* Open connections in all; each costs a pool of 16 KiB at most. */
 #define LIMIT_CONNECTIONS 4096
+/* Applications whose 429 from Entra is remembered; one that falls out is asked for, and refused, once more. */
+#define LIMIT_ENTRA_BRAKES 64
 /* Half of them: one pod cannot take them all, yet a node-local proxy can speak for many. */
 #define LIMIT_CONNECTIONS_PER_PEER 2048
 /* From the first byte to a whole request: a slow sender is cut after this. */

@@ -41,6 +41,7 @@
 #include "lib/loop/loop.h"
 #include "nmi/metrics.h"
 #include "nmi/token/cache_internal.h"
+#include "nmi/token/failure.h"
 #include "nmi/token/key.h"
 
 #include <assert.h>
@@ -234,7 +235,7 @@ struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask
 		count_hit(e, ask);
 		cache_wait_settle(w, o);
 	} else if (e && cache_entry_is_failure_believed(e)) {
-		fail = cache_failure_after(&e->failure->fail, e->failed_at, loop_mono(c->loop));
+		fail = token_failure_after(&e->failure->fail, e->failed_at, loop_mono(c->loop));
 		cache_wait_refuse(w, &fail);
 	} else if (c->stats.waiting >= c->spec.max_waiting) {
 		fail = cache_failure_make(TOKEN_FAULT_OVERLOADED, ERR_LIMIT,

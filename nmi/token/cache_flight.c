@@ -7,6 +7,7 @@
 #include "lib/loop/loop.h"
 #include "nmi/metrics.h"
 #include "nmi/token/cache_internal.h"
+#include "nmi/token/failure.h"
 #include "nmi/token/policy.h"
 
 #include <assert.h>
@@ -167,7 +168,7 @@ static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
 	c->stats.retries++;
 	metric_add(c->metrics, NMI_METRIC_FETCH_RETRIES, &u->name, 1);
 	f->state = FLIGHT_RESTING;
-	if (o->fail.fault == TOKEN_FAULT_THROTTLED)
+	if (o->fail.fault == TOKEN_FAULT_THROTTLED && !f->entry->source->budget.throttles_apart)
 		flight_queue(f, true); /* where the brake holds it */
 	else
 		loop_timer_set_msec(c->loop, &f->rest, wait, on_rested);
@@ -177,13 +178,15 @@ static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
 /* sending */
 
 /* What an answer says about the upstream, whichever key it was for. */
-static void note_health(struct cache_upstream *u, const struct token_failure *fail)
+static void note_health(const struct cache_flight *f, const struct token_failure *fail)
 {
+	struct cache_upstream *u = f->entry->upstream;
 	struct mono now = loop_mono(u->cache->loop), since = u->failing_since;
 	bool silent = fail &&
 		      (fail->fault == TOKEN_FAULT_DOWN || fail->fault == TOKEN_FAULT_UPDATING);
 
-	if (fail && fail->fault == TOKEN_FAULT_THROTTLED)
+	if (fail && fail->fault == TOKEN_FAULT_THROTTLED &&
+	    !f->entry->source->budget.throttles_apart)
 		cache_brake(u, fail);
 	if (silent && !since.ns)
 		u->failing_since = now;
@@ -254,7 +257,7 @@ static void on_source_done(void *ctx, struct token *tok, const struct token_fail
 	const struct cache_lane *turn = f->turn;
 
 	flight_landed(f);
-	note_health(u, tok ? NULL : fail);
+	note_health(f, tok ? NULL : fail);
 	if (tok)
 		flight_succeed(f, tok);
 	else
@@ -398,7 +401,7 @@ struct token_failure cache_flight_excuse(const struct cache_flight *f)
 	struct token_failure fail;
 
 	if (f->failed)
-		return cache_failure_after(&f->failed->fail, f->failed_at,
+		return token_failure_after(&f->failed->fail, f->failed_at,
 					   loop_mono(u->cache->loop));
 	if (f->state == FLIGHT_SENT)
 		return cache_failure_make(TOKEN_FAULT_DOWN, ERR_TIMEOUT,

@@ -109,9 +109,6 @@ struct cache_outcome *cache_outcome_unref(struct cache_outcome *o);
 DEFINE_CLEANUP(struct cache_outcome, cache_outcome_unref);
 struct token_failure cache_failure_make(enum token_fault fault, enum err_kind kind,
 					const char *text);
-/* As it was said, but for what has passed of its Retry-After since. */
-struct token_failure cache_failure_after(const struct token_failure *said, struct mono since,
-					 struct mono now);
 
 /* waits: settled ones are told and freed from the loop */
 void cache_wait_settle(struct token_wait *w, struct cache_outcome *o);

@@ -25,6 +25,7 @@
 #include "lib/base/mem.h"
 #include "nmi/limits.h"
 #include "nmi/token/cache_internal.h"
+#include "nmi/token/failure.h"
 #include "nmi/token/policy.h"
 
 #include <assert.h>
@@ -259,7 +260,7 @@ bool cache_is_braked(const struct cache_upstream *u, struct token_failure *out_f
 
 	if (!mono_before(now, u->braked_until))
 		return false;
-	*out_fail = cache_failure_after(&u->brake, u->braked_at, now);
+	*out_fail = token_failure_after(&u->brake, u->braked_at, now);
 	return true;
 }
 

@@ -38,19 +38,6 @@ struct token_failure cache_failure_make(enum token_fault fault, enum err_kind ki
 	return fail;
 }
 
-struct token_failure cache_failure_after(const struct token_failure *said, struct mono since,
-					 struct mono now)
-{
-	struct token_failure fail = *said;
-	uint64_t gone = (now.ns - since.ns) / NSEC_PER_SEC;
-
-	if (fail.retry_after_sec > 1)
-		fail.retry_after_sec = fail.retry_after_sec > gone + 1
-					       ? fail.retry_after_sec - (unsigned)gone
-					       : 1;
-	return fail;
-}
-
 /* waits */
 
 void cache_wait_free(struct token_wait *w)

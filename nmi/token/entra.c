@@ -17,6 +17,7 @@
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
 #include "nmi/token/failure.h"
+#include "nmi/token/policy.h"
 #include "nmi/token/token.h"
 
 #include <assert.h>
@@ -30,8 +31,16 @@
 /* The name is aad-pod-identity's, which its dashboards select by. */
 #define OPERATION "adal_token"
 
+/* An application of a tenant that was answered 429: it is not asked for again before the time that was said. */
+struct brake {
+	char *url, *client_id;
+	struct mono since, until;
+	struct token_failure said;
+};
+
 struct entra {
 	struct loop *loop;
+	struct brake brakes[LIMIT_ENTRA_BRAKES];
 	struct entra_spec spec;
 	char *authority;
 	struct entra_call *calls;
@@ -251,6 +260,10 @@ struct entra *entra_free(struct entra *e)
 		return NULL;
 	while (e->calls)
 		entra_cancel(e->calls);
+	for (size_t i = 0; i < LIMIT_ENTRA_BRAKES; i++) {
+		free(e->brakes[i].url);
+		free(e->brakes[i].client_id);
+	}
 	free(e->authority);
 	free(e);
 	return NULL;
@@ -285,6 +298,55 @@ static struct token *read_reply(const struct entra_call *c, const struct http_re
 	return NULL;
 }
 
+/* Throttling: Entra counts by application and tenant, which the URL names */
+
+static struct brake *find_brake(struct entra *e, const char *url, const char *client_id)
+{
+	for (size_t i = 0; i < LIMIT_ENTRA_BRAKES; i++) {
+		struct brake *b = &e->brakes[i];
+
+		if (b->url && strcmp(b->url, url) == 0 && strcasecmp(b->client_id, client_id) == 0)
+			return b;
+	}
+	return NULL;
+}
+
+/* In the place of its own, or of the one that ends first. */
+static void put_brake(struct entra *e, const struct entra_call *c, const struct token_failure *fail)
+{
+	struct brake *b = find_brake(e, c->url, c->client_id);
+
+	for (size_t i = 0; !b && i < LIMIT_ENTRA_BRAKES; i++) {
+		if (!e->brakes[i].url)
+			b = &e->brakes[i];
+	}
+	if (!b) {
+		b = &e->brakes[0];
+		for (size_t i = 1; i < LIMIT_ENTRA_BRAKES; i++) {
+			if (mono_before(e->brakes[i].until, b->until))
+				b = &e->brakes[i];
+		}
+	}
+	free(b->url);
+	free(b->client_id);
+	b->url = xstrdup(c->url);
+	b->client_id = xstrdup(c->client_id);
+	b->since = loop_mono(e->loop);
+	b->until = mono_add_msec(b->since, policy_remember_msec(fail));
+	b->said = *fail;
+}
+
+static bool is_braked(struct entra *e, const struct entra_ask *ask, struct token_failure *out_fail)
+{
+	const struct brake *b = find_brake(e, ask->url, ask->client_id);
+	struct mono now = loop_mono(e->loop);
+
+	if (!b || !mono_before(now, b->until))
+		return false;
+	*out_fail = token_failure_after(&b->said, b->since, now);
+	return true;
+}
+
 static void on_reply(void *ctx, const struct http_reply *reply, const struct err *err)
 {
 	static const char *const labels[] = { OPERATION };
@@ -300,6 +362,8 @@ static void on_reply(void *ctx, const struct http_reply *reply, const struct err
 			       mono_seconds_between(c->started, loop_mono(e->loop)));
 	else
 		metric_add(e->spec.metrics, NMI_METRIC_IMDS_ERRORS, labels, 1);
+	if (!tok && fail.fault == TOKEN_FAULT_THROTTLED)
+		put_brake(e, c, &fail);
 	call_free(c);
 	done(done_ctx, tok, tok ? NULL : &fail);
 }
@@ -354,9 +418,12 @@ static struct entra_call *call_new(struct entra *e, const struct entra_ask *ask)
 struct entra_call *entra_fetch(struct entra *e, const struct entra_ask *ask, token_done_fn *done,
 			       void *ctx, struct token_failure *out_fail)
 {
-	struct entra_call *c = call_new(e, ask);
+	struct entra_call *c;
 	struct err err = { 0 };
 
+	if (is_braked(e, ask, out_fail))
+		return NULL;
+	c = call_new(e, ask);
 	c->done = done;
 	c->ctx = ctx;
 	c->http = send_request(c, ask, &err);

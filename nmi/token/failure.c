@@ -113,3 +113,16 @@ void token_text_hide(char *text, const char *secret, size_t n)
 			memset(text, '*', at);
 	}
 }
+
+struct token_failure token_failure_after(const struct token_failure *said, struct mono since,
+					 struct mono now)
+{
+	struct token_failure fail = *said;
+	uint64_t gone = (now.ns - since.ns) / NSEC_PER_SEC;
+
+	if (fail.retry_after_sec > 1)
+		fail.retry_after_sec = fail.retry_after_sec > gone + 1
+					       ? fail.retry_after_sec - (unsigned)gone
+					       : 1;
+	return fail;
+}

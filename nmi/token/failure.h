@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "lib/base/clock.h"
 #include "nmi/token/source.h"
 
 #include <stdbool.h>
@@ -23,3 +24,6 @@ bool token_is_error_code(const char *s);
 void token_text_mask(char *text);
 /* Overwrites a secret with asterisks wherever it stands in a text, also as a form spells it. */
 void token_text_hide(char *text, const char *secret, size_t n);
+/* As it was said, but for what has passed of its Retry-After since. */
+struct token_failure token_failure_after(const struct token_failure *said, struct mono since,
+					 struct mono now);

@@ -305,7 +305,8 @@ struct token_source federation_vtable(struct federation *s)
 		.name = "federation",
 		.ctx = s,
 		.budget = { .max_in_flight = LIMIT_ENTRA_IN_FLIGHT,
-			    .per_second = LIMIT_ENTRA_PER_SECOND },
+			    .per_second = LIMIT_ENTRA_PER_SECOND,
+			    .throttles_apart = true },
 		.fetch = fetch_start,
 		.cancel = fetch_cancel,
 	};

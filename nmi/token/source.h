@@ -82,6 +82,8 @@ enum token_news {
 /* What the upstream bears, kept by the cache. 0: any number. */
 struct token_budget {
 	unsigned max_in_flight, per_second;
+	/* A 429 is of what was asked for; else of all that is asked of this source, which then rests. */
+	bool throttles_apart;
 };
 
 struct token_source {

@@ -363,7 +363,8 @@ struct token_source sp_source_vtable(struct sp_source *s)
 	return (struct token_source){ .name = "entra",
 				      .ctx = s,
 				      .budget = { .max_in_flight = LIMIT_ENTRA_IN_FLIGHT,
-						  .per_second = LIMIT_ENTRA_PER_SECOND },
+						  .per_second = LIMIT_ENTRA_PER_SECOND,
+						  .throttles_apart = true },
 				      .fetch = fetch_start,
 				      .cancel = fetch_cancel,
 				      .check = check };

@@ -69,6 +69,9 @@ def pieces(raw):
         yield middle(raw, 48)
     else:
         yield raw
+        # free() writes over the first 16 bytes of what was not wiped; and the rest tells of one that was cut
+        if len(raw) >= 24:
+            yield raw[16:]
 
 
 def spellings(raw):

@@ -78,6 +78,8 @@ def needles(arg):
     if kind == "text":
         raw = value.encode()
         yield "text", raw
+        if len(raw) >= 24:  # free() writes over the first 16 bytes
+            yield "end of the text", raw[16:]
         yield "text as base64", base64.b64encode(raw).rstrip(b"=")[:-1]
     elif kind == "jwt":
         _, claims, signature = value.split(".")

@@ -2,6 +2,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
+#include "nmi/limits.h"
 #include "nmi/metrics.h"
 #include "nmi/token/entra.h"
 #include "nmi/token/token.h"
@@ -238,16 +239,21 @@ static void on_done(void *ctx, struct token *tok, const struct token_failure *fa
 		b->fail = *fail;
 }
 
-static struct entra_call *start(struct bench *b)
+static struct entra_call *start_for(struct bench *b, const char *client_id, const char *url)
 {
 	static const struct secret s = { (unsigned char *)(uintptr_t) "s3cret", 6 };
-	const struct entra_ask ask = { .url = URL,
+	const struct entra_ask ask = { .url = url,
 				       .tenant = TENANT,
-				       .client_id = "id",
+				       .client_id = client_id,
 				       .resource = "https://vault.azure.net",
 				       .client_secret = &s };
 
 	return entra_fetch(b->entra, &ask, on_done, b, &b->fail);
+}
+
+static struct entra_call *start(struct bench *b)
+{
+	return start_for(b, "id", URL);
 }
 
 START_TEST(a_token_is_asked_for_by_a_form_and_bounded)
@@ -321,6 +327,54 @@ START_TEST(a_request_that_cannot_be_formed_is_a_failure_at_once)
 }
 END_TEST
 
+#define THROTTLED "{\"error\":\"temporarily_unavailable\",\"error_description\":\"AADSTS50196: x\"}"
+
+static void throttle(struct bench *b, const char *client_id)
+{
+	ck_assert_ptr_nonnull(start_for(b, client_id, URL));
+	fake_http_reply(&b->http, 429, THROTTLED);
+	ck_assert_int_eq(b->fail.fault, TOKEN_FAULT_THROTTLED);
+}
+
+START_TEST(an_application_that_is_throttled_is_not_asked_for_and_others_are)
+{
+	struct bench b;
+
+	bench_init(&b);
+	throttle(&b, "id");
+	loop_fake_advance(b.loop, 2000);
+	b.fail = (struct token_failure){ 0 };
+	ck_assert_ptr_null(start_for(&b, "ID", URL)); /* ids have no case */
+	ck_assert_int_eq(b.fail.fault, TOKEN_FAULT_THROTTLED);
+	ck_assert_uint_eq(b.http.sent, 1);
+	ck_assert_ptr_nonnull(start_for(&b, "other", URL));
+	ck_assert_ptr_nonnull(
+		start_for(&b, "id", "https://login.microsoftonline.com/a.b/oauth2/v2.0/token"));
+	ck_assert_uint_eq(b.http.sent, 3);
+	loop_fake_advance(b.loop, 3000); /* five seconds where none is said */
+	ck_assert_ptr_nonnull(start(&b));
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(of_too_many_throttled_ones_those_are_forgotten_that_end_first)
+{
+	char id[16];
+	struct bench b;
+
+	bench_init(&b);
+	for (int i = 0; i <= LIMIT_ENTRA_BRAKES; i++) {
+		(void)snprintf(id, sizeof(id), "id-%d", i);
+		throttle(&b, id);
+		loop_fake_advance(b.loop, 1);
+	}
+	ck_assert_ptr_null(start_for(&b, "id-1", URL));
+	ck_assert_ptr_null(start_for(&b, id, URL));
+	ck_assert_ptr_nonnull(start_for(&b, "id-0", URL));
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(a_cancelled_call_says_nothing_and_leaves_nothing)
 {
 	struct entra_call *c;
@@ -348,4 +402,6 @@ UNIT_MAIN("entra", UNIT_LOOP(an_authority_is_a_host_by_https, authorities),
 	  UNIT(a_token_is_asked_for_by_a_form_and_bounded),
 	  UNIT_LOOP(what_breaks_on_the_way_says_which_tenant_and_why, broken),
 	  UNIT(a_request_that_cannot_be_formed_is_a_failure_at_once),
+	  UNIT(an_application_that_is_throttled_is_not_asked_for_and_others_are),
+	  UNIT(of_too_many_throttled_ones_those_are_forgotten_that_end_first),
 	  UNIT(a_cancelled_call_says_nothing_and_leaves_nothing))

@@ -239,6 +239,57 @@ START_TEST(being_throttled_brakes_other_keys_of_the_source_but_not_other_sources
 }
 END_TEST
 
+START_TEST(a_source_that_is_throttled_apart_goes_on_with_other_keys)
+{
+	struct token_ask ask, other;
+	struct got g = { 0 }, h = { 0 };
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	b.source.vtable.budget.throttles_apart = true;
+	ask = ask_for(&b, "r");
+	other = ask_for(&b, "other");
+	(void)get(&b, &ask, &g);
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_THROTTLED, 10));
+	turn(&b);
+	ck_assert_int_eq(g.fault, TOKEN_FAULT_THROTTLED);
+	(void)get(&b, &other, &h);
+	ck_assert_uint_eq(b.source.asked, 2);
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	turn(&b);
+	ck_assert_str_eq(h.text, "t");
+	/* the key itself is not asked for again before its time */
+	loop_fake_advance(b.loop, 9000);
+	(void)get(&b, &ask, &g);
+	turn(&b);
+	ck_assert_int_eq(g.fault, TOKEN_FAULT_THROTTLED);
+	ck_assert_uint_eq(b.source.asked, 2);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(a_brief_throttling_apart_is_waited_out)
+{
+	struct token_ask ask;
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	b.source.vtable.budget.throttles_apart = true;
+	ask = ask_for(&b, "r");
+	(void)get(&b, &ask, &g);
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_THROTTLED, 2));
+	loop_fake_advance(b.loop, 1900);
+	ck_assert_uint_eq(b.source.asked, 1);
+	loop_fake_advance(b.loop, 200);
+	ck_assert_uint_eq(b.source.asked, 2);
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	turn(&b);
+	ck_assert_str_eq(g.text, "t");
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(bypassing_callers_share_a_flight_of_their_own_whose_answer_is_kept)
 {
 	struct token_ask ask;
@@ -417,6 +468,8 @@ UNIT_MAIN("token-cache", UNIT(a_miss_is_fetched_once_and_then_answered_from_memo
 	  UNIT_LOOP(a_failure_is_repeated_from_memory_for_a_moment_and_then_asked_anew, beliefs),
 	  UNIT(what_is_left_of_a_retry_after_counts_down),
 	  UNIT(being_throttled_brakes_other_keys_of_the_source_but_not_other_sources),
+	  UNIT(a_source_that_is_throttled_apart_goes_on_with_other_keys),
+	  UNIT(a_brief_throttling_apart_is_waited_out),
 	  UNIT(bypassing_callers_share_a_flight_of_their_own_whose_answer_is_kept),
 	  UNIT(an_older_token_that_comes_last_does_not_replace_a_newer_one),
 	  UNIT(a_plain_caller_is_served_what_a_bypassing_one_brought_if_its_own_flight_fails),
