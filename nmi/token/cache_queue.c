@@ -266,10 +266,21 @@ bool cache_is_braked(const struct cache_upstream *u, struct token_failure *out_f
 
 /* the pump */
 
+/*
+ * What one pod may have in flight: a quarter of many places, so that two whose upstream hangs hold up nobody;
+ * of few, all but one.
+ */
+static unsigned pod_share(unsigned places)
+{
+	if (places >= 8)
+		return places / 4;
+	return places > 1 ? places - 1 : 1;
+}
+
 /* Whose turn it is, if anybody's: one of those that have not as much in flight as a pod may. */
 static struct cache_lane *next_lane(const struct cache_upstream *u)
 {
-	unsigned most = u->max_in_flight > 1 ? u->max_in_flight - 1 : 1;
+	unsigned most = pod_share(u->max_in_flight);
 	struct cache_lane *lane;
 
 	DL_FOREACH (u->turns, lane) {

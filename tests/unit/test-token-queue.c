@@ -151,6 +151,23 @@ START_TEST(one_place_is_kept_from_a_pod_that_has_all_the_others)
 }
 END_TEST
 
+START_TEST(of_many_places_a_pod_has_a_quarter)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b, 100, 16, 1000);
+	flood(&b, "hangs", 30, &g);
+	ck_assert_uint_eq(b.source.n_pending, 4);
+	flood(&b, "hangs too", 30, &g);
+	ck_assert_uint_eq(b.source.n_pending, 8);
+	(void)get_as(&b, "other", "mine", &g);
+	ck_assert_uint_eq(b.source.n_pending, 9);
+	ck_assert_str_eq(b.source.pending->prev->resource, "mine");
+	bench_deinit(&b);
+}
+END_TEST
+
 /* Tokens "0", "1", ... that are in use and due at about the same time. */
 static void fill_and_use(struct bench *b, unsigned n)
 {
@@ -503,7 +520,7 @@ UNIT_MAIN("token-queue", UNIT(pods_take_turns_whatever_one_of_them_has_queued),
 	  UNIT(a_failure_of_the_pod_whose_turn_it_was_is_not_that_of_the_others),
 	  UNIT(pods_that_all_fail_for_themselves_are_all_told),
 	  UNIT(one_place_is_kept_from_a_pod_that_has_all_the_others),
-	  UNIT(renewals_take_half_of_the_places_at_most),
+	  UNIT(of_many_places_a_pod_has_a_quarter), UNIT(renewals_take_half_of_the_places_at_most),
 	  UNIT(what_callers_were_told_to_come_back_for_is_bounded),
 	  UNIT(a_caller_who_comes_back_takes_it_from_among_those),
 	  UNIT(a_second_never_sees_more_than_the_upstream_takes),
