@@ -311,15 +311,11 @@ static struct brake *find_brake(struct entra *e, const char *url, const char *cl
 	return NULL;
 }
 
-/* In the place of its own, or of the one that ends first. */
+/* In the place of its own, or of the one that ends first: one that is free ended before all time. */
 static void put_brake(struct entra *e, const struct entra_call *c, const struct token_failure *fail)
 {
 	struct brake *b = find_brake(e, c->url, c->client_id);
 
-	for (size_t i = 0; !b && i < LIMIT_ENTRA_BRAKES; i++) {
-		if (!e->brakes[i].url)
-			b = &e->brakes[i];
-	}
 	if (!b) {
 		b = &e->brakes[0];
 		for (size_t i = 1; i < LIMIT_ENTRA_BRAKES; i++) {
