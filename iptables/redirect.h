@@ -49,6 +49,7 @@ enum redirect_protection {
 struct redirect_status {
 	enum redirect_state state;
 	enum redirect_protection protection;
+	enum redirect_backend backend; /* the chosen one; REDIRECT_AUTO: none yet */
 	uint32_t repairs;	   /* times that something was missing or altered and put back */
 	uint32_t last_repair_usec; /* from the event to the commit */
 	uint64_t

@@ -116,8 +116,9 @@ static void publish(struct redirector *r)
 {
 	const struct redirect_status *a = &r->status, *b = &r->sent;
 
-	if (a->state == b->state && a->protection == b->protection && a->repairs == b->repairs &&
-	    a->spoofed == b->spoofed && a->ports == b->ports && strcmp(a->why, b->why) == 0)
+	if (a->state == b->state && a->protection == b->protection && a->backend == b->backend &&
+	    a->repairs == b->repairs && a->spoofed == b->spoofed && a->ports == b->ports &&
+	    strcmp(a->why, b->why) == 0)
 		return;
 	r->sent = r->status;
 	send_status(r);
@@ -375,6 +376,7 @@ static unsigned advance(struct redirector *r, struct mono since, bool deleted)
 		if (!r->state)
 			return later(r, &err);
 		r->backend = b;
+		r->status.backend = b->id;
 	}
 	return r->installed ? verify(r, since, deleted) : install(r);
 }

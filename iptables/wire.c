@@ -27,7 +27,8 @@ struct wire_status {
 	uint32_t kind;
 	uint8_t state;
 	uint8_t protection;
-	uint16_t zero;
+	uint8_t backend;
+	uint8_t zero;
 	uint32_t repairs;
 	uint32_t last_repair_usec;
 	uint64_t spoofed;
@@ -93,6 +94,7 @@ void wire_put_status(const struct redirect_status *s, uint8_t out[static WIRE_ST
 		.kind = WIRE_STATUS,
 		.state = (uint8_t)s->state,
 		.protection = (uint8_t)s->protection,
+		.backend = (uint8_t)s->backend,
 		.repairs = s->repairs,
 		.last_repair_usec = s->last_repair_usec,
 		.spoofed = s->spoofed,
@@ -113,11 +115,13 @@ int wire_get_status(const void *p, size_t n, struct redirect_status *out, struct
 	if (w.kind != WIRE_STATUS || w.zero || w.zero2)
 		return err_set(err, ERR_INPUT, "not a status message");
 	if (w.state > REDIRECT_GONE || w.protection >= REDIRECT_PROTECTIONS ||
-	    w.ports > REDIRECT_PORTS_MAX || !memchr(w.why, '\0', sizeof(w.why)))
+	    w.backend >= REDIRECT_BACKENDS || w.ports > REDIRECT_PORTS_MAX ||
+	    !memchr(w.why, '\0', sizeof(w.why)))
 		return err_set(err, ERR_INPUT, "a status message with a value out of range");
 	*out = (struct redirect_status){
 		.state = (enum redirect_state)w.state,
 		.protection = (enum redirect_protection)w.protection,
+		.backend = (enum redirect_backend)w.backend,
 		.repairs = w.repairs,
 		.last_repair_usec = w.last_repair_usec,
 		.spoofed = w.spoofed,

@@ -41,6 +41,7 @@
 #include "nmi/pods/watch.h"
 #include "nmi/ports.h"
 #include "nmi/proxy.h"
+#include "nmi/run_dir.h"
 #include "nmi/token/cache.h"
 #include "nmi/token/cert.h"
 #include "nmi/token/entra.h"
@@ -66,6 +67,7 @@ struct agent {
 	struct inet_ip metadata_ip, listen_ip, redirect_ip;
 	char *user_agent;
 	char *imds_url;
+	const char *run_dir; /* of our sockets; NULL: there is none */
 
 	struct loop *loop;
 	struct loop_signals *signals;
@@ -563,6 +565,24 @@ static int make_redirect(struct agent *a, struct err *err)
 	return redirect_start(a->redirect, a->loop, &spec, on_redirect_status, a, err);
 }
 
+/* Old manifests have no place for it; what is lost is told, and is no reason not to serve. */
+static int make_run_dir(struct agent *a, struct err *err)
+{
+	const char *path = a->config->run_directory;
+	int r;
+
+	if (!*path)
+		return 0;
+	r = run_dir_prepare(path, a->config->user, err);
+	if (r == -(int)ERR_INPUT)
+		return r;
+	if (r < 0)
+		log_warn("no sockets, so that nmi status cannot ask this agent: %s", err->msg);
+	else
+		a->run_dir = path;
+	return 0;
+}
+
 static int agent_init(struct agent *a, struct err *err)
 {
 	static const int signos[] = { SIGTERM, SIGINT, SIGHUP };
@@ -577,7 +597,7 @@ static int agent_init(struct agent *a, struct err *err)
 	if (!a->signals)
 		return -(int)err->kind;
 	a->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, LIMIT_METRIC_SERIES);
-	if (choose_addresses(a, err) < 0 || make_kube(a, err) < 0)
+	if (choose_addresses(a, err) < 0 || make_run_dir(a, err) < 0 || make_kube(a, err) < 0)
 		return -(int)err->kind;
 	if (make_who(a, err) < 0 || make_tokens(a, err) < 0 || make_front(a, err) < 0)
 		return -(int)err->kind;

@@ -586,7 +586,7 @@ sb_launch_nmi() {
 	[[ ! -e $SB_DIR/entra/ca.crt ]] || see=("$sb_here/cluster.sh" --name "$SB_NAME" see)
 	sb_start nmi "$SB_NODE" "${see[@]}" env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$prog" \
 		--node "$SB_NODE_NAME" --operation-mode=managed --http-probe-port=8085 \
-		--prometheus-port=9090 "$@"
+		--prometheus-port=9090 --run-directory="$SB_DIR/nmi" "$@"
 }
 
 sb_nmi_ready() {

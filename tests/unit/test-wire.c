@@ -22,6 +22,7 @@ static struct redirect_status mk_status(void)
 {
 	return (struct redirect_status){ .state = REDIRECT_FAILING,
 					 .protection = REDIRECT_HELD,
+					 .backend = REDIRECT_NFT,
 					 .repairs = 7,
 					 .last_repair_usec = 812,
 					 .spoofed = 0x123456789,
@@ -55,6 +56,7 @@ START_TEST(a_status_arrives_as_it_was_sent)
 	ck_assert_int_eq(wire_get_status(msg, sizeof(msg), &b, NULL), 0);
 	ck_assert_int_eq(b.state, a.state);
 	ck_assert_int_eq(b.protection, REDIRECT_HELD);
+	ck_assert_int_eq(b.backend, REDIRECT_NFT);
 	ck_assert_uint_eq(b.repairs, a.repairs);
 	ck_assert_uint_eq(b.last_repair_usec, a.last_repair_usec);
 	ck_assert_uint_eq(b.spoofed, a.spoofed);
@@ -119,10 +121,10 @@ static const struct {
 	size_t at;
 	uint8_t to;
 } bad_statuses[] = {
-	{ 0, 1 },    { 4, REDIRECT_GONE + 1 },
-	{ 4, 255 },  { 5, REDIRECT_PROTECTIONS },
-	{ 5, 255 },  { 6, 1 },
-	{ 25, 255 }, /* more ports than there can be */
+	{ 0, 1 },   { 4, REDIRECT_GONE + 1 },
+	{ 4, 255 }, { 5, REDIRECT_PROTECTIONS },
+	{ 5, 255 }, { 6, REDIRECT_BACKENDS },
+	{ 7, 1 },   { 25, 255 }, /* more ports than there can be */
 	{ 28, 1 },
 };
 

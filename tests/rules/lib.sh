@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What the tests of the packet rules share: those of tests/e2e/lib.sh, and a second look at the node.
+
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
+
+# The process that keeps the rules; nmi's own is $(sb_pid nmi).
+redirector_pid() {
+	local pid
+	for pid in $(ip netns pids "$SB_NODE"); do
+		[[ $(readlink "/proc/$pid/exe") != */nmi || $(</proc/"$pid"/comm) != nmi-redirector ]] || echo "$pid"
+	done
+}
