@@ -580,11 +580,24 @@ sb_start_nmi() { # [ARGUMENT...]: beside the usual ones; ready when it returns
 	sb_launch_nmi "$@" && sb_wait 15 "nmi ($SB_DIR/nmi.log)" sb_nmi_ready
 }
 
+# As a container runtime does it: ROOT read-only, but for the box's own directory; nothing else of the machine.
+sb_contained() { # ROOT COMMAND...
+	# shellcheck disable=SC2016 # the inner shell expands these
+	exec unshare --mount --propagation private sh -c 'root=$1 box=$2; shift 2
+		mount --bind "$root" "$root" && mount -o remount,bind,ro "$root" && mount -t tmpfs tmpfs "$root/run" &&
+		mount -t tmpfs tmpfs "$root/dev" && touch "$root/dev/null" && mount --bind /dev/null "$root/dev/null" &&
+		mount -t proc proc "$root/proc" && mount -t sysfs -o ro sysfs "$root/sys" && mkdir -p "$root$box" && mount --bind "$box" "$root$box" && exec chroot "$root" "$@"' sh "$1" "$SB_DIR" "${@:2}"
+}
+
 sb_launch_nmi() {
 	local prog see=()
 	prog=$(sb_program nmi) || return
 	[[ ! -e $SB_DIR/entra/ca.crt ]] || see=("$sb_here/cluster.sh" --name "$SB_NAME" see)
-	sb_start nmi "$SB_NODE" "${see[@]}" env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$prog" \
+	if [[ ${SB_NMI_ROOT:-} ]]; then
+		see+=("$sb_here/cluster.sh" --name "$SB_NAME" contained "$SB_NMI_ROOT")
+		prog=/usr/sbin/nmi
+	fi
+	sb_start nmi "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "${see[@]}" "$prog" \
 		--node "$SB_NODE_NAME" --operation-mode=managed --http-probe-port=8085 \
 		--prometheus-port=9090 --run-directory="$SB_DIR/nmi" "$@"
 }
@@ -710,6 +723,7 @@ sb_main() {
 	secret | certificate | app) sb_"$command" "$@" ;;
 	entra-up) sb_entra_up ;;
 	see) sb_entra_see "$@" ;;
+	contained) sb_contained "$@" ;;
 	entra-ctl) sb_entra "$@" ;;
 	imds-ctl) sb_imds "$@" && echo ;;
 	help | --help) sb_usage ;;

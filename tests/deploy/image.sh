@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# The container image: small, the same each time, and the agent works from it with what a container has.
+set -uo pipefail
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
+
+sb_use image
+build=$SB_BUILD/image
+rm -rf "$build"
+passes 'it is made' "$sb_root/deploy/image/build" "$build/a"
+passes 'and once more, elsewhere' "$sb_root/deploy/image/build" "$build/another"
+is 'with the same digest' "$(cat "$build/a/digest" 2>&1)" "$(cat "$build/another/digest")"
+like 'which is one' "$(cat "$build/a/digest")" '^sha256:[0-9a-f]{64}$'
+size=$(du -sb --apparent-size "$build/a/rootfs" | cut -f1)
+at_most 'it is less than 25 MiB (bytes)' "$size" $((25 * 1024 * 1024))
+echo "# $((size / 1024)) KiB; packed $(du -sk "$build/a/nmi.oci" | cut -f1) KiB"
+is 'there is no shell in it, nor any other program' "$(find "$build/a/rootfs" -type f -path '*bin/*' -printf '%P\n')" usr/sbin/nmi
+is 'nothing in it is setuid, nor for all to write' "$(find "$build/a/rootfs" ! -type l -perm /6002)" ''
+
+# the bill of materials names each file, with what it really is
+is 'each file is in the bill of materials, as it is' "$(python3 - "$build/a" <<-'END'
+	import hashlib, json, pathlib, sys
+	top = pathlib.Path(sys.argv[1])
+	spdx = json.loads((top / "nmi.spdx.json").read_text())
+	said = {f["fileName"][1:]: f["checksums"][0]["checksumValue"] for f in spdx["files"]}
+	root = top / "rootfs"
+	there = {"/" + str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()
+	         for p in root.rglob("*") if p.is_file() and not p.is_symlink()}
+	print(*(f for f in sorted(said.keys() | there.keys()) if said.get(f) != there.get(f)))
+	END
+	)" ''
+like 'and the package and version of each library' "$(grep -o 'pkg:deb/debian/libssl3@[0-9.]*' "$build/a/nmi.spdx.json")" 'libssl3@3'
+
+# what a container has: its own root, read-only but for /run/nmi, and the node's network
+SB_NMI_ROOT=$build/a/rootfs
+e2e_begin image
+is 'that is its root' "$(readlink "/proc/$(sb_pid nmi)/root")" "$SB_NMI_ROOT"
+gives 'from it, a pod is served' "$SB_SHOP" web "$SB_ASK"
+answers 'and another is refused' 400 'no_label' plain "$SB_ASK"
+no_leak 'none reaches IMDS'
+e2e_end
