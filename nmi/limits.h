@@ -83,6 +83,9 @@
 /* Entra throttles by application and tenant and publishes no figure; this starts a full node in seconds. */
 #define LIMIT_ENTRA_IN_FLIGHT  16
 #define LIMIT_ENTRA_PER_SECOND 50
+/* It answers within a second, and where it does not (an adEndpoint that is a black hole) others go on. */
+#define LIMIT_ENTRA_SLOW_MSEC 2000
+#define LIMIT_ENTRA_SLOW      64
 /* And 20 a second (the same page). */
 #define LIMIT_IMDS_PER_SECOND 20
 /*
