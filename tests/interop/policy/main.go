@@ -207,7 +207,7 @@ func tellAudit(r *rig, request *authenticationv1.TokenRequest) {
 func tellRules(objects []runtime.Object, request *authenticationv1.TokenRequest) {
 	for _, object := range objects {
 		policy, ok := object.(*admissionv1.ValidatingAdmissionPolicy)
-		for i := 0; ok && i < len(policy.Spec.Validations); i++ {
+		for i := 0; ok && policy.Name != taintPolicy && i < len(policy.Spec.Validations); i++ {
 			r, err := newRig(append(without(objects, policy.Name, i), cluster()...))
 			if err != nil {
 				bail(err)
@@ -334,8 +334,10 @@ func main() {
 	}
 	tellTable(r, request)
 	tellAudit(r, request)
+	tellNodes(r)
 	r.close()
 	tellRules(objects, request)
+	tellNodeRules(objects)
 	tellRBAC(os.Args[dashes+1:])
 	showSpeed(objects, request)
 	fmt.Printf("1..%d\n", count)
