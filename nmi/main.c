@@ -98,7 +98,8 @@ static int settings(int argc, char **argv)
 
 static const char uninstall_help[] =
 	"Usage: nmi uninstall\n\n"
-	"Removes every packet rule of ours from this node, the guard too: pods reach the\n"
+	"Removes every packet rule of ours from this node, the guards too, also the one of\n"
+	"nmi-boot-guard.service until it loads it again at the next boot: pods reach the\n"
 	"instance metadata service again, and with it the node's own identity. While an\n"
 	"agent runs this is refused: stop it first. Needs CAP_NET_ADMIN in the network\n"
 	"namespace of the node; takes no setting.\n\n"

@@ -24,7 +24,7 @@ taints() { node "' '.join(t['key'] + ':' + t['effect'] for t in n['spec'].get('t
 taints_are() { [[ $(taints) == "$1" ]]; }
 raise() { # FILES of deploy/rbac
 	sb_down
-	SB_RBAC=$1 sb_up && sb_example || bail "the box with $1 cannot be raised"
+	{ SB_RBAC=$1 sb_up && sb_example; } || bail "the box with $1 cannot be raised"
 }
 says() { grep -cE "$1" "$SB_DIR/nmi.log"; } # of this run and those before
 OTHERS='sku:NoSchedule node.kubernetes.io/disk-pressure:NoSchedule'
