@@ -42,6 +42,26 @@ at_most 'it may do little: the exposure that systemd reckons' \
 is 'a stop of it, which a restart of nftables is too, takes nothing away' "$(commands ExecStop)$(commands ExecStopPost)" ''
 is 'nft takes the rules' "$(nft -c -f "$files/nmi-boot.nft" 2>&1)" ''
 
+# ---- how they get onto a node ----
+
+# What the DaemonSet runs, with directories of our own for the node's, and without the node's systemd.
+install() { # PROGRAM that the node has, or none
+	local to=$SB_DIR/node
+	rm -rf "$to" && mkdir -p "$to/bin" "$to/nmi" "$to/units"
+	# shellcheck disable=SC2016 # for the program that is printed
+	printf '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift; PATH=%s/bin; export PATH; "$@"\n' "$to" >"$to/bin/nsenter"
+	printf '#!/bin/sh\necho "$@" >>%s/said\n' "$to" >"$to/bin/systemctl"
+	ln -s /bin/sh "$to/bin/sh"
+	[[ -z ${1:-} ]] || ln -s /bin/true "$to/bin/$1"
+	chmod +x "$to"/bin/nsenter "$to"/bin/systemctl
+	PATH=$to/bin:$PATH sh -euc "$(sed -n '/^        - |$/,/^      containers:/{s/^          //p}' "$files/daemonset.yaml" |
+		sed -E "s,(^| )/(nmi|units)/,\1$to/\2/,g; s,/files/,$files/,g")"
+	(cd "$to" && find nmi units -type f | sort | tr '\n' ' ' && cat said)
+}
+is 'a node with nft gets the rules and the unit, enabled and started' "$(install nft)" \
+	$'nmi/nmi-boot.nft nmi/nmi-boot.rules units/nmi-boot-guard.service daemon-reload\nenable nmi-boot-guard.service\nrestart nmi-boot-guard.service'
+like 'one without it the drop-in too' "$(install)" ' units/nmi-boot-guard.service.d/iptables.conf '
+
 # ---- without an agent ----
 
 sb_in "$SB_IMDS" ip addr add $WIRE/32 dev lo

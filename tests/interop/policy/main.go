@@ -3,7 +3,7 @@
 // The manifests under deploy/ as Kubernetes itself reads them, and the admission policy as Kubernetes itself
 // evaluates it, over what nmi asks and what a thief of its token would ask.
 //
-// usage: policy TOKEN-REQUEST.json POLICY.yaml... -- RBAC.yaml...
+// usage: policy TOKEN-REQUEST.json POLICY.yaml... -- RBAC.yaml... -- OTHER.yaml...
 package main
 
 import (
@@ -323,8 +323,12 @@ func loadPolicies(paths []string) []runtime.Object {
 
 func main() {
 	dashes := slices.Index(os.Args, "--")
-	if dashes < 3 {
-		bail(fmt.Errorf("usage: policy TOKEN-REQUEST.json POLICY.yaml... -- RBAC.yaml..."))
+	others := len(os.Args) - 1
+	for others > dashes && os.Args[others] != "--" {
+		others--
+	}
+	if dashes < 3 || others == dashes {
+		bail(fmt.Errorf("usage: policy TOKEN-REQUEST.json POLICY.yaml... -- RBAC.yaml... -- OTHER.yaml..."))
 	}
 	request := tokenRequest(os.Args[1])
 	objects := loadPolicies(os.Args[2:dashes])
@@ -338,7 +342,11 @@ func main() {
 	r.close()
 	tellRules(objects, request)
 	tellNodeRules(objects)
-	tellRBAC(os.Args[dashes+1:])
+	tellRBAC(os.Args[dashes+1 : others])
+	for _, path := range os.Args[others+1:] {
+		objects, err := load(path)
+		tell(err == nil && len(objects) > 0, base(path)+" is what Kubernetes reads", err)
+	}
 	showSpeed(objects, request)
 	fmt.Printf("1..%d\n", count)
 	if failed > 0 {
