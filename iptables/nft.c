@@ -43,6 +43,7 @@
 #include "iptables/nftctx.h"
 #include "iptables/ruleset.h"
 #include "iptables/snapshot.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 
 #include <stdio.h>
@@ -56,6 +57,9 @@
 
 /* Where aad-pod-identity keeps its rules, when its iptables is the nftables one. */
 #define OLD_CHAIN "list chain ip nat aad-metadata"
+
+/* deploy/boot-guard/nmi-boot.nft: not written by us, but nothing of ours may stay. */
+#define BOOT_TABLE "nmi-boot"
 
 struct nft {
 	struct redirect_spec spec;
@@ -482,7 +486,8 @@ static void *nft_open(const struct redirect_spec *spec, struct err *err)
 static int nft_remove(struct err *err)
 {
 	_cleanup_(nftctx_freep) struct nft_ctx *ctx = NULL;
-	static const enum ruleset_table order[] = { RULESET_LIVE, RULESET_KEPT };
+	const char *const order[] = { ruleset_table_name(RULESET_LIVE),
+				      ruleset_table_name(RULESET_KEPT), BOOT_TABLE };
 	struct err why;
 
 	if (nft_probe(err) < 0)
@@ -491,11 +496,17 @@ static int nft_remove(struct err *err)
 	if (!ctx)
 		return -(int)ERR_OS;
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-		const char *name = ruleset_table_name(order[i]);
+		const char *name = order[i];
 		char command[64];
 
 		(void)snprintf(command, sizeof(command), "delete table ip %s", name);
-		if (nftctx_run(ctx, command, NULL, &why) == 0 || nftctx_failed_with(&why, ENOENT))
+		if (nftctx_run(ctx, command, NULL, &why) == 0) {
+			if (strcmp(name, BOOT_TABLE) == 0)
+				log_info("table " BOOT_TABLE " removed too: nmi-boot-guard.service "
+					 "loads it again at the next boot, unless it is disabled");
+			continue;
+		}
+		if (nftctx_failed_with(&why, ENOENT))
 			continue;
 		if (nftctx_failed_with(&why, EPERM))
 			return err_set(err, ERR_REFUSED,

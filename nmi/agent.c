@@ -42,6 +42,7 @@
 #include "nmi/ports.h"
 #include "nmi/proxy.h"
 #include "nmi/run_dir.h"
+#include "nmi/taint.h"
 #include "nmi/token/cache.h"
 #include "nmi/token/cert.h"
 #include "nmi/token/entra.h"
@@ -101,6 +102,7 @@ struct agent {
 	struct proxy *proxy;
 	struct front *front;
 	struct redirect *redirect;
+	struct taint *taint; /* NULL: no --startup-taint */
 
 	struct loop_timer stop_timer;
 	struct mono stop_by;
@@ -623,6 +625,9 @@ int agent_run(struct agent *a, struct err *err)
 	char listen[INET_IP_PORT_TEXT_MAX], target[INET_IP_PORT_TEXT_MAX];
 	char how[2 * INET_IP_PORT_TEXT_MAX + 32] = "";
 
+	if (*a->config->startup_taint)
+		a->taint = taint_new(a->loop, a->kube, &a->health, a->config->node,
+				     a->config->startup_taint);
 	pod_watch_start(a->pod_watch);
 	identity_store_start(a->identities);
 	if (make_redirect(a, err) < 0)
@@ -644,6 +649,7 @@ struct agent *agent_free(struct agent *a)
 	if (!a)
 		return NULL;
 	loop_timer_del(&a->stop_timer);
+	a->taint = taint_free(a->taint);
 	a->redirect = redirect_free(a->redirect);
 	if (a->pods)
 		pod_store_on_claim_end(a->pods, NULL, NULL);

@@ -53,6 +53,12 @@
 /* Under way at once, and how long one may take. */
 #define LIMIT_EVENTS_SENDING  4
 #define LIMIT_EVENT_POST_MSEC 10000
+/* The start-up taint: one call, and after a failure the first wait and the longest; a person may be on it. */
+#define LIMIT_TAINT_CALL_MSEC	   10000
+#define LIMIT_TAINT_RETRY_MSEC	   500
+#define LIMIT_TAINT_RETRY_MAX_MSEC 120000
+/* So often in a row the Node can well have changed under our hands; an admission policy answers the same. */
+#define LIMIT_TAINT_OVERTAKEN 5
 /* Body of a forwarded request and of its answer (instance metadata is under 64 KiB). */
 #define LIMIT_FORWARD_REQUEST_BYTES 65536
 #define LIMIT_FORWARD_ANSWER_BYTES  1048576

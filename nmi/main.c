@@ -99,9 +99,10 @@ static int settings(int argc, char **argv)
 static const char uninstall_help[] =
 	"Usage: nmi uninstall\n\n"
 	"Removes every packet rule of ours from this node, the guard too: pods reach the\n"
-	"instance metadata service again, and with it the node's own identity. While an\n"
-	"agent runs this is refused: stop it first. Needs CAP_NET_ADMIN in the network\n"
-	"namespace of the node; takes no setting.\n\n"
+	"instance metadata service again, and with it the node's own identity. The boot\n"
+	"guard's table goes too; its unit, if it is enabled, loads it at the next boot.\n"
+	"While an agent runs this is refused: stop it first. Needs CAP_NET_ADMIN in the\n"
+	"network namespace of the node; takes no setting.\n\n"
 	"  -h, --help                      Show this help\n\n"
 	"Exit status: 0 nothing of ours is left, 1 it could not be removed, 2 usage.\n";
 
