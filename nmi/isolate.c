@@ -25,6 +25,7 @@
 
 #include "nmi/isolate.h"
 
+#include "lib/base/cleanup.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "nmi/limits.h"
@@ -50,6 +51,9 @@
 
 /* Listeners, API server, IMDS, netlink and the like. */
 #define OTHER_FILES 256
+
+/* SOCK_TYPE_MASK of the kernel: what is above are flags. */
+#define SOCKET_TYPES 0xfU
 
 /* An int argument: what is in the upper half of the register is not looked at by the kernel. */
 #define INT_IS(arg, value)   SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, 0xffffffffU, (uint32_t)(value))
@@ -151,8 +155,10 @@ static int change_user(const char *user, struct err *err)
 			     (const struct scmp_arg_cmp[]){ __VA_ARGS__ }))
 
 /*
- * Left are streams and datagrams of IPv4, IPv6 and AF_UNIX, and the two netlinks that answer anybody: routes
- * and sockets. No raw or packet socket, no netfilter, no crypto, no virtual machine's host.
+ * Left are streams and datagrams of IPv4 and IPv6, and the two netlinks that answer anybody: routes and sockets.
+ * No raw or packet socket, no netfilter, no crypto, no virtual machine's host. Of AF_UNIX there is
+ * SOCK_SEQPACKET, for one nmi to speak to another: container runtimes, systemd and D-Bus have streams, and do
+ * for uid 0 whatever it says. glibc goes without nscd and systemd-resolved, and asks DNS.
  */
 static int deny_sockets(scmp_filter_ctx ctx)
 {
@@ -163,6 +169,9 @@ static int deny_sockets(scmp_filter_ctx ctx)
 		if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
 			DENY(ctx, r, socket, INT_IS(0, family));
 	DENY(ctx, r, socket, IS_ABOVE(0, AF_NETLINK));
+	for (uint32_t type = 0; type <= SOCKET_TYPES; type++)
+		if (type != SOCK_SEQPACKET)
+			DENY(ctx, r, socket, INT_IS(0, AF_UNIX), HAS(1, SOCKET_TYPES, type));
 	for (size_t i = 0; i < ARRAY_SIZE(inet); i++) {
 		/* of the types 0 to 15 all but SOCK_STREAM, 1, and SOCK_DGRAM, 2 */
 		DENY(ctx, r, socket, INT_IS(0, inet[i]), HAS(1, 0xf, 0));
@@ -234,6 +243,11 @@ static int deny_calls(struct err *err)
 
 int isolate_late(const char *user, const char *run_dir, struct err *err)
 {
+	/* while it can be reached for sure */
+	_cleanup_close_ int dir = run_dir ? open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (run_dir && dir < 0)
+		return err_set_errno(err, errno, "opening %s", run_dir);
 	/* dropping the bounding set needs CAP_SETPCAP, so it goes before the user does */
 	capng_clear(CAPNG_SELECT_BOUNDS);
 	(void)capng_apply(
@@ -248,7 +262,7 @@ int isolate_late(const char *user, const char *run_dir, struct err *err)
 	/* a change of user makes the process dumpable again */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)
 		return err_set_errno(err, errno, "PR_SET_DUMPABLE");
-	if (readonly_but(run_dir, err) < 0)
+	if (readonly_but(dir, err) < 0)
 		return -(int)err->kind;
 	return deny_calls(err);
 }

@@ -13,7 +13,6 @@
 #include "lib/base/cleanup.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/landlock.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -36,21 +35,11 @@ static uint64_t writing(long abi)
 	       (abi >= ABI_TRUNCATE ? ACCESS_TRUNCATE : 0);
 }
 
-static int allow(int rules, const char *dir, uint64_t access, struct err *err)
-{
-	_cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct landlock_path_beneath_attr beneath = { .allowed_access = access, .parent_fd = fd };
-
-	if (fd < 0 ||
-	    syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0)
-		return err_set_errno(err, errno, "Landlock: %s", dir);
-	return 0;
-}
-
-int readonly_but(const char *but, struct err *err)
+int readonly_but(int but, struct err *err)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	struct landlock_ruleset_attr attr = { .handled_access_fs = writing(abi) };
+	struct landlock_path_beneath_attr beneath = { .parent_fd = but };
 	_cleanup_close_ int rules = -1;
 
 	if (abi < 1)
@@ -58,8 +47,10 @@ int readonly_but(const char *but, struct err *err)
 	rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	if (rules < 0)
 		return err_set_errno(err, errno, "Landlock");
-	if (but && allow(rules, but, attr.handled_access_fs, err) < 0)
-		return -(int)ERR_OS;
+	beneath.allowed_access = attr.handled_access_fs;
+	if (but >= 0 &&
+	    syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0)
+		return err_set_errno(err, errno, "Landlock: the directory of our sockets");
 	if (syscall(SYS_landlock_restrict_self, rules, 0) < 0)
 		return err_set_errno(err, errno, "Landlock");
 	return 1;
