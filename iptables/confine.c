@@ -4,12 +4,14 @@
  * The redirector's confinement.
  *
  * It is forked from nmi, and so starts with all that nmi had. It keeps its end of the socketpair,
- * stderr and CAP_NET_ADMIN. The signals that a terminal or a supervisor sends to the whole process
+ * stderr and CAP_NET_ADMIN, of which filter.c leaves it netfilter. The signals that a terminal or a supervisor sends to the whole process
  * group are ignored: nmi decides when it ends, by closing its end of the pair, so that the rules
  * are held until nmi is done.
  */
 
 #include "iptables/confine.h"
+
+#include "iptables/filter.h"
 
 #include <cap-ng.h>
 #include <errno.h>
@@ -102,5 +104,5 @@ int confine(int *fd, struct err *err)
 		return err_set_errno(err, errno, "no-new-privs");
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)
 		return err_set_errno(err, errno, "dumpable");
-	return 0;
+	return filter_redirector(false, err);
 }

@@ -19,9 +19,14 @@
  *   guard        Redirected packets go to the input hook and never meet it. What does meet it was not
  *                redirected (the chain is gone, a foreign NOTRACK kept DNAT from happening) and must
  *                not reach the metadata service. A reset, since a pod that hears nothing waits.
+ *                Nor does anything with options of IP to that port, wherever it goes: on a node that
+ *                accepts source routes, a packet to the node goes on to the address in its option, which
+ *                takes the place of the destination after this hook only (ip_forward_options()). Looking
+ *                for the option itself needs Linux 5.3; nobody else has any (RFC 7126).
  *
  * None of them is in the output path: the host's own agents reach the metadata service as ever.
- * `iif lo` is left out where the metadata address is a local one and the host's own requests come
+ * The loopback link is matched by its name: for its number libnftables would list all links, over a netlink
+ * that the redirector's filter refuses. It is left out where the metadata address is a local one and the host's own requests come
  * round through prerouting.
  *
  * Both tables say the same. Of two DNAT chains the first decides, the second then finds the
@@ -116,21 +121,23 @@ char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 		"	comment \"%3$s\"\n"
 		"	chain spoof_check {\n"
 		"		type filter hook prerouting priority -310; policy accept;\n"
-		"		iif != \"lo\" %4$s fib saddr . iif oif missing counter drop\n"
+		"		iifname != \"lo\" %4$s fib saddr . iif oif missing counter drop\n"
 		"	}\n"
 		"	chain to_agent {\n"
 		"		type nat hook prerouting priority -199; policy accept;\n"
-		"		iif != \"lo\" %4$s counter dnat to %5$s:%6$u\n"
+		"		iifname != \"lo\" %4$s counter dnat to %5$s:%6$u\n"
 		"	}\n"
 		"	chain agent_port {\n"
 		"		type filter hook input priority -300; policy accept;\n"
-		"		iif != \"lo\" tcp dport %6$u ct status dnat ct original ip daddr "
+		"		iifname != \"lo\" tcp dport %6$u ct status dnat ct original ip "
+		"daddr "
 		"%7$s ct original proto-dst %8$u accept\n"
-		"		iif != \"lo\" tcp dport %6$u counter drop\n"
+		"		iifname != \"lo\" tcp dport %6$u counter drop\n"
 		"	}\n"
 		"	chain guard {\n"
 		"		type filter hook forward priority -300; policy accept;\n"
 		"		%4$s counter reject with tcp reset\n"
+		"		ip hdrlength > 5 tcp dport %8$u counter drop\n"
 		"	}\n"
 		"}\n",
 		tables[t].name, tables[t].flags, tables[t].comment, wanted, agent,
@@ -153,6 +160,7 @@ char *ruleset_print_guard(const struct redirect_spec *spec)
 			 "	chain guard {\n"
 			 "		type filter hook forward priority -300; policy accept;\n"
 			 "		ip daddr %2$s tcp dport %3$u drop\n"
+			 "		ip hdrlength > 5 tcp dport %3$u drop\n"
 			 "	}\n"
 			 "}\n",
 			 tables[RULESET_KEPT].name, inet_ip_print(&spec->metadata_ip, metadata),

@@ -77,7 +77,7 @@ int spoof_rules_check(const struct redirect_port *ports, size_t n, struct err *e
 	SEEN \
 	"	chain arrives {\n" \
 	"		type filter hook prerouting priority -311; policy accept;\n" \
-	"		iif != \"lo\" ip daddr %2$s tcp dport %3$u fib saddr . iif oif missing " \
+	"		iifname != \"lo\" ip daddr %2$s tcp dport %3$u fib saddr . iif oif missing " \
 			COUNT("ip saddr") "\n" \
 	"	}\n" \
 	"}\n"

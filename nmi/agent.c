@@ -603,7 +603,7 @@ static int agent_init(struct agent *a, struct err *err)
 		return -(int)err->kind;
 	if (make_who(a, err) < 0 || make_tokens(a, err) < 0 || make_front(a, err) < 0)
 		return -(int)err->kind;
-	return isolate_late(a->config->user, err);
+	return isolate_late(a->config->user, a->run_dir, err);
 }
 
 struct agent *agent_new_take(const struct nmi_config *config, struct redirect *redirect,

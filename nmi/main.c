@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 /* Settings that are wrong: nothing was begun. */
 #define EXIT_USAGE 2
@@ -49,6 +50,7 @@ static int run(const struct nmi_config *config, struct err *err)
 			 "can be made to fetch a token");
 	if (check_network(config, err) < 0)
 		return -(int)err->kind;
+	closefrom(STDERR_FILENO + 1); /* what whoever started us left open is not ours to have */
 	if (isolate_early(err) < 0)
 		return -(int)err->kind;
 	redirect = redirect_spawn(err);
