@@ -21,6 +21,8 @@
 #include <sys/un.h>
 #include <time.h>
 
+#define AGAIN_MSEC 10
+
 static struct mono now(void)
 {
 	struct timespec ts;
@@ -105,12 +107,23 @@ static enum status_answer not_connected(const char *path, int error, struct err 
 	return STATUS_NOBODY;
 }
 
+/* Who has the socket; the pid of another PID namespace is 0. */
+static const char *name_peer(const struct status_reply *r, char *buf, size_t size)
+{
+	if (!r->pid)
+		return "an agent of another container";
+	(void)snprintf(buf, size, "process %d", (int)r->pid);
+	return buf;
+}
+
 static enum status_answer silent(const struct status_reply *r, const char *path, struct err *err)
 {
+	char name[32];
+
 	(void)err_set(err, ERR_TIMEOUT,
-		      "process %d has %s and does not answer: it is stopped or stuck, or of "
-		      "another PID namespace (0); look at its log, then restart it",
-		      (int)r->pid, path);
+		      "%s has %s and does not answer: it is stopped or stuck; look at its log, "
+		      "then restart it",
+		      name_peer(r, name, sizeof(name)), path);
 	return STATUS_SILENT;
 }
 
@@ -145,12 +158,25 @@ static enum status_answer exchange(int fd, const char *path, const char *line, s
 	}
 	answer = n != 0 ? STATUS_GARBLED : status_reply_parse(got.p, got.n, &r->doc, &why);
 	if (answer == STATUS_GARBLED)
-		(void)err_set(&r->err, ERR_INPUT,
-			      "what process %d answers at %s is no status: %.120s", (int)r->pid,
-			      path, n > 0 ? "it has no end" : why.msg);
+		(void)err_set(&r->err, ERR_INPUT, "what %s answers at %s is no status: %.120s",
+			      name_peer(r, chunk, sizeof(chunk)), path,
+			      n > 0 ? "it has no end" : why.msg);
 	else if (answer == STATUS_ERROR)
 		r->err = why;
 	return answer;
+}
+
+/* A queue that is full says EAGAIN, and there is no waiting for it. */
+static int connect_until(int fd, const struct sockaddr_un *sa, struct mono until)
+{
+	const struct timespec step = { .tv_nsec = AGAIN_MSEC * (long)NSEC_PER_MSEC };
+
+	while (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0) {
+		if (errno != EAGAIN || !mono_before(now(), until))
+			return -1;
+		(void)nanosleep(&step, NULL); /* woken early, it looks early */
+	}
+	return 0;
 }
 
 void status_ask(const char *dir, const char *line, unsigned msec, struct status_reply *out)
@@ -170,7 +196,7 @@ void status_ask(const char *dir, const char *line, unsigned msec, struct status_
 		return;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0) {
+	if (fd < 0 || connect_until(fd, &sa, until) < 0) {
 		out->answer = not_connected(sa.sun_path, errno, &out->err);
 		return;
 	}

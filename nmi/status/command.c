@@ -52,8 +52,7 @@ static int show(const struct settings *settings)
 		view.rules = rules;
 		view.guards = redirect_listing_guards(rules);
 	}
-	view.rules_error = err.os_errno == EPERM ? "reading them needs CAP_NET_ADMIN: ask as root"
-						 : err.msg;
+	view.rules_error = err.msg;
 	view.agent = reply.doc;
 	view.agent_error = reply.err.msg;
 	text = strcasecmp(settings->output, "json") == 0 ? status_view_json(&view)

@@ -17,6 +17,7 @@
 #include "nmi/status/line.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -25,7 +26,7 @@
 #include <sys/un.h>
 
 #define CONNECTIONS_MAX 4
-#define BACKLOG		16
+#define BACKLOG		64
 /* From the connection to the last byte: who asks is a program on this node. */
 #define DEADLINE_MSEC 2000
 /* No file descriptor is left: the next look. */
@@ -52,6 +53,7 @@ struct status_server {
 	size_t n_commands;
 	void *ctx;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int dir; /* what is above it may be closed to the user that we become */
 	dev_t dev;
 	ino_t ino;
 	uint64_t accepted;
@@ -262,6 +264,9 @@ static int open_socket(struct status_server *s, const char *dir, struct err *err
 	if (getrandom(&random, sizeof(random), 0) < 0)
 		return err_set_errno(err, errno, "a name for %s", s->path);
 	(void)snprintf(temporary, sizeof(temporary), "%s.%08x", s->path, random);
+	s->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (s->dir < 0)
+		return err_set_errno(err, errno, "opening %s", dir);
 	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s->fd < 0)
 		return err_set_errno(err, errno, "a socket for %s", s->path);
@@ -286,7 +291,7 @@ struct status_server *status_server_new(struct loop *l, const char *dir,
 	struct err why = { 0 };
 
 	s->loop = l;
-	s->fd = -1;
+	s->fd = s->dir = -1;
 	s->commands = commands;
 	s->n_commands = n;
 	s->ctx = ctx;
@@ -310,10 +315,14 @@ struct status_server *status_server_free(struct status_server *s)
 		conn_close(&s->conns[i]);
 	loop_timer_del(&s->again);
 	loop_fd_del(&s->source);
-	if (s->ino && lstat(s->path, &st) == 0 && st.st_ino == s->ino && st.st_dev == s->dev)
-		(void)unlink(s->path); /* one that stays is answered by nobody, which is told */
+	if (s->ino && fstatat(s->dir, STATUS_SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_ino == s->ino && st.st_dev == s->dev)
+		(void)unlinkat(s->dir, STATUS_SOCKET,
+			       0); /* one that stays is dead, which is told */
 	if (s->fd >= 0)
 		close(s->fd);
+	if (s->dir >= 0)
+		close(s->dir);
 	free(s);
 	return NULL;
 }
