@@ -4,7 +4,11 @@
 
 #include "iptables/backend.h"
 
+#include "lib/base/buf.h"
 #include "lib/base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
 
 /* In the order in which REDIRECT_AUTO tries them. */
 static const struct backend *const backends[] = { &nft_backend, &none_backend };
@@ -24,11 +28,48 @@ const struct backend *backend_choose(enum redirect_backend id, struct err *err)
 
 int backend_remove_all(struct err *err)
 {
-	int r = 0;
+	char left[sizeof(err->msg)] = "";
+	size_t n = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(backends) && r == 0; i++)
-		r = backends[i]->remove(err);
-	return r;
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+		struct err why = { 0 };
+
+		if (backends[i]->remove(&why) == 0)
+			continue;
+		(void)snprintf(left + n, sizeof(left) - n, "%s%s", n ? "; " : "", why.msg);
+		n = strlen(left);
+	}
+	return n ? err_set(err, ERR_REFUSED, "%s", left) : 0;
+}
+
+int backend_list_all(char **out, struct err *err)
+{
+	struct err why = { 0 };
+	struct buf all = { 0 };
+	bool known = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+		_cleanup_free_ char *text = NULL;
+		struct err one = { 0 };
+
+		/* it has no rules, whatever becomes of the others */
+		if (backends[i] == &none_backend)
+			continue;
+		if (backends[i]->list(&text, &one) < 0) {
+			why = why.kind ? why : one;
+			continue;
+		}
+		known = true;
+		buf_put(&all, text, strlen(text));
+	}
+	if (!known) {
+		buf_deinit(&all);
+		if (err)
+			*err = why;
+		return -(int)why.kind;
+	}
+	*out = buf_steal(&all, NULL);
+	return 0;
 }
 
 /* none: the network plugin brings the traffic, by Cilium's local redirect policy for one */
@@ -68,6 +109,12 @@ static int none_remove(struct err *err)
 	return 0;
 }
 
+static int none_list(char **out, struct err *err)
+{
+	*out = xstrdup("");
+	return 0;
+}
+
 const struct backend none_backend = {
 	.name = "none",
 	.id = REDIRECT_NONE,
@@ -77,4 +124,5 @@ const struct backend none_backend = {
 	.verify = none_verify,
 	.apply = none_apply,
 	.remove = none_remove,
+	.list = none_list,
 };

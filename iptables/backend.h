@@ -37,8 +37,17 @@ struct backend {
 		      struct backend_report *report, struct err *err);
 	/* Put all rules in place, whatever is there now. */
 	int (*apply)(void *state, struct backend_report *report, struct err *err);
-	/* Take all rules away, those of earlier runs too. None there is success. */
+	/*
+	 * Take all rules away, those of earlier runs too. None there is success; on failure the message names
+	 * what is left, and why.
+	 */
 	int (*remove)(struct err *err);
+	/*
+	 * All rules of ours that this backend can have made, as the kernel has them now, with their counters
+	 * and comments: heap text for a person, "" if there are none. Needs no open(). The word `guard` is in
+	 * it if, and only if, what keeps pods from the metadata service is.
+	 */
+	int (*list)(char **out, struct err *err);
 };
 
 extern const struct backend nft_backend;
@@ -49,5 +58,10 @@ struct nft_ctx *nft_backend_writer(void *state);
 
 /* The backend that was asked for; for REDIRECT_AUTO the first one that works here. */
 const struct backend *backend_choose(enum redirect_backend id, struct err *err);
-/* Every backend removes what it knows. */
+/* Every backend removes what it knows, even after another has failed; the message then has all failures. */
 int backend_remove_all(struct err *err);
+/*
+ * The rules of every backend, one after the other, as `list` has it. One that cannot be asked is left out
+ * as long as another can be; ERR_OS: none can.
+ */
+int backend_list_all(char **out, struct err *err);

@@ -40,6 +40,7 @@
 
 #include "iptables/backend.h"
 #include "iptables/generation.h"
+#include "iptables/nft_tables.h"
 #include "iptables/nftctx.h"
 #include "iptables/ruleset.h"
 #include "iptables/snapshot.h"
@@ -479,43 +480,6 @@ static void *nft_open(const struct redirect_spec *spec, struct err *err)
 	return NULL;
 }
 
-/*
- * A redirector that runs owns one of the two, and this is refused. nmi-live goes first: whoever owns it
- * would put nmi back.
- */
-static int nft_remove(struct err *err)
-{
-	_cleanup_(nftctx_freep) struct nft_ctx *ctx = NULL;
-	const char *const order[] = { ruleset_table_name(RULESET_LIVE),
-				      ruleset_table_name(RULESET_KEPT), BOOT_TABLE };
-	struct err why;
-
-	if (nft_probe(err) < 0)
-		return err_wrap(err, "removing the packet rules");
-	ctx = nftctx_new(err);
-	if (!ctx)
-		return -(int)ERR_OS;
-	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-		const char *name = order[i];
-		char command[64];
-
-		(void)snprintf(command, sizeof(command), "delete table ip %s", name);
-		if (nftctx_run(ctx, command, NULL, &why) == 0) {
-			if (strcmp(name, BOOT_TABLE) == 0)
-				log_info("table " BOOT_TABLE " removed too: nmi-boot-guard.service "
-					 "loads it again at the next boot, unless it is disabled");
-			continue;
-		}
-		if (nftctx_failed_with(&why, ENOENT))
-			continue;
-		if (nftctx_failed_with(&why, EPERM))
-			return err_set(err, ERR_REFUSED,
-				       "table %s belongs to an nmi that runs: stop it first", name);
-		return err_set(err, ERR_REFUSED, "removing table %s: %.150s", name, why.msg);
-	}
-	return 0;
-}
-
 struct nft_ctx *nft_backend_writer(void *state)
 {
 	const struct nft *n = state;
@@ -533,5 +497,6 @@ const struct backend nft_backend = {
 	.close = nft_close,
 	.verify = nft_verify,
 	.apply = nft_apply,
-	.remove = nft_remove,
+	.remove = nft_tables_remove,
+	.list = nft_tables_list,
 };

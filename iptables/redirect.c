@@ -15,6 +15,7 @@
 #include "iptables/wire.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 #include "lib/loop/loop.h"
 
 #include <assert.h>
@@ -233,6 +234,32 @@ struct redirect *redirect_free(struct redirect *r)
 int redirect_uninstall(struct err *err)
 {
 	return backend_remove_all(err);
+}
+
+int redirect_list(char **out, struct err *err)
+{
+	return backend_list_all(out, err);
+}
+
+/* A chain of that name, to its brace, or in the listings of iptables a line; an empty one keeps nobody. */
+bool redirect_listing_guards(const char *listing)
+{
+	for (const char *at = listing; (at = strstr(at, "guard")); at++) {
+		size_t line = strcspn(at, "\n");
+		bool is_block = line && at[line - 1] == '{';
+		struct str rules = { at, is_block ? strcspn(at, "}") : line };
+
+		if (memmem(rules.p, rules.n, " reject", 7) ||
+		    memmem(rules.p, rules.n, " drop", 5) ||
+		    memmem(rules.p, rules.n, " REJECT", 7) || memmem(rules.p, rules.n, " DROP", 5))
+			return true;
+	}
+	return false;
+}
+
+pid_t redirect_pid(const struct redirect *r)
+{
+	return r->pid;
 }
 
 const char *redirect_backend_name(enum redirect_backend b)

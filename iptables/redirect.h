@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct loop;
 
@@ -93,8 +94,20 @@ int redirect_probe_ports(struct err *err);
 struct redirect *redirect_free(struct redirect *r);
 DEFINE_CLEANUP(struct redirect, redirect_free);
 
-/* `nmi uninstall`: remove every table of ours, in this process. Nothing there is not an error. */
+/* Of the redirector; 0 once it is known to have ended. */
+pid_t redirect_pid(const struct redirect *r);
+
+/*
+ * `nmi uninstall`: remove every rule of ours, of any backend, in this process. Nothing there is not an error;
+ * else the message says what is left.
+ */
 int redirect_uninstall(struct err *err);
+/*
+ * `nmi status`: all rules of ours as the kernel has them, with counters and comments, "" if there are none; on
+ * the heap. Needs CAP_NET_ADMIN, and no agent. Whether they keep pods from the metadata service: next.
+ */
+int redirect_list(char **out, struct err *err);
+bool redirect_listing_guards(const char *listing);
 const char *redirect_backend_name(enum redirect_backend b);
 const char *redirect_protection_name(enum redirect_protection p);
 int redirect_backend_parse(const char *name, enum redirect_backend *out, struct err *err);

@@ -59,6 +59,26 @@ static const struct {
 /* clang-format on */
 static_assert(sizeof(tables) / sizeof(tables[0]) == RULESET_TABLES, "a row for each table");
 
+/*
+ * What a person reads who lists the rules: what each is for, and where to ask. At most 128 bytes each, as
+ * above. FOR_ is a chain's, SAYS_ a rule's.
+ */
+#define FOR_SPOOF    "nmi: a pod may not ask with the address of another"
+#define FOR_REDIRECT "nmi: what pods ask the metadata service is answered by the agent of this node"
+#define FOR_PORT     "nmi: the agent's port takes nothing but what was redirected to it"
+#define FOR_GUARD                                                                                  \
+	"nmi: no pod reaches the metadata service itself, and with it the node's own identity"
+
+#define SAYS_SPOOF                                                                                 \
+	"nmi: a source address that is not routed to the link it came from; see: nmi status"
+#define SAYS_REDIRECT                                                                              \
+	"nmi: to the agent, which answers with the pod's own identity; see: nmi status"
+#define SAYS_REDIRECTED "nmi: redirected by the chain to_agent"
+#define SAYS_DIRECT	"nmi: nobody speaks to the agent directly; pods ask the metadata service"
+#define SAYS_GUARD                                                                                 \
+	"nmi: was not redirected, so it is refused; see: nmi status; ends with: nmi uninstall"
+#define SAYS_OPTIONS "nmi: with IP options, of which a source route would lead past the rule before"
+
 #define FLAGS_LINE "\tflags " /* of the table; a set's has two tabs */
 
 const char *ruleset_table_name(enum ruleset_table t)
@@ -120,24 +140,30 @@ char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 		"	%2$s\n"
 		"	comment \"%3$s\"\n"
 		"	chain spoof_check {\n"
+		"		comment \"" FOR_SPOOF "\"\n"
 		"		type filter hook prerouting priority -310; policy accept;\n"
-		"		iifname != \"lo\" %4$s fib saddr . iif oif missing counter drop\n"
+		"		iifname != \"lo\" %4$s fib saddr . iif oif missing counter drop "
+		"comment \"" SAYS_SPOOF "\"\n"
 		"	}\n"
 		"	chain to_agent {\n"
+		"		comment \"" FOR_REDIRECT "\"\n"
 		"		type nat hook prerouting priority -199; policy accept;\n"
-		"		iifname != \"lo\" %4$s counter dnat to %5$s:%6$u\n"
+		"		iifname != \"lo\" %4$s counter dnat to %5$s:%6$u "
+		"comment \"" SAYS_REDIRECT "\"\n"
 		"	}\n"
 		"	chain agent_port {\n"
+		"		comment \"" FOR_PORT "\"\n"
 		"		type filter hook input priority -300; policy accept;\n"
-		"		iifname != \"lo\" tcp dport %6$u ct status dnat ct original ip "
-		"daddr "
-		"%7$s ct original proto-dst %8$u accept\n"
-		"		iifname != \"lo\" tcp dport %6$u counter drop\n"
+		"		iifname != \"lo\" tcp dport %6$u ct status dnat ct original ip daddr "
+		"%7$s ct original proto-dst %8$u accept comment \"" SAYS_REDIRECTED "\"\n"
+		"		iifname != \"lo\" tcp dport %6$u counter drop "
+		"comment \"" SAYS_DIRECT "\"\n"
 		"	}\n"
 		"	chain guard {\n"
+		"		comment \"" FOR_GUARD "\"\n"
 		"		type filter hook forward priority -300; policy accept;\n"
-		"		%4$s counter reject with tcp reset\n"
-		"		ip hdrlength > 5 tcp dport %8$u counter drop\n"
+		"		%4$s counter reject with tcp reset comment \"" SAYS_GUARD "\"\n"
+		"		ip hdrlength > 5 tcp dport %8$u counter drop comment \"" SAYS_OPTIONS "\"\n"
 		"	}\n"
 		"}\n",
 		tables[t].name, tables[t].flags, tables[t].comment, wanted, agent,
@@ -158,9 +184,12 @@ char *ruleset_print_guard(const struct redirect_spec *spec)
 			 "	comment \"nmi: the kernel refuses the other rules, so pods get no "
 			 "token; ends with: nmi uninstall\"\n"
 			 "	chain guard {\n"
+			 "		comment \"" FOR_GUARD "\"\n"
 			 "		type filter hook forward priority -300; policy accept;\n"
-			 "		ip daddr %2$s tcp dport %3$u drop\n"
-			 "		ip hdrlength > 5 tcp dport %3$u drop\n"
+			 "		ip daddr %2$s tcp dport %3$u drop comment \"" SAYS_GUARD
+			 "\"\n"
+			 "		ip hdrlength > 5 tcp dport %3$u drop comment \"" SAYS_OPTIONS
+			 "\"\n"
 			 "	}\n"
 			 "}\n",
 			 tables[RULESET_KEPT].name, inet_ip_print(&spec->metadata_ip, metadata),

@@ -23,6 +23,7 @@
 #include "mic-client/index.h"
 #include "mic-client/store.h"
 #include "nmi/config.h"
+#include "nmi/describe.h"
 #include "nmi/events.h"
 #include "nmi/front/front.h"
 #include "nmi/health.h"
@@ -43,6 +44,7 @@
 #include "nmi/proxy.h"
 #include "nmi/run_dir.h"
 #include "nmi/taint.h"
+#include "nmi/status/server.h"
 #include "nmi/token/cache.h"
 #include "nmi/token/cert.h"
 #include "nmi/token/entra.h"
@@ -103,6 +105,8 @@ struct agent {
 	struct front *front;
 	struct redirect *redirect;
 	struct taint *taint; /* NULL: no --startup-taint */
+	struct status_server *status; /* NULL: no directory */
+	struct describe description;  /* what it tells; made of the above */
 
 	struct loop_timer stop_timer;
 	struct mono stop_by;
@@ -314,6 +318,42 @@ static void on_signal(void *ctx, int signo)
 	a->stop_by = mono_add_msec(loop_mono(a->loop), STOP_GRACE_MSEC);
 	front_drain(a->front);
 	loop_timer_set_msec(a->loop, &a->stop_timer, 0, stop_when_idle);
+}
+
+/* nmi status */
+
+static char *answer_status(void *ctx, struct str args, size_t *out_n)
+{
+	struct agent *a = ctx;
+
+	(void)args; /* it takes none, and there may be more later */
+	a->description.is_stopping = a->stopping;
+	return describe_print(&a->description, out_n);
+}
+
+static const struct status_command status_commands[] = {
+	{ "status", answer_status },
+};
+
+static void make_description(struct agent *a)
+{
+	a->description = (struct describe){
+		.config = a->config,
+		.loop = a->loop,
+		.since = loop_wall(a->loop),
+		.metadata_ip = a->metadata_ip,
+		.redirect_ip = a->redirect_ip,
+		.health = &a->health,
+		.redirect = a->redirect,
+		.pods = a->pods,
+		.pod_watch = a->pod_watch,
+		.identities = a->identities,
+		.tokens = a->tokens,
+		.front = a->front,
+		.metrics = a->metrics,
+		.before = before_metrics,
+		.before_ctx = a,
+	};
 }
 
 /* start, in order */
@@ -578,10 +618,13 @@ static int make_run_dir(struct agent *a, struct err *err)
 	r = run_dir_prepare(path, a->config->user, err);
 	if (r == -(int)ERR_INPUT)
 		return r;
-	if (r < 0)
-		log_warn("no sockets, so that nmi status cannot ask this agent: %s", err->msg);
-	else
+	if (r == 0) {
 		a->run_dir = path;
+		a->status = status_server_new(a->loop, path, status_commands,
+					      ARRAY_SIZE(status_commands), a, err);
+	}
+	if (!a->status)
+		log_warn("no sockets, so that nmi status cannot ask this agent: %s", err->msg);
 	return 0;
 }
 
@@ -603,6 +646,7 @@ static int agent_init(struct agent *a, struct err *err)
 		return -(int)err->kind;
 	if (make_who(a, err) < 0 || make_tokens(a, err) < 0 || make_front(a, err) < 0)
 		return -(int)err->kind;
+	make_description(a);
 	return isolate_late(a->config->user, a->run_dir, err);
 }
 
@@ -650,6 +694,7 @@ struct agent *agent_free(struct agent *a)
 		return NULL;
 	loop_timer_del(&a->stop_timer);
 	a->taint = taint_free(a->taint);
+	a->status = status_server_free(a->status);
 	a->redirect = redirect_free(a->redirect);
 	if (a->pods)
 		pod_store_on_claim_end(a->pods, NULL, NULL);

@@ -24,9 +24,14 @@ const struct opt_table nmi_options = {
 	.opts = opts,
 	.n = sizeof(opts) / sizeof(opts[0]),
 	.prog = "nmi",
-	.usage = "nmi [SETTING]...\n       nmi uninstall",
+	.usage = "nmi [SETTING]...\n       nmi COMMAND [SETTING]...",
 	.intro = "Gives pods on this node tokens of their own Entra identities, in place of the\n"
-		 "instance metadata service. `nmi uninstall` removes every packet rule of ours.",
+		 "instance metadata service.\n\n"
+		 "Commands; nmi COMMAND --help says more:"
+#define X(name, args, function, what) "\n  nmi " name "\n      " what
+#include "nmi/commands.def"
+#undef X
+	,
 };
 
 static int check_metadata_ip(const char *text, struct err *err)

@@ -385,6 +385,7 @@ sb_gather() {
 	pid=$(sb_pid nmi) || return 0
 	sb_in "$SB_NODE" curl -s -m 2 http://127.0.0.1:9090/metrics >"$said/metrics.$n"
 	sb_in "$SB_NODE" curl -s -m 2 http://127.0.0.1:8085/readyz?verbose >"$said/readyz.$n"
+	sb_in "$SB_NODE" timeout 5 "$(sb_program nmi)" status --run-directory="$SB_DIR/nmi" --output=json >"$said/status.$n" 2>&1
 	cat "/proc/$pid/cmdline" "/proc/$pid/environ" >"$said/proc.$n" 2>/dev/null
 	return 0
 }

@@ -228,7 +228,32 @@ START_TEST(each_protection_is_told_in_other_words)
 }
 END_TEST
 
-UNIT_MAIN("redirect", UNIT(without_rules_it_is_active_and_says_what_that_means),
+static const struct {
+	const char *text;
+	bool guards;
+} read_back[] = {
+	{ "", false },
+	{ "table ip nmi {\n\tchain guard {\n\t\tip daddr 1.2.3.4 counter reject with tcp "
+	  "reset\n\t}\n}\n",
+	  true },
+	{ "table ip nmi {\n\tchain guard {\n\t\tip daddr 1.2.3.4 drop\n\t}\n}\n", true },
+	/* flushed: the drop is another chain's */
+	{ "table ip nmi {\n\tchain guard {\n\t\ttype filter hook forward priority -300; policy "
+	  "accept;\n\t}\n\tchain agent_port {\n\t\ttcp dport 2579 drop\n\t}\n}\n",
+	  false },
+	{ "table ip nmi {\n\tchain agent_port {\n\t\ttcp dport 2579 drop\n\t}\n}\n", false },
+	{ "-A nmi-guard -d 1.2.3.4/32 -p tcp -j REJECT --reject-with tcp-reset\n", true },
+	{ "-N nmi-guard\n-A INPUT -j DROP\n", false },
+};
+
+START_TEST(a_guard_is_a_rule_and_not_its_name)
+{
+	ck_assert_int_eq(redirect_listing_guards(read_back[_i].text), read_back[_i].guards);
+}
+END_TEST
+
+UNIT_MAIN("redirect", UNIT_LOOP(a_guard_is_a_rule_and_not_its_name, read_back),
+	  UNIT(without_rules_it_is_active_and_says_what_that_means),
 	  UNIT(ports_that_cannot_be_tied_are_refused_before_they_are_sent),
 	  UNIT(ports_never_wait_and_may_come_before_the_start), UNIT(its_end_is_reported_once),
 	  UNIT(freed_before_it_was_started_it_ends),

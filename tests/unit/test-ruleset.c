@@ -35,6 +35,27 @@ START_TEST(the_rules_are_those_of_the_golden_file)
 }
 END_TEST
 
+/* In place. */
+static char *without_comments(char *text)
+{
+	for (char *at = text; (at = strstr(at, "comment \""));) {
+		size_t n = strcspn(at + 9, "\"") + 10;
+
+		memmove(at, at + n, strlen(at + n) + 1);
+	}
+	return text;
+}
+
+START_TEST(a_last_guard_is_that_of_the_golden_file)
+{
+	struct redirect_spec s = mk_spec("169.254.169.254", "10.240.0.4");
+	_cleanup_free_ char *want = golden("ruleset-guard.nft");
+	_cleanup_free_ char *have = ruleset_print_guard(&s);
+
+	ck_assert_str_eq(have, want);
+}
+END_TEST
+
 START_TEST(a_guard_alone_asks_nothing_of_the_kernel_but_matching_and_dropping)
 {
 	struct redirect_spec s = mk_spec("192.0.2.7", "198.51.100.9");
@@ -47,9 +68,9 @@ START_TEST(a_guard_alone_asks_nothing_of_the_kernel_but_matching_and_dropping)
 	text = ruleset_print_guard(&s);
 	ck_assert_int_eq(strncmp(text, start, strlen(start)), 0);
 	ck_assert_ptr_nonnull(strstr(text, "type filter hook forward priority -300;"));
-	ck_assert_ptr_nonnull(strstr(text, "ip daddr 192.0.2.7 tcp dport 8080 drop\n"));
+	ck_assert_ptr_nonnull(strstr(text, "ip daddr 192.0.2.7 tcp dport 8080 drop comment "));
 	for (size_t i = 0; i < ARRAY_SIZE(modules); i++)
-		ck_assert_ptr_null(strstr(strstr(text, "chain "), modules[i]));
+		ck_assert_ptr_null(strstr(without_comments(strstr(text, "chain ")), modules[i]));
 	ck_assert_ptr_null(strstr(text, "198.51"));
 }
 END_TEST
@@ -63,9 +84,10 @@ START_TEST(every_address_and_port_of_the_spec_is_used_and_no_other)
 	s.agent_port = 65535;
 	text = ruleset_print(&s, RULESET_KEPT);
 	ck_assert_ptr_nonnull(strstr(
-		text, "ip daddr 192.0.2.7 tcp dport 8080 counter dnat to 198.51.100.9:65535\n"));
+		text,
+		"ip daddr 192.0.2.7 tcp dport 8080 counter dnat to 198.51.100.9:65535 comment"));
 	ck_assert_ptr_nonnull(
-		strstr(text, "ct original ip daddr 192.0.2.7 ct original proto-dst 8080 accept"));
+		strstr(text, "ct original ip daddr 192.0.2.7 ct original proto-dst 8080 accept "));
 	ck_assert_ptr_null(strstr(text, "169.254"));
 	ck_assert_ptr_null(strstr(text, "dport 80 "));
 }
@@ -81,6 +103,42 @@ START_TEST(there_is_nothing_in_the_path_of_the_hosts_own_requests)
 		ck_assert_ptr_null(strstr(text, "hook output"));
 		ck_assert_ptr_null(strstr(text, "hook postrouting"));
 	}
+}
+END_TEST
+
+/* Of all that is written: each chain and rule says what it is for, in nftables' limit. */
+static const char *const files[] = { "ruleset-kept.nft", "ruleset-live.nft", "ruleset-guard.nft",
+				     "spoof-routed.nft", "spoof-bridged.nft" };
+
+START_TEST(every_chain_and_rule_says_what_it_is_for)
+{
+	_cleanup_free_ char *text = golden(files[_i]);
+	char *save = NULL;
+	bool in_chain = false;
+	size_t rules = 0;
+
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		const char *says = strstr(line, "comment \"");
+
+		if (says) {
+			says += strlen("comment \"");
+			ck_assert_msg(strcspn(says, "\"") <= 128, "%s", line);
+			ck_assert_msg(strncmp(says, "nmi: ", 5) == 0 ||
+					      !strncmp(line, "\tcomment", 8),
+				      "%s", line);
+		}
+		if (strncmp(line, "\tchain ", 7) == 0) {
+			line = strtok_r(NULL, "\n", &save);
+			ck_assert_msg(strncmp(line, "\t\tcomment \"nmi: ", 16) == 0, "%s", line);
+			in_chain = true;
+		} else if (strcmp(line, "\t}") == 0) {
+			in_chain = false;
+		} else if (in_chain && strncmp(line, "\t\ttype ", 7) != 0) {
+			ck_assert_msg(says != NULL, "a rule without comment: %s", line);
+			rules++;
+		}
+	}
+	ck_assert_uint_gt(rules, 0);
 }
 END_TEST
 
@@ -215,8 +273,10 @@ END_TEST
 
 UNIT_MAIN("ruleset", UNIT_LOOP(the_rules_are_those_of_the_golden_file, printed),
 	  UNIT(a_guard_alone_asks_nothing_of_the_kernel_but_matching_and_dropping),
+	  UNIT(a_last_guard_is_that_of_the_golden_file),
 	  UNIT(every_address_and_port_of_the_spec_is_used_and_no_other),
 	  UNIT(there_is_nothing_in_the_path_of_the_hosts_own_requests),
+	  UNIT_LOOP(every_chain_and_rule_says_what_it_is_for, files),
 	  UNIT_LOOP(a_spec_that_cannot_work_is_refused_and_named, specs),
 	  UNIT_LOOP(a_difference_is_found_and_named, compared), UNIT(a_long_foreign_rule_is_cut),
 	  UNIT_LOOP(whose_a_table_is_does_not_count, listings),
