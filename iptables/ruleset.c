@@ -154,7 +154,8 @@ char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 		"	chain agent_port {\n"
 		"		comment \"" FOR_PORT "\"\n"
 		"		type filter hook input priority -300; policy accept;\n"
-		"		iifname != \"lo\" tcp dport %6$u ct status dnat ct original ip daddr "
+		"		iifname != \"lo\" tcp dport %6$u ct status dnat ct original ip "
+		"daddr "
 		"%7$s ct original proto-dst %8$u accept comment \"" SAYS_REDIRECTED "\"\n"
 		"		iifname != \"lo\" tcp dport %6$u counter drop "
 		"comment \"" SAYS_DIRECT "\"\n"
@@ -163,7 +164,8 @@ char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 		"		comment \"" FOR_GUARD "\"\n"
 		"		type filter hook forward priority -300; policy accept;\n"
 		"		%4$s counter reject with tcp reset comment \"" SAYS_GUARD "\"\n"
-		"		ip hdrlength > 5 tcp dport %8$u counter drop comment \"" SAYS_OPTIONS "\"\n"
+		"		ip hdrlength > 5 tcp dport %8$u counter drop comment "
+		"\"" SAYS_OPTIONS "\"\n"
 		"	}\n"
 		"}\n",
 		tables[t].name, tables[t].flags, tables[t].comment, wanted, agent,
@@ -178,22 +180,21 @@ char *ruleset_print_guard(const struct redirect_spec *spec)
 {
 	char metadata[INET_IP_TEXT_MAX];
 
-	return xasprintf("table ip %1$s { }\n"
-			 "delete table ip %1$s\n"
-			 "table ip %1$s {\n"
-			 "	comment \"nmi: the kernel refuses the other rules, so pods get no "
-			 "token; ends with: nmi uninstall\"\n"
-			 "	chain guard {\n"
-			 "		comment \"" FOR_GUARD "\"\n"
-			 "		type filter hook forward priority -300; policy accept;\n"
-			 "		ip daddr %2$s tcp dport %3$u drop comment \"" SAYS_GUARD
-			 "\"\n"
-			 "		ip hdrlength > 5 tcp dport %3$u drop comment \"" SAYS_OPTIONS
-			 "\"\n"
-			 "	}\n"
-			 "}\n",
-			 tables[RULESET_KEPT].name, inet_ip_print(&spec->metadata_ip, metadata),
-			 (unsigned)spec->metadata_port);
+	return xasprintf(
+		"table ip %1$s { }\n"
+		"delete table ip %1$s\n"
+		"table ip %1$s {\n"
+		"	comment \"nmi: the kernel refuses the other rules, so pods get no "
+		"token; ends with: nmi uninstall\"\n"
+		"	chain guard {\n"
+		"		comment \"" FOR_GUARD "\"\n"
+		"		type filter hook forward priority -300; policy accept;\n"
+		"		ip daddr %2$s tcp dport %3$u drop comment \"" SAYS_GUARD "\"\n"
+		"		ip hdrlength > 5 tcp dport %3$u drop comment \"" SAYS_OPTIONS "\"\n"
+		"	}\n"
+		"}\n",
+		tables[RULESET_KEPT].name, inet_ip_print(&spec->metadata_ip, metadata),
+		(unsigned)spec->metadata_port);
 }
 
 /*
