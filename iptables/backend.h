@@ -35,6 +35,11 @@ struct backend {
 	 */
 	int (*verify)(void *state, bool deleted, enum backend_verdict *out,
 		      struct backend_report *report, struct err *err);
+	/*
+	 * A chain of another program, `rival`, came to stand before ours: the next verify() finds ours
+	 * altered, and apply() puts them first again. NULL: cannot be.
+	 */
+	void (*outranked)(void *state, const char *rival);
 	/* Put all rules in place, whatever is there now. */
 	int (*apply)(void *state, struct backend_report *report, struct err *err);
 	/*

@@ -9,6 +9,7 @@
 
 #include "iptables/monitor.h"
 
+#include "iptables/culprit.h"
 #include "iptables/nlsock.h"
 #include "iptables/ruleset.h"
 #include "lib/base/mem.h"
@@ -39,6 +40,7 @@ struct monitor {
 	struct loop_fd source;
 	bool ours;
 	bool deleted;
+	struct culprits culprits;
 	monitor_fn *fn;
 	void *ctx;
 };
@@ -52,6 +54,7 @@ static int on_message(struct nl_msg *msg, void *arg)
 	const char *name;
 	int type = h->nlmsg_type & 0xff;
 
+	culprits_read(&m->culprits, h);
 	if (h->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || type == NFT_MSG_NEWGEN ||
 	    !nlmsg_valid_hdr(h, sizeof(*g)) || g->nfgen_family != AF_INET)
 		return NL_OK;
@@ -85,7 +88,7 @@ static void on_readable(struct loop_fd *f, uint32_t events)
 		r = nl_recvmsgs_default(m->sk);
 		lost = lost || (r < 0 && r != -NLE_AGAIN);
 	} while (!m->deleted && (r >= 0 || r == -NLE_NOMEM));
-	if (m->ours || lost)
+	if (m->ours || lost || *m->culprits.rival)
 		m->fn(m->ctx, since, m->deleted && !lost);
 }
 
@@ -125,4 +128,19 @@ struct monitor *monitor_free(struct monitor *m)
 	m->sk = nlsock_free(m->sk);
 	free(m);
 	return NULL;
+}
+
+const struct culprits *monitor_culprits(const struct monitor *m)
+{
+	return &m->culprits;
+}
+
+bool monitor_take_rival(struct monitor *m, char out[static MONITOR_RIVAL_MAX])
+{
+	static_assert(sizeof(m->culprits.rival) == MONITOR_RIVAL_MAX, "they fit");
+	if (!*m->culprits.rival)
+		return false;
+	memcpy(out, m->culprits.rival, MONITOR_RIVAL_MAX);
+	m->culprits.rival[0] = '\0';
+	return true;
 }

@@ -12,6 +12,7 @@
 
 #include "iptables/generation.h"
 #include "iptables/nftctx.h"
+#include "iptables/ruleset.h"
 #include "iptables/spoof_rules.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
@@ -24,6 +25,7 @@
 static const char *const names[] = {
 	"ip nmi",
 	"ip nmi-live",
+	"ip " RULESET_WAITS,
 	"ip " SPOOF_TABLE,
 	"bridge " SPOOF_TABLE,
 	/* deploy/boot-guard */

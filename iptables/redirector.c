@@ -31,6 +31,7 @@
 #include "iptables/backend.h"
 #include "iptables/confine.h"
 #include "iptables/conntrack.h"
+#include "iptables/culprit.h"
 #include "iptables/monitor.h"
 #include "iptables/ruleset.h"
 #include "iptables/spoof.h"
@@ -64,6 +65,8 @@
 #define SETTLED_MSEC	200
 #define FIGHT_LOG_MSEC	60000
 #define REPAIR_LOG_MSEC 10000
+/* Who it was is told after what was done, and repairs do not wait for that. */
+#define REPAIR_TELL_MSEC 20
 /* How often is looked who has borrowed an address; sooner while rules against it are not in place. */
 #define SPOOF_LOOK_MSEC	 5000
 #define SPOOF_RETRY_MSEC 500
@@ -92,7 +95,8 @@ struct redirector {
 	struct redirect_port *ports; /* told before there was `spoof`, which has them since */
 	size_t n_ports;
 
-	struct loop_timer retry, sweep, conntrack, settled, look;
+	struct loop_timer retry, sweep, conntrack, settled, look, tell;
+	char repaired[sizeof(((struct backend_report *)0)->text)]; /* to be told */
 	struct backoff backoff;
 	struct bucket repairs; /* that may still be made at once */
 	struct log_limit repair_log, fight_log, spoof_log;
@@ -315,15 +319,44 @@ static unsigned install(struct redirector *r)
 	return report.again_msec;
 }
 
+static const char *print_culprit(const struct redirector *r, char buf[static CULPRIT_TEXT_MAX])
+{
+	static const struct culprits nobody;
+
+	return culprits_print(r->monitor ? monitor_culprits(r->monitor) : &nobody, buf);
+}
+
+static void on_tell(struct loop_timer *t)
+{
+	struct redirector *r = container_of(t, struct redirector, tell);
+	char who[CULPRIT_TEXT_MAX];
+	unsigned long held;
+
+	if (log_limit_pass(&r->repair_log, loop_mono(r->loop), REPAIR_LOG_MSEC, &held))
+		log_warn("packet rules put back after %u us: %s; it was %s (%lu repairs since the "
+			 "last such line)",
+			 (unsigned)r->status.last_repair_usec, r->repaired, print_culprit(r, who),
+			 held);
+}
+
+static void plan_tell(struct redirector *r, const char *what)
+{
+	(void)snprintf(r->repaired, sizeof(r->repaired), "%s", what);
+	if (!r->tell.loop)
+		loop_timer_set_msec(r->loop, &r->tell, REPAIR_TELL_MSEC, on_tell);
+}
+
 static unsigned repair(struct redirector *r, const char *what)
 {
+	char who[CULPRIT_TEXT_MAX];
 	struct backend_report report;
 	struct err err = { 0 };
 	struct mono now = loop_mono(r->loop);
 	unsigned long held;
 
 	if (!bucket_try(&r->repairs, NSEC_PER_SEC / REPAIR_PER_SEC, REPAIR_BURST, now)) {
-		(void)err_set(&err, ERR_LIMIT, "another program keeps undoing them: %.150s", what);
+		(void)err_set(&err, ERR_LIMIT, "another program keeps undoing them: %.80s: %.80s",
+			      print_culprit(r, who), what);
 		if (log_limit_pass(&r->fight_log, now, FIGHT_LOG_MSEC, &held))
 			log_warn("packet rules: %s; repairing %d times a second from now on",
 				 err.msg, REPAIR_PER_SEC);
@@ -335,10 +368,7 @@ static unsigned repair(struct redirector *r, const char *what)
 	now = loop_mono(r->loop);
 	r->status.repairs++;
 	r->status.last_repair_usec = (uint32_t)((now.ns - r->altered_since.ns) / 1000);
-	if (log_limit_pass(&r->repair_log, now, REPAIR_LOG_MSEC, &held))
-		log_warn("packet rules put back after %u us: %s (%lu repairs since the last such "
-			 "line)",
-			 (unsigned)r->status.last_repair_usec, what, held);
+	plan_tell(r, what);
 	/* Where one of our tables stood all the time, nobody got past the rules. */
 	if (report.protection == REDIRECT_REPAIRED)
 		plan_conntrack(r);
@@ -393,8 +423,12 @@ static void on_retry(struct loop_timer *t)
 static void on_news(void *ctx, struct mono since, bool deleted)
 {
 	struct redirector *r = ctx;
+	char rival[MONITOR_RIVAL_MAX];
 	unsigned wait;
 
+	if (r->monitor && monitor_take_rival(r->monitor, rival) && r->backend &&
+	    r->backend->outranked)
+		r->backend->outranked(r->state, rival);
 	/* A try after a failure is due anyway; news do not hasten it. */
 	if (!r->installed || (r->retry.loop && r->status.state == REDIRECT_FAILING))
 		return;

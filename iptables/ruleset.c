@@ -24,6 +24,15 @@
  *                takes the place of the destination after this hook only (ip_forward_options()). Looking
  *                for the option itself needs Linux 5.3; nobody else has any (RFC 7126).
  *
+ * Two more close the ways around these that a neighbour's rules can make (tests/platform/detour.sh):
+ *
+ *   detour_out   A foreign DNAT that came first sent the packet to another machine. Connection tracking
+ *                still knows where the pod wanted to go.
+ *   detour_in    The same to another agent on this node: pods are refused, so that they get no token of
+ *                its. A source that was rewritten on its way in would have the agent take one pod for
+ *                another; it shows from the second packet on, before there is a request. And a
+ *                connection that was not translated, where the metadata address is one of the node's.
+ *
  * None of them is in the output path: the host's own agents reach the metadata service as ever.
  * The loopback link is matched by its name: for its number libnftables would list all links, over a netlink
  * that the redirector's filter refuses. It is left out where the metadata address is a local one and the host's own requests come
@@ -77,6 +86,9 @@ static_assert(sizeof(tables) / sizeof(tables[0]) == RULESET_TABLES, "a row for e
 #define SAYS_DIRECT	"nmi: nobody speaks to the agent directly; pods ask the metadata service"
 #define SAYS_GUARD                                                                                 \
 	"nmi: was not redirected, so it is refused; see: nmi status; ends with: nmi uninstall"
+#define FOR_DETOUR   "nmi: no way to the metadata service that a rule of another program makes"
+#define SAYS_ELSEWHERE "nmi: a rule of another program led it elsewhere before ours did; see: nmi status"
+#define SAYS_SOURCE  "nmi: a rule of another program gave it another source address; see: nmi status"
 #define SAYS_OPTIONS "nmi: with IP options, of which a source route would lead past the rule before"
 
 #define FLAGS_LINE "\tflags " /* of the table; a set's has two tabs */
@@ -91,7 +103,34 @@ bool ruleset_is_ours(const char *table_name)
 	for (size_t t = 0; t < ARRAY_SIZE(tables); t++)
 		if (strcmp(table_name, tables[t].name) == 0)
 			return true;
-	return false;
+	return strcmp(table_name, RULESET_WAITS) == 0;
+}
+
+bool ruleset_leads_elsewhere(const struct redirect_spec *spec, const char *listing,
+			     char where[static RULESET_WHERE_MAX])
+{
+	static const char dnat[] = " dnat to ";
+	const char *at = strstr(listing, dnat);
+	char ip[INET_IP_TEXT_MAX], ours[RULESET_WHERE_MAX], theirs[RULESET_WHERE_MAX];
+
+	if (!at)
+		return false;
+	at += strlen(dnat);
+	(void)snprintf(theirs, sizeof(theirs), "%.*s", (int)strcspn(at, " \n"), at);
+	(void)snprintf(ours, sizeof(ours), "%s:%u", inet_ip_print(&spec->agent_ip, ip),
+		       (unsigned)spec->agent_port);
+	if (strcmp(theirs, ours) == 0)
+		return false;
+	str_escape(where, RULESET_WHERE_MAX, str_of(theirs));
+	return true;
+}
+
+bool ruleset_is_owned(const char *listing)
+{
+	const char *flags = strstr(listing, "\n" FLAGS_LINE);
+	const char *owner = flags ? strstr(flags, "owner") : NULL;
+
+	return owner && owner < flags + 1 + strcspn(flags + 1, "\n");
 }
 
 int ruleset_check(const struct redirect_spec *spec, struct err *err)
@@ -121,6 +160,31 @@ int ruleset_check(const struct redirect_spec *spec, struct err *err)
 	return 0;
 }
 
+/* Against what a foreign rule did to a packet before it came to ours; see above. */
+static char *print_detours(const struct redirect_spec *spec, const char *wanted,
+			   const char *metadata)
+{
+	return xasprintf(
+		"	chain detour_out {\n"
+		"		comment \"" FOR_DETOUR "\"\n"
+		"		type filter hook forward priority -300; policy accept;\n"
+		"		meta l4proto tcp ct original ip daddr %1$s ct original proto-dst "
+		"%2$u counter reject with tcp reset comment \"" SAYS_ELSEWHERE "\"\n"
+		"	}\n"
+		"	chain detour_in {\n"
+		"		comment \"" FOR_DETOUR "\"\n"
+		"		type filter hook input priority -299; policy accept;\n"
+		"		iifname != \"lo\" tcp dport %3$u ct status snat counter reject with "
+		"tcp reset comment \"" SAYS_SOURCE "\"\n"
+		"		iifname != \"lo\" %4$s counter reject with tcp reset comment \"" SAYS_GUARD
+		"\"\n"
+		"		iifname != \"lo\" tcp dport != %3$u ct original ip daddr %1$s "
+		"ct original proto-dst %2$u ct direction original counter reject with tcp reset "
+		"comment \"" SAYS_ELSEWHERE "\"\n"
+		"	}\n",
+		metadata, (unsigned)spec->metadata_port, (unsigned)spec->agent_port, wanted);
+}
+
 /*
  * Declare, delete, declare: in one transaction that is "replace whatever is there, if anything".
  * The first declaration carries the flags, since the kernel refuses to take ownership off a table.
@@ -128,11 +192,12 @@ int ruleset_check(const struct redirect_spec *spec, struct err *err)
 char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 {
 	char metadata[INET_IP_TEXT_MAX], agent[INET_IP_TEXT_MAX];
-	_cleanup_free_ char *wanted = NULL;
+	_cleanup_free_ char *wanted = NULL, *detours = NULL;
 
 	(void)inet_ip_print(&spec->metadata_ip, metadata);
 	(void)inet_ip_print(&spec->agent_ip, agent);
 	wanted = xasprintf("ip daddr %s tcp dport %u", metadata, (unsigned)spec->metadata_port);
+	detours = print_detours(spec, wanted, metadata);
 	return xasprintf(
 		"table ip %1$s { %2$s }\n"
 		"delete table ip %1$s\n"
@@ -167,9 +232,10 @@ char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 		"		ip hdrlength > 5 tcp dport %8$u counter drop comment "
 		"\"" SAYS_OPTIONS "\"\n"
 		"	}\n"
+		"%9$s"
 		"}\n",
 		tables[t].name, tables[t].flags, tables[t].comment, wanted, agent,
-		(unsigned)spec->agent_port, metadata, (unsigned)spec->metadata_port);
+		(unsigned)spec->agent_port, metadata, (unsigned)spec->metadata_port, detours);
 }
 
 /*

@@ -93,6 +93,22 @@ START_TEST(every_address_and_port_of_the_spec_is_used_and_no_other)
 }
 END_TEST
 
+START_TEST(where_a_pod_wanted_to_go_is_asked_of_connection_tracking_in_both_hooks)
+{
+	struct redirect_spec s = mk_spec("192.0.2.7", "198.51.100.9");
+	_cleanup_free_ char *text = NULL;
+	static const char original[] =
+		"ct original ip daddr 192.0.2.7 ct original proto-dst 8080 c";
+
+	s.metadata_port = 8080;
+	text = ruleset_print(&s, RULESET_KEPT);
+	ck_assert_ptr_nonnull(strstr(strstr(text, "chain detour_out"), original));
+	ck_assert_ptr_nonnull(strstr(strstr(text, "chain detour_in"), original));
+	ck_assert_ptr_nonnull(strstr(text, "tcp dport != 2579 ct original"));
+	ck_assert_ptr_nonnull(strstr(text, "tcp dport 2579 ct status snat counter reject"));
+}
+END_TEST
+
 START_TEST(there_is_nothing_in_the_path_of_the_hosts_own_requests)
 {
 	struct redirect_spec s = mk_spec("169.254.169.254", "10.240.0.4");
@@ -258,10 +274,40 @@ START_TEST(whose_a_table_is_does_not_count)
 END_TEST
 
 static const struct {
+	const char *listing;
+	const char *where; /* NULL: nowhere else */
+	bool owned;
+} led[] = {
+	{ "table ip nmi {\n\tflags owner\n\n\tchain a {\n\t\tcounter packets 0 bytes 0 dnat to "
+	  "10.0.0.1:2579\n\t}\n}\n",
+	  NULL, true },
+	{ "table ip nmi {\n\tflags dormant,owner,persist\n\t\tx dnat to 10.0.0.1:2580 comment "
+	  "\"c\"\n}\n",
+	  "10.0.0.1:2580", true },
+	{ "table ip nmi {\n\tflags \n\t\tx dnat to 10.0.0.2:2579\n\t\tcomment \"owner\"\n}\n",
+	  "10.0.0.2:2579", false },
+	{ "table ip nmi {\n\tcomment \"flags owner\"\n}\n", NULL, false },
+	{ "table ip nmi {\n\t\tx dnat to ", "", false },
+	{ "", NULL, false },
+};
+
+START_TEST(where_another_nmi_leads_to_is_read_from_its_listing)
+{
+	struct redirect_spec s = mk_spec("169.254.169.254", "10.0.0.1");
+	char where[RULESET_WHERE_MAX] = "(none)";
+
+	ck_assert_int_eq(ruleset_leads_elsewhere(&s, led[_i].listing, where),
+			 led[_i].where != NULL);
+	ck_assert_str_eq(where, led[_i].where ? led[_i].where : "(none)");
+	ck_assert_int_eq(ruleset_is_owned(led[_i].listing), led[_i].owned);
+}
+END_TEST
+
+static const struct {
 	const char *name;
 	bool ours;
 } names[] = {
-	{ "nmi", true },   { "nmi-live", true }, { "", false },
+	{ "nmi", true },   { "nmi-live", true }, { "nmi-waits", true }, { "", false },
 	{ "nmi2", false }, { "nm", false },	 { "NMI", false },
 };
 
@@ -275,9 +321,11 @@ UNIT_MAIN("ruleset", UNIT_LOOP(the_rules_are_those_of_the_golden_file, printed),
 	  UNIT(a_guard_alone_asks_nothing_of_the_kernel_but_matching_and_dropping),
 	  UNIT(a_last_guard_is_that_of_the_golden_file),
 	  UNIT(every_address_and_port_of_the_spec_is_used_and_no_other),
+	  UNIT(where_a_pod_wanted_to_go_is_asked_of_connection_tracking_in_both_hooks),
 	  UNIT(there_is_nothing_in_the_path_of_the_hosts_own_requests),
 	  UNIT_LOOP(every_chain_and_rule_says_what_it_is_for, files),
 	  UNIT_LOOP(a_spec_that_cannot_work_is_refused_and_named, specs),
 	  UNIT_LOOP(a_difference_is_found_and_named, compared), UNIT(a_long_foreign_rule_is_cut),
 	  UNIT_LOOP(whose_a_table_is_does_not_count, listings),
+	  UNIT_LOOP(where_another_nmi_leads_to_is_read_from_its_listing, led),
 	  UNIT_LOOP(our_tables_are_known_by_their_whole_name, names))
