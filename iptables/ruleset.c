@@ -86,8 +86,9 @@ static_assert(sizeof(tables) / sizeof(tables[0]) == RULESET_TABLES, "a row for e
 #define SAYS_DIRECT	"nmi: nobody speaks to the agent directly; pods ask the metadata service"
 #define SAYS_GUARD                                                                                 \
 	"nmi: was not redirected, so it is refused; see: nmi status; ends with: nmi uninstall"
-#define FOR_DETOUR   "nmi: no way to the metadata service that a rule of another program makes"
-#define SAYS_ELSEWHERE "nmi: a rule of another program led it elsewhere before ours did; see: nmi status"
+#define FOR_DETOUR "nmi: no way to the metadata service that a rule of another program makes"
+#define SAYS_ELSEWHERE                                                                             \
+	"nmi: a rule of another program led it elsewhere before ours did; see: nmi status"
 #define SAYS_SOURCE  "nmi: a rule of another program gave it another source address; see: nmi status"
 #define SAYS_OPTIONS "nmi: with IP options, of which a source route would lead past the rule before"
 
@@ -174,10 +175,11 @@ static char *print_detours(const struct redirect_spec *spec, const char *wanted,
 		"	chain detour_in {\n"
 		"		comment \"" FOR_DETOUR "\"\n"
 		"		type filter hook input priority -299; policy accept;\n"
-		"		iifname != \"lo\" tcp dport %3$u ct status snat counter reject with "
+		"		iifname != \"lo\" tcp dport %3$u ct status snat counter reject "
+		"with "
 		"tcp reset comment \"" SAYS_SOURCE "\"\n"
-		"		iifname != \"lo\" %4$s counter reject with tcp reset comment \"" SAYS_GUARD
-		"\"\n"
+		"		iifname != \"lo\" %4$s counter reject with tcp reset comment "
+		"\"" SAYS_GUARD "\"\n"
 		"		iifname != \"lo\" tcp dport != %3$u ct original ip daddr %1$s "
 		"ct original proto-dst %2$u ct direction original counter reject with tcp reset "
 		"comment \"" SAYS_ELSEWHERE "\"\n"
