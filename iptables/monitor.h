@@ -18,5 +18,8 @@ struct monitor;
 typedef void monitor_fn(void *ctx, struct mono since, bool deleted);
 
 struct monitor *monitor_new(struct loop *l, monitor_fn *fn, void *ctx, struct err *err);
+/* News of these chains of other tables count too: see struct backend. NULL: of none. */
+typedef bool monitor_concerns_fn(const char *table, const char *chain);
+void monitor_set_concerns(struct monitor *m, monitor_concerns_fn *concerns);
 struct monitor *monitor_free(struct monitor *m);
 DEFINE_CLEANUP(struct monitor, monitor_free);

@@ -54,6 +54,9 @@ static const struct {
 /* clang-format on */
 static_assert(sizeof(tables) / sizeof(tables[0]) == RULESET_TABLES, "a row for each table");
 
+static const char beside_comment[] = "nmi: beside its rules in iptables, so that a flush of those "
+				     "opens nothing; ends with: nmi uninstall";
+
 #define FLAGS_LINE "\tflags " /* of the table; a set's has two tabs */
 
 const char *ruleset_table_name(enum ruleset_table t)
@@ -104,24 +107,31 @@ char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 {
 	char metadata[INET_IP_TEXT_MAX], agent[INET_IP_TEXT_MAX];
 	_cleanup_free_ char *wanted = NULL;
+	_cleanup_free_ char *redirect = NULL;
 
 	(void)inet_ip_print(&spec->metadata_ip, metadata);
 	(void)inet_ip_print(&spec->agent_ip, agent);
 	wanted = xasprintf("ip daddr %s tcp dport %u", metadata, (unsigned)spec->metadata_port);
+	/* Beside the rules of iptables: what those lose must not open the node. */
+	if (spec->backend != REDIRECT_IPTABLES)
+		redirect = xasprintf(
+			"	chain spoof_check {\n"
+			"		type filter hook prerouting priority -310; policy accept;\n"
+			"		iif != \"lo\" %1$s fib saddr . iif oif missing counter "
+			"drop\n"
+			"	}\n"
+			"	chain to_agent {\n"
+			"		type nat hook prerouting priority -199; policy accept;\n"
+			"		iif != \"lo\" %1$s counter dnat to %2$s:%3$u\n"
+			"	}\n",
+			wanted, agent, (unsigned)spec->agent_port);
 	return xasprintf(
 		"table ip %1$s { %2$s }\n"
 		"delete table ip %1$s\n"
 		"table ip %1$s {\n"
 		"	%2$s\n"
 		"	comment \"%3$s\"\n"
-		"	chain spoof_check {\n"
-		"		type filter hook prerouting priority -310; policy accept;\n"
-		"		iif != \"lo\" %4$s fib saddr . iif oif missing counter drop\n"
-		"	}\n"
-		"	chain to_agent {\n"
-		"		type nat hook prerouting priority -199; policy accept;\n"
-		"		iif != \"lo\" %4$s counter dnat to %5$s:%6$u\n"
-		"	}\n"
+		"%5$s"
 		"	chain agent_port {\n"
 		"		type filter hook input priority -300; policy accept;\n"
 		"		iif != \"lo\" tcp dport %6$u ct status dnat ct original ip daddr "
@@ -133,8 +143,9 @@ char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 		"		%4$s counter reject with tcp reset\n"
 		"	}\n"
 		"}\n",
-		tables[t].name, tables[t].flags, tables[t].comment, wanted, agent,
-		(unsigned)spec->agent_port, metadata, (unsigned)spec->metadata_port);
+		tables[t].name, tables[t].flags, redirect ? tables[t].comment : beside_comment,
+		wanted, redirect ? redirect : "", (unsigned)spec->agent_port, metadata,
+		(unsigned)spec->metadata_port);
 }
 
 /*
