@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* In the order in which REDIRECT_AUTO tries them. */
-static const struct backend *const backends[] = { &nft_backend, &none_backend };
+static const struct backend *const backends[] = { &nft_backend, &ipt_backend, &none_backend };
 
 const struct backend *backend_choose(enum redirect_backend id, struct err *err)
 {
@@ -26,6 +26,36 @@ const struct backend *backend_choose(enum redirect_backend id, struct err *err)
 	return NULL;
 }
 
+enum redirect_backend backend_resolve(enum redirect_backend wanted,
+				      char why[static BACKEND_WHY_MAX])
+{
+	struct err err = { 0 };
+
+	*why = '\0';
+	if (wanted != REDIRECT_AUTO)
+		return wanted;
+	if (nft_backend_try(&err) == 0)
+		(void)snprintf(why, BACKEND_WHY_MAX, "nftables works here");
+	else if (err.kind == ERR_REFUSED)
+		(void)snprintf(why, BACKEND_WHY_MAX, "it cannot be tried: %.100s", err.msg);
+	else if (!ipt_backend_can_be())
+		(void)snprintf(why, BACKEND_WHY_MAX, "no iptables is installed");
+	else {
+		(void)snprintf(why, BACKEND_WHY_MAX, "nftables does not work here: %.100s",
+			       err.msg);
+		return REDIRECT_IPTABLES;
+	}
+	return REDIRECT_NFT;
+}
+
+/* A kernel without nftables has none of its rules; what may not be asked is an error. */
+static bool has_nothing(const struct backend *b)
+{
+	struct err err = { 0 };
+
+	return b->id == REDIRECT_NFT && b->probe(&err) < 0 && err.kind == ERR_UNAVAILABLE;
+}
+
 int backend_remove_all(struct err *err)
 {
 	char left[sizeof(err->msg)] = "";
@@ -34,7 +64,7 @@ int backend_remove_all(struct err *err)
 	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
 		struct err why = { 0 };
 
-		if (backends[i]->remove(&why) == 0)
+		if (has_nothing(backends[i]) || backends[i]->remove(&why) == 0)
 			continue;
 		(void)snprintf(left + n, sizeof(left) - n, "%s%s", n ? "; " : "", why.msg);
 		n = strlen(left);

@@ -53,13 +53,35 @@ struct backend {
 	 * it if, and only if, what keeps pods from the metadata service is.
 	 */
 	int (*list)(char **out, struct err *err);
+	/*
+	 * Besides our own tables, does news of this chain in this table of family ip concern it? NULL chain: the
+	 * table as a whole. NULL function: nothing else does.
+	 */
+	bool (*concerns)(const char *table, const char *chain);
 };
 
 extern const struct backend nft_backend;
+extern const struct backend ipt_backend;
 extern const struct backend none_backend;
 
 /* The context of nft_backend whose socket owns tables, from what open() gave; borrowed until close(). */
 struct nft_ctx *nft_backend_writer(void *state);
+/* The same of what ipt_backend has beside it; NULL: this kernel has no nftables, or not yet. */
+struct nft_ctx *ipt_backend_writer(void *state);
+
+/* Does this kernel take the rules of nft_backend? Changes nothing. ERR_UNAVAILABLE: no; ERR_REFUSED: we may not ask. */
+int nft_backend_try(struct err *err);
+/* Both flavours' rules of ours, as `remove` does it; from how many of them there were some. */
+int ipt_backend_remove(unsigned *out_removed, struct err *err);
+/* Is a program of iptables installed? */
+bool ipt_backend_can_be(void);
+/*
+ * For REDIRECT_AUTO, as long as all that is needed to find out is permitted: nft where it works, else iptables
+ * if it is installed. `why` says what decided.
+ */
+#define BACKEND_WHY_MAX 160
+enum redirect_backend backend_resolve(enum redirect_backend wanted,
+				      char why[static BACKEND_WHY_MAX]);
 
 /* The backend that was asked for; for REDIRECT_AUTO the first one that works here. */
 const struct backend *backend_choose(enum redirect_backend id, struct err *err);

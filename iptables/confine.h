@@ -3,8 +3,18 @@
 
 #include "lib/base/err.h"
 
+#include <stdbool.h>
+
 /*
  * What the redirector gives up before it reads its first message: see confine.c. `*fd` is its end of
- * the socketpair; it may get another number.
+ * the socketpair; it may get another number. `more`: NULL, or another file that
+ * it keeps, or -1. `runs_programs`: it is to run those of iptables; else there
+ * is nothing that it may execute, or be by that.
  */
-int confine(int *fd, struct err *err);
+int confine(int *fd, int *more, bool runs_programs, struct err *err);
+
+/* For the rest of its life it has CAP_NET_ADMIN alone, as one has that runs no programs. */
+int confine_without_raw(struct err *err);
+bool confine_has_raw(void);
+/* In a child that is about to execute a program: that program gets what we have. */
+void confine_hand_on(void);

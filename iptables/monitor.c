@@ -43,14 +43,39 @@ struct monitor {
 	struct culprits culprits;
 	monitor_fn *fn;
 	void *ctx;
+	monitor_concerns_fn *concerns;
 };
+
+/* The string, or NULL where it has no end. */
+static const char *string_of(struct nlattr *a)
+{
+	if (!a || nla_len(a) <= 0 || !memchr(nla_data(a), '\0', (size_t)nla_len(a)))
+		return NULL;
+	return nla_get_string(a);
+}
+
+/* News of a table, chain or rule that is not ours, and may hold ours all the same. */
+static bool concerns(const struct monitor *m, struct nlmsghdr *h, int type, const char *table)
+{
+	const char *chain = NULL;
+	int at = 0;
+
+	if (type == NFT_MSG_NEWCHAIN || type == NFT_MSG_DELCHAIN)
+		at = NFTA_CHAIN_NAME;
+	else if (type == NFT_MSG_NEWRULE || type == NFT_MSG_DELRULE)
+		at = NFTA_RULE_CHAIN;
+	else if (type != NFT_MSG_NEWTABLE && type != NFT_MSG_DELTABLE)
+		return false;
+	if (at)
+		chain = string_of(nlmsg_find_attr(h, sizeof(struct nfgenmsg), at));
+	return (!at || chain) && m->concerns(table, chain);
+}
 
 static int on_message(struct nl_msg *msg, void *arg)
 {
 	struct monitor *m = arg;
 	struct nlmsghdr *h = nlmsg_hdr(msg);
 	const struct nfgenmsg *g = nlmsg_data(h);
-	struct nlattr *table;
 	const char *name;
 	int type = h->nlmsg_type & 0xff;
 
@@ -58,11 +83,10 @@ static int on_message(struct nl_msg *msg, void *arg)
 	if (h->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || type == NFT_MSG_NEWGEN ||
 	    !nlmsg_valid_hdr(h, sizeof(*g)) || g->nfgen_family != AF_INET)
 		return NL_OK;
-	table = nlmsg_find_attr(h, sizeof(*g), NFTA_TABLE_NAME);
-	if (!table || nla_len(table) <= 0 || !memchr(nla_data(table), '\0', (size_t)nla_len(table)))
+	name = string_of(nlmsg_find_attr(h, sizeof(*g), NFTA_TABLE_NAME));
+	if (!name)
 		return NL_OK;
-	name = nla_get_string(table);
-	m->ours = m->ours || ruleset_is_ours(name);
+	m->ours = m->ours || ruleset_is_ours(name) || (m->concerns && concerns(m, h, type, name));
 	/* Replacing it is news of a deletion as well, followed by those of a new one. */
 	if ((type == NFT_MSG_NEWTABLE || type == NFT_MSG_DELTABLE) &&
 	    strcmp(name, ruleset_table_name(RULESET_KEPT)) == 0)
@@ -118,6 +142,11 @@ struct monitor *monitor_new(struct loop *l, monitor_fn *fn, void *ctx, struct er
 	if (loop_fd_add(l, &m->source, nl_socket_get_fd(m->sk), EPOLLIN, on_readable, err) < 0)
 		return NULL;
 	return steal_ptr(m);
+}
+
+void monitor_set_concerns(struct monitor *m, monitor_concerns_fn *fn)
+{
+	m->concerns = fn;
 }
 
 struct monitor *monitor_free(struct monitor *m)

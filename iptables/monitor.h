@@ -24,5 +24,8 @@ struct monitor *monitor_new(struct loop *l, monitor_fn *fn, void *ctx, struct er
 const struct culprits *monitor_culprits(const struct monitor *m);
 #define MONITOR_RIVAL_MAX 96
 bool monitor_take_rival(struct monitor *m, char out[static MONITOR_RIVAL_MAX]);
+/* News of these chains of other tables count too: see struct backend. NULL: of none. */
+typedef bool monitor_concerns_fn(const char *table, const char *chain);
+void monitor_set_concerns(struct monitor *m, monitor_concerns_fn *concerns);
 struct monitor *monitor_free(struct monitor *m);
 DEFINE_CLEANUP(struct monitor, monitor_free);

@@ -548,6 +548,30 @@ static int nft_probe(struct err *err)
 	return generation_read(&generation, err);
 }
 
+int nft_backend_try(struct err *err)
+{
+	struct redirect_spec any = { .metadata_port = 80, .agent_port = 80 };
+	_cleanup_(nftctx_freep) struct nft_ctx *ctx = NULL;
+	_cleanup_free_ char *commands = NULL;
+	struct nft n = { 0 };
+	struct err why = { 0 };
+
+	int r = nft_probe(err);
+
+	if (r < 0)
+		return r;
+	ctx = nftctx_new(err);
+	if (!ctx || inet_ip_parse("192.0.2.1", &any.metadata_ip, err) < 0 ||
+	    inet_ip_parse("192.0.2.2", &any.agent_ip, err) < 0)
+		return -(int)ERR_OS;
+	nftctx_set_dry_run(ctx);
+	n.writer = ctx;
+	commands = ruleset_print(&any, RULESET_KEPT);
+	if (commit(&n, commands, &why) == 0 || !kernel_lacks_something(&why))
+		return 0;
+	return err_set(err, ERR_UNAVAILABLE, "%.200s", why.msg);
+}
+
 static void nft_close(void *state)
 {
 	struct nft *n = state;

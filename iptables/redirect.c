@@ -45,6 +45,7 @@ struct redirect {
 static const char *const backend_names[] = {
 	[REDIRECT_AUTO] = "auto",
 	[REDIRECT_NFT] = "nft",
+	[REDIRECT_IPTABLES] = "iptables",
 	[REDIRECT_NONE] = "none",
 };
 static_assert(ARRAY_SIZE(backend_names) == REDIRECT_BACKENDS, "a name for each backend");
@@ -53,10 +54,11 @@ static const char *const protection_names[] = {
 	[REDIRECT_REPAIRED] = "put back when removed",
 	[REDIRECT_DOUBLED] = "put back when removed, a copy cannot be",
 	[REDIRECT_HELD] = "only nmi can remove them",
+	[REDIRECT_GUARDED] = "put back when removed, a guard cannot be",
 };
 static_assert(ARRAY_SIZE(protection_names) == REDIRECT_PROTECTIONS, "a name for each");
 
-struct redirect *redirect_spawn(struct err *err)
+struct redirect *redirect_spawn(enum redirect_backend wanted, struct err *err)
 {
 	int pair[2];
 	struct redirect *r;
@@ -69,7 +71,7 @@ struct redirect *redirect_spawn(struct err *err)
 	pid = fork();
 	if (pid == 0) {
 		close(pair[0]);
-		redirector_main(pair[1]);
+		redirector_main(pair[1], wanted);
 	}
 	close(pair[1]);
 	if (pid < 0) {
@@ -280,6 +282,6 @@ int redirect_backend_parse(const char *name, enum redirect_backend *out, struct 
 			return 0;
 		}
 	}
-	return err_set(err, ERR_INPUT, "'%.40s' is not a redirect backend: auto, nft or none",
-		       name);
+	return err_set(err, ERR_INPUT,
+		       "'%.40s' is not a redirect backend: auto, nft, iptables or none", name);
 }

@@ -19,7 +19,13 @@ struct loop;
  */
 struct redirect;
 
-enum redirect_backend { REDIRECT_AUTO, REDIRECT_NFT, REDIRECT_NONE, REDIRECT_BACKENDS };
+enum redirect_backend {
+	REDIRECT_AUTO,
+	REDIRECT_NFT,
+	REDIRECT_IPTABLES,
+	REDIRECT_NONE,
+	REDIRECT_BACKENDS
+};
 
 /* Fixed size: it crosses the socketpair as it is. */
 struct redirect_spec {
@@ -44,6 +50,7 @@ enum redirect_protection {
 	REDIRECT_REPAIRED, /* it can; they are put back */
 	REDIRECT_DOUBLED, /* the same, but a copy that only we can remove stands beside: Linux 5.12 */
 	REDIRECT_HELD,	  /* it cannot: Linux 6.9 */
+	REDIRECT_GUARDED, /* it can; they are put back, and a guard that it cannot remove stands beside */
 	REDIRECT_PROTECTIONS
 };
 
@@ -62,7 +69,11 @@ struct redirect_status {
 /* Called from the loop whenever the status changes. */
 typedef void redirect_status_fn(void *ctx, const struct redirect_status *s);
 
-struct redirect *redirect_spawn(struct err *err);
+/*
+ * `wanted`: the backend of the spec that will follow. A redirector that may have to run iptables, which is found
+ * out here for REDIRECT_AUTO, keeps what that takes; any other one can do nothing but speak nftables.
+ */
+struct redirect *redirect_spawn(enum redirect_backend wanted, struct err *err);
 /* Send the spec; the rules are installed soon after. */
 int redirect_start(struct redirect *r, struct loop *l, const struct redirect_spec *spec,
 		   redirect_status_fn *fn, void *ctx, struct err *err);

@@ -32,6 +32,7 @@
 #include "iptables/confine.h"
 #include "iptables/conntrack.h"
 #include "iptables/culprit.h"
+#include "iptables/ipt_left.h"
 #include "iptables/monitor.h"
 #include "iptables/ruleset.h"
 #include "iptables/spoof.h"
@@ -78,6 +79,9 @@ struct redirector {
 	struct loop_fd channel;
 	struct redirect_status status, sent;
 	struct redirect_spec spec;
+	int left;			 /* ipt_left.h; -1: nothing is */
+	bool runs_programs;		 /* it may: it is confined so that it can */
+	enum redirect_backend automatic; /* what REDIRECT_AUTO is */
 
 	const struct backend *backend; /* NULL until one works */
 	void *state;
@@ -281,9 +285,17 @@ static void on_look(struct loop_timer *t)
 /* With the first rules; ports that were told before come in with them. */
 static void start_spoof(struct redirector *r)
 {
-	if (r->spoof || r->backend->id != REDIRECT_NFT)
+	struct nft_ctx *writer = NULL;
+
+	if (r->spoof)
 		return;
-	r->spoof = spoof_new(&r->spec, nft_backend_writer(r->state));
+	if (r->backend->id == REDIRECT_NFT)
+		writer = nft_backend_writer(r->state);
+	else if (r->backend->id == REDIRECT_IPTABLES)
+		writer = ipt_backend_writer(r->state);
+	if (!writer)
+		return;
+	r->spoof = spoof_new(&r->spec, writer);
 	spoof_set_ports(r->spoof, r->ports, r->n_ports);
 	free(r->ports);
 	r->ports = NULL;
@@ -316,6 +328,7 @@ static unsigned install(struct redirector *r)
 	plan_conntrack(r);
 	set_active(r, &report);
 	start_spoof(r);
+	ipt_left_remove(&r->left);
 	return report.again_msec;
 }
 
@@ -394,19 +407,34 @@ static unsigned verify(struct redirector *r, struct mono since, bool deleted)
 	return repair(r, report.text);
 }
 
+static const struct backend *choose(struct redirector *r, struct err *err)
+{
+	enum redirect_backend id = r->spec.backend;
+
+	if (id == REDIRECT_AUTO)
+		id = r->automatic;
+	if (id == REDIRECT_IPTABLES && !r->runs_programs) {
+		(void)err_set(err, ERR_INPUT, "this redirector was not started to run iptables");
+		return NULL;
+	}
+	return backend_choose(id, err);
+}
+
 /* Puts the rules in place or back. */
 static unsigned advance(struct redirector *r, struct mono since, bool deleted)
 {
 	struct err err = { 0 };
 
 	if (!r->backend) {
-		const struct backend *b = backend_choose(r->spec.backend, &err);
+		const struct backend *b = choose(r, &err);
 
 		r->state = b ? b->open(&r->spec, &err) : NULL;
 		if (!r->state)
 			return later(r, &err);
 		r->backend = b;
 		r->status.backend = b->id;
+		if (r->monitor)
+			monitor_set_concerns(r->monitor, b->concerns);
 	}
 	return r->installed ? verify(r, since, deleted) : install(r);
 }
@@ -534,21 +562,32 @@ static struct redirector *redirector_free(struct redirector *r)
 	r->loop = loop_free(r->loop);
 	if (r->fd >= 0)
 		close(r->fd);
+	if (r->left >= 0)
+		close(r->left);
 	free(r);
 	return NULL;
 }
 DEFINE_CLEANUP(struct redirector, redirector_free);
 
-static int live(int fd, struct err *err)
+static int live(int fd, enum redirect_backend wanted, struct err *err)
 {
 	_cleanup_(redirector_freep) struct redirector *r = xnew(struct redirector);
+	char why[BACKEND_WHY_MAX];
 	int e;
 
 	r->fd = fd;
+	r->left = -1;
 	r->backoff = (struct backoff){ .min_msec = RETRY_MIN_MSEC,
 				       .max_msec = RETRY_MAX_MSEC,
 				       .reset_msec = RETRY_RESET_MSEC };
-	e = confine(&r->fd, err);
+	r->automatic = backend_resolve(wanted, why);
+	r->runs_programs = r->automatic == REDIRECT_IPTABLES;
+	if (*why)
+		log_info("redirect backend: %s, since %s", redirect_backend_name(r->automatic),
+			 why);
+	if (r->automatic == REDIRECT_NFT)
+		r->left = ipt_left_prepare();
+	e = confine(&r->fd, &r->left, r->runs_programs, err);
 	if (e < 0)
 		return err_wrap(err, "confining the redirector");
 	r->loop = loop_new(err);
@@ -558,10 +597,10 @@ static int live(int fd, struct err *err)
 	return e < 0 ? e : loop_run(r->loop, err);
 }
 
-_Noreturn void redirector_main(int fd)
+_Noreturn void redirector_main(int fd, enum redirect_backend wanted)
 {
 	struct err err = { 0 };
-	int r = live(fd, &err);
+	int r = live(fd, wanted, &err);
 
 	if (r < 0)
 		log_err("the redirector ends: %s", err.msg);

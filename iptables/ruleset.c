@@ -92,6 +92,9 @@ static_assert(sizeof(tables) / sizeof(tables[0]) == RULESET_TABLES, "a row for e
 #define SAYS_SOURCE  "nmi: a rule of another program gave it another source address; see: nmi status"
 #define SAYS_OPTIONS "nmi: with IP options, of which a source route would lead past the rule before"
 
+static const char beside_comment[] = "nmi: beside its rules in iptables, so that a flush of those "
+				     "opens nothing; ends with: nmi uninstall";
+
 #define FLAGS_LINE "\tflags " /* of the table; a set's has two tabs */
 
 const char *ruleset_table_name(enum ruleset_table t)
@@ -161,6 +164,25 @@ int ruleset_check(const struct redirect_spec *spec, struct err *err)
 	return 0;
 }
 
+/* What the iptables backend does by its own means. */
+static char *print_redirect(const struct redirect_spec *spec, const char *wanted, const char *agent)
+{
+	return xasprintf(
+		"	chain spoof_check {\n"
+		"		comment \"" FOR_SPOOF "\"\n"
+		"		type filter hook prerouting priority -310; policy accept;\n"
+		"		iifname != \"lo\" %1$s fib saddr . iif oif missing counter drop "
+		"comment \"" SAYS_SPOOF "\"\n"
+		"	}\n"
+		"	chain to_agent {\n"
+		"		comment \"" FOR_REDIRECT "\"\n"
+		"		type nat hook prerouting priority -199; policy accept;\n"
+		"		iifname != \"lo\" %1$s counter dnat to %2$s:%3$u "
+		"comment \"" SAYS_REDIRECT "\"\n"
+		"	}\n",
+		wanted, agent, (unsigned)spec->agent_port);
+}
+
 /* Against what a foreign rule did to a packet before it came to ours; see above. */
 static char *print_detours(const struct redirect_spec *spec, const char *wanted,
 			   const char *metadata)
@@ -194,11 +216,14 @@ static char *print_detours(const struct redirect_spec *spec, const char *wanted,
 char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 {
 	char metadata[INET_IP_TEXT_MAX], agent[INET_IP_TEXT_MAX];
-	_cleanup_free_ char *wanted = NULL, *detours = NULL;
+	_cleanup_free_ char *wanted = NULL, *redirect = NULL, *detours = NULL;
 
 	(void)inet_ip_print(&spec->metadata_ip, metadata);
 	(void)inet_ip_print(&spec->agent_ip, agent);
 	wanted = xasprintf("ip daddr %s tcp dport %u", metadata, (unsigned)spec->metadata_port);
+	/* Beside the rules of iptables: what those lose must not open the node. */
+	if (spec->backend != REDIRECT_IPTABLES)
+		redirect = print_redirect(spec, wanted, agent);
 	detours = print_detours(spec, wanted, metadata);
 	return xasprintf(
 		"table ip %1$s { %2$s }\n"
@@ -206,18 +231,7 @@ char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 		"table ip %1$s {\n"
 		"	%2$s\n"
 		"	comment \"%3$s\"\n"
-		"	chain spoof_check {\n"
-		"		comment \"" FOR_SPOOF "\"\n"
-		"		type filter hook prerouting priority -310; policy accept;\n"
-		"		iifname != \"lo\" %4$s fib saddr . iif oif missing counter drop "
-		"comment \"" SAYS_SPOOF "\"\n"
-		"	}\n"
-		"	chain to_agent {\n"
-		"		comment \"" FOR_REDIRECT "\"\n"
-		"		type nat hook prerouting priority -199; policy accept;\n"
-		"		iifname != \"lo\" %4$s counter dnat to %5$s:%6$u "
-		"comment \"" SAYS_REDIRECT "\"\n"
-		"	}\n"
+		"%5$s"
 		"	chain agent_port {\n"
 		"		comment \"" FOR_PORT "\"\n"
 		"		type filter hook input priority -300; policy accept;\n"
@@ -236,8 +250,9 @@ char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 		"	}\n"
 		"%9$s"
 		"}\n",
-		tables[t].name, tables[t].flags, tables[t].comment, wanted, agent,
-		(unsigned)spec->agent_port, metadata, (unsigned)spec->metadata_port, detours);
+		tables[t].name, tables[t].flags, redirect ? tables[t].comment : beside_comment,
+		wanted, redirect ? redirect : "", (unsigned)spec->agent_port, metadata,
+		(unsigned)spec->metadata_port, detours);
 }
 
 /*

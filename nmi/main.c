@@ -43,6 +43,7 @@ static int run(const struct nmi_config *config, struct err *err)
 {
 	_cleanup_(redirect_freep) struct redirect *redirect = NULL;
 	_cleanup_(agent_freep) struct agent *agent = NULL;
+	enum redirect_backend backend;
 
 	log_setup(strcasecmp(config->log_format, "json") == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
 		  config->verbosity >= VERBOSITY_DEBUG ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
@@ -56,7 +57,9 @@ static int run(const struct nmi_config *config, struct err *err)
 	closefrom(STDERR_FILENO + 1); /* what whoever started us left open is not ours to have */
 	if (isolate_early(err) < 0)
 		return -(int)err->kind;
-	redirect = redirect_spawn(err);
+	if (redirect_backend_parse(config->redirect_backend, &backend, err) < 0)
+		return err_wrap(err, "--redirect-backend");
+	redirect = redirect_spawn(backend, err);
 	if (!redirect)
 		return err_wrap(err, "starting the redirector");
 	agent = agent_new_take(config, steal_ptr(redirect), err);

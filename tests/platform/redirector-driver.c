@@ -24,7 +24,7 @@
 static void on_status(void *ctx, const struct redirect_status *s)
 {
 	static const char *const names[] = { "starting", "active", "failing", "gone" };
-	static const char *const protections[] = { "repaired", "doubled", "held" };
+	static const char *const protections[] = { "repaired", "doubled", "held", "guarded" };
 
 	(void)printf("%s %s repairs=%u usec=%u ports=%u spoofed=%llu why=%s\n", names[s->state],
 		     protections[s->protection], s->repairs, s->last_repair_usec, s->ports,
@@ -126,7 +126,7 @@ int main(int argc, char **argv)
 	    inet_ip_parse(argv[2], &spec.agent_ip, &err) < 0 ||
 	    (argc > 4 && redirect_backend_parse(argv[4], &spec.backend, &err) < 0))
 		return fail(&err);
-	r = redirect_spawn(&err);
+	r = redirect_spawn(spec.backend, &err);
 	l = r ? loop_new(&err) : NULL;
 	if (!l || run(r, l, &spec, &err) < 0)
 		return fail(&err);

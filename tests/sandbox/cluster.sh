@@ -581,13 +581,18 @@ sb_start_nmi() { # [ARGUMENT...]: beside the usual ones; ready when it returns
 	sb_launch_nmi "$@" && sb_wait 15 "nmi ($SB_DIR/nmi.log)" sb_nmi_ready
 }
 
+# SB_UNDER: a command that runs it. NMI_BACKEND=iptables-nft or iptables-legacy: over iptables, of the flavour that a kubelet shows.
 sb_launch_nmi() {
-	local prog see=()
+	local prog see=() backend=()
 	prog=$(sb_program nmi) || return
+	if [[ ${NMI_BACKEND:-} == iptables-* ]]; then
+		backend=(--redirect-backend=iptables)
+		sb_in "$SB_NODE" "$NMI_BACKEND" -t mangle -N KUBE-IPTABLES-HINT 2>/dev/null # it is there from the last time
+	fi
 	[[ ! -e $SB_DIR/entra/ca.crt ]] || see=("$sb_here/cluster.sh" --name "$SB_NAME" see)
-	sb_start nmi "$SB_NODE" "${see[@]}" env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$prog" \
+	sb_start nmi "$SB_NODE" "${see[@]}" ${SB_UNDER[@]+"${SB_UNDER[@]}"} env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$prog" \
 		--node "$SB_NODE_NAME" --operation-mode=managed --http-probe-port=8085 \
-		--prometheus-port=9090 --run-directory="$SB_DIR/nmi" "$@"
+		--prometheus-port=9090 --run-directory="$SB_DIR/nmi" ${backend[@]+"${backend[@]}"} "$@"
 }
 
 sb_nmi_ready() {

@@ -61,7 +61,7 @@ static pid_t only_child(void)
 START_TEST(without_rules_it_is_active_and_says_what_that_means)
 {
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 
@@ -78,7 +78,7 @@ END_TEST
 
 START_TEST(ports_that_cannot_be_tied_are_refused_before_they_are_sent)
 {
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct redirect_port port = { .link = "veth*" };
 	struct err err = { 0 };
 
@@ -94,7 +94,7 @@ START_TEST(ports_never_wait_and_may_come_before_the_start)
 {
 	static struct redirect_port ports[REDIRECT_PORTS_MAX];
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 
@@ -115,7 +115,7 @@ END_TEST
 START_TEST(its_end_is_reported_once)
 {
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 
@@ -132,7 +132,7 @@ END_TEST
 
 START_TEST(freed_before_it_was_started_it_ends)
 {
-	struct redirect *r = redirect_spawn(NULL);
+	struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	pid_t child = only_child();
 
 	ck_assert_int_gt(child, 0);
@@ -148,7 +148,7 @@ START_TEST(a_signal_to_the_process_group_does_not_end_it)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 
@@ -165,7 +165,7 @@ START_TEST(it_keeps_no_file_of_ours)
 {
 	_cleanup_close_ int secret = open("/proc/self/status", O_RDONLY);
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 	char path[64], target[256];
@@ -184,7 +184,7 @@ END_TEST
 START_TEST(a_spec_that_cannot_work_is_refused_at_once)
 {
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct redirect_spec spec = mk_spec(REDIRECT_NFT);
 	struct seen seen = { .loop = l };
 	struct err err = { 0 };
@@ -200,8 +200,9 @@ static const struct {
 	int r;
 	enum redirect_backend backend;
 } backends[] = {
-	{ "auto", 0, REDIRECT_AUTO }, { "nft", 0, REDIRECT_NFT }, { "none", 0, REDIRECT_NONE },
-	{ "", -ERR_INPUT, 0 },	      { "NFT", -ERR_INPUT, 0 },	  { "iptables", -ERR_INPUT, 0 },
+	{ "auto", 0, REDIRECT_AUTO }, { "nft", 0, REDIRECT_NFT },
+	{ "none", 0, REDIRECT_NONE }, { "", -ERR_INPUT, 0 },
+	{ "NFT", -ERR_INPUT, 0 },     { "iptables", 0, REDIRECT_IPTABLES },
 };
 
 START_TEST(a_backend_is_known_by_its_name)
@@ -214,7 +215,7 @@ START_TEST(a_backend_is_known_by_its_name)
 	if (backends[_i].r == 0)
 		ck_assert_str_eq(redirect_backend_name(out), backends[_i].name);
 	else
-		ck_assert_ptr_nonnull(strstr(err.msg, "auto, nft or none"));
+		ck_assert_ptr_nonnull(strstr(err.msg, "auto, nft, iptables or none"));
 }
 END_TEST
 
