@@ -104,7 +104,7 @@ is "$(save | grep -c '127.0.0.1:2579\|-A aad-metadata -j RETURN')" 0 "what aad-p
 is "$(save | grep -c -- '-A PREROUTING -d 169.254.0.0/16 -j ACCEPT')" 1 "the other's rule stays"
 is "$(save | grep -cE -- '-A (nmi-|aad-metadata|(FORWARD|INPUT|PREROUTING) -m comment).*--comment "nmi: ')" 8 "each rule says what it is for"
 is "$(save $OTHER | grep ^-)" "$others" "the other flavour is untouched"
-is "$(on "$node" nft list table ip nmi | grep -E '^\s+chain' | tr -d '\n\t{')" "chain agent_port chain guard " "beside it stands table nmi with guard and agent_port"
+is "$(on "$node" nft list table ip nmi | grep -E '^\s+chain' | tr -d '\n\t{')" "chain agent_port chain guard chain detour_out chain detour_in " "beside it stands table nmi with guard and agent_port"
 is "$(grep -c "^active guarded " "$tmp/driver")" "[1-9]*" "the protection is said as it is"
 sleep 0.5
 is "$(repairs)" 0 "and nothing had to be repaired"
