@@ -53,7 +53,7 @@
 /* Under way at once, and how long one may take. */
 #define LIMIT_EVENTS_SENDING  4
 #define LIMIT_EVENT_POST_MSEC 10000
-/* The start-up taint: one call, and after a failure the first wait and the longest; a person may be on it. */
+/* The start-up taint: one call, and after a failure the first wait and the longest: a right may be granted. */
 #define LIMIT_TAINT_CALL_MSEC	   10000
 #define LIMIT_TAINT_RETRY_MSEC	   500
 #define LIMIT_TAINT_RETRY_MAX_MSEC 120000

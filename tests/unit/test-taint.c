@@ -161,7 +161,7 @@ START_TEST(a_list_that_has_changed_meanwhile_is_read_again_without_a_word)
 	fake_answer(0, 200, NODE("[" OURS "]"));
 	fake_answer(1, overtaken[_i], NULL);
 	ck_assert_uint_eq(fake_kube.n_calls, 2);
-	pass(&b, 2 * LIMIT_TAINT_RETRY_MSEC);
+	pass(&b, UINT64_C(2) * LIMIT_TAINT_RETRY_MSEC);
 	ck_get(2);
 	fake_answer(2, 200, NODE("[" OTHER "," OURS "]"));
 	ck_patch(3, "[" OPS("1") "]");
@@ -198,7 +198,7 @@ START_TEST(a_missing_right_is_told_once_and_tried_again_ever_more_slowly)
 	pass(&b, SOON);
 	for (unsigned i = 0; fake_kube.n_calls > i && i < 8; i++) {
 		fake_finish(i, 403, NULL, "HTTP 403: nodes is forbidden");
-		pass(&b, 2 * UINT64_C(1) * LIMIT_TAINT_RETRY_MSEC << i);
+		pass(&b, UINT64_C(2) * LIMIT_TAINT_RETRY_MSEC << i);
 	}
 	fast = fake_kube.n_calls;
 	ck_assert_uint_eq(fast, 9);

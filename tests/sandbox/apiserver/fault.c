@@ -131,6 +131,7 @@ static json_t *do_overtake(struct api *api, const struct req *req)
 	json_t *problem = NULL, *patch = rest_decode(req, "object", &problem);
 
 	if (patch) {
+		json_object_del(patch, "metadata");
 		json_decref(api->fault.overtaking);
 		api->fault.overtaking = patch;
 	}

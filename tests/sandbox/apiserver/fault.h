@@ -22,8 +22,8 @@ struct req;
  *	POST /_sandbox/drop?on=0		... until this
  *	POST /_sandbox/bookmark			a bookmark to every watch that allows them, now
  *	POST /_sandbox/watchlist?on=0|1		is streaming of initial lists on offer
- *	POST /_sandbox/overtake			before the next patch of anybody its object gets the body of
- *						this one as a merge patch: somebody else was faster
+ *	POST /_sandbox/overtake			before the next patch of a node it gets the body of this
+ *						request as a merge patch: somebody else was faster
  *	POST /_sandbox/expire			all tokens are refused; ?on=0 ends it
  *	GET  /_sandbox/stats			counters, as JSON
  *

@@ -482,7 +482,7 @@ static struct version *overtake(struct api *api, struct kind *k, const char *key
 {
 	json_t *obj, *patch = api->fault.overtaking;
 
-	if (!patch || !old)
+	if (!patch || !old || k->id != KIND_NODE)
 		return old;
 	api->fault.overtaking = NULL;
 	obj = patch_merge(version_json(old), patch);
