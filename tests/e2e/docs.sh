@@ -75,7 +75,8 @@ while IFS= read -r command; do
 	command=$(filled "$command")
 	case $command in
 	# a kubelet, an authorizer or Azure would have to answer
-	'kubectl -n kube-system logs '* | *'/proxy/'* | 'kubectl auth can-i '* | 'az '*) ;;
+	'kubectl -n kube-system logs '* | 'kubectl -n kube-system exec '* | *'/proxy/'* | 'kubectl auth can-i '* | 'az '*) ;;
+	'nmi status') passes 'nmi status' sb_in "$SB_NODE" "$(sb_program nmi)" status ;;
 	'kubectl '*) kubectl_case "$command" ;;
 	*'/metadata/identity/'*) like "in a pod: ${command%% *}" "$(eval "sb_exec web $command" 2>/dev/null)" '"access_token"' ;;
 	'curl '*) passes "on the node: ${command:0:60}" eval "sb_in $SB_NODE ${command/curl/curl -f -o /dev/null}" ;;

@@ -12,3 +12,10 @@ redirector_pid() {
 		[[ $(readlink "/proc/$pid/exe") != */nmi || $(</proc/"$pid"/comm) != nmi-redirector ]] || echo "$pid"
 	done
 }
+
+# Of all tables of ours, as the kernel has them; a rule is what has a verdict, or counts.
+rules_without_comment() {
+	sb_in "$SB_NODE" nft list ruleset | awk '/^table / { ours = $3 ~ /^nmi(-|$)/ }
+		/^\tchain / { chain = 1 } /^\t}/ { chain = 0 }
+		ours && chain && /^\t\t/ && !/^\t\t(type|comment) / && !/ comment "nmi: / { print }'
+}

@@ -16,6 +16,10 @@ has() { [[ $(tables) == *"$1"* ]]; }
 
 asks_ok web || bail 'nothing works to begin with'
 passes 'on a bridge there are tables of all kinds' eventually 5 has 'table bridge nmi-spoof'
+is 'no rule of theirs is without a comment' "$(rules_without_comment)" ''
+out=$(sb_in "$SB_NODE" "$prog" status --run-directory="$SB_DIR/nmi")
+like 'nmi status shows those of the bridge too' "$out" 'table bridge nmi-spoof .*chain stranger'
+like 'and how many addresses they tie' "$out" 'bridge ports +[1-9]'
 sb_in "$SB_NODE" nft 'add table ip nmi-boot; add table ip other; add table inet nmi-other'
 all=$(tables)
 uninstall
