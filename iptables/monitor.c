@@ -29,6 +29,8 @@
 #define RECEIVE_BYTES (1024 * 1024)
 /* The kernel puts at most a page of news (NLMSG_GOODSIZE), or one large one, into a message. */
 #define MESSAGE_BYTES ((size_t)64 * 1024)
+/* Then the rules are looked at, if news were of ours: others must not put that off by never being silent. */
+#define READS_MAX 1000
 
 static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
 		      NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1 &&
@@ -99,7 +101,7 @@ static void on_readable(struct loop_fd *f, uint32_t events)
 	struct monitor *m = container_of(f, struct monitor, source);
 	struct mono since = loop_mono(f->loop);
 	bool lost = false;
-	int r;
+	int r, n = 0;
 
 	m->ours = m->deleted = false;
 
@@ -111,7 +113,7 @@ static void on_readable(struct loop_fd *f, uint32_t events)
 	do {
 		r = nl_recvmsgs_default(m->sk);
 		lost = lost || (r < 0 && r != -NLE_AGAIN);
-	} while (!m->deleted && (r >= 0 || r == -NLE_NOMEM));
+	} while (!m->deleted && (r >= 0 || r == -NLE_NOMEM) && ++n < READS_MAX);
 	if (m->ours || lost || *m->culprits.rival)
 		m->fn(m->ctx, since, m->deleted && !lost);
 }

@@ -93,6 +93,22 @@ struct nft {
 	char no_live_why[80];		   /* while !live */
 };
 
+/*
+ * After an answer that was lost or not understood, what is left of it waits in the context's socket, and every
+ * later one is taken for a wrong one. libnftables has no way to empty it; nothing hangs on this context. A socket
+ * must be there to be had, see above.
+ */
+static void renew_reader(struct nft *n)
+{
+	uint32_t generation;
+	struct nft_ctx *fresh = generation_read(&generation, NULL) == 0 ? nftctx_new(NULL) : NULL;
+
+	if (!fresh)
+		return;
+	(void)nftctx_free(n->reader);
+	n->reader = fresh;
+}
+
 /* The table's listing on the heap, or NULL in `out` if there is no such table. */
 static int list(struct nft *n, enum ruleset_table t, char **out, struct err *err)
 {
@@ -110,6 +126,7 @@ static int list(struct nft *n, enum ruleset_table t, char **out, struct err *err
 		*out = NULL;
 		return 0;
 	}
+	renew_reader(n);
 	if (err)
 		*err = why;
 	return err_wrap(err, "reading table %s", ruleset_table_name(t));

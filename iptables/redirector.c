@@ -63,7 +63,11 @@
 /* Once the commit is through: the listing of connections must not hold up a repair. */
 #define CONNTRACK_DELAY_MSEC 20
 /* After the last look at the rules, and the listing of connections. */
-#define SETTLED_MSEC	200
+#define SETTLED_MSEC 200
+/* How often another reason is told while the rules are not in place. */
+#define FAILING_LOG_MSEC 10000
+/* How often news are subscribed to again, where the kernel has refused it. */
+#define SUBSCRIBE_MSEC	1000
 #define FIGHT_LOG_MSEC	60000
 #define REPAIR_LOG_MSEC 10000
 /* Who it was is told after what was done, and repairs do not wait for that. */
@@ -91,7 +95,7 @@ struct redirector {
 	bool altered;	/* found so, and not yet put back */
 	struct mono altered_since;
 	char rules_note[sizeof(((struct backend_report *)0)->text)]; /* of the last report */
-	char conntrack_note[80], spoof_note[120];		     /* "": all is well */
+	char conntrack_note[80], spoof_note[120], news_note[120];    /* "": all is well */
 
 	struct spoof *spoof; /* NULL: no rules of ours, or not yet */
 	bool spoofs_untold;  /* packets were dropped, and no line says whose */
@@ -99,11 +103,11 @@ struct redirector {
 	struct redirect_port *ports; /* told before there was `spoof`, which has them since */
 	size_t n_ports;
 
-	struct loop_timer retry, sweep, conntrack, settled, look, tell;
+	struct loop_timer retry, sweep, conntrack, settled, look, tell, subscribe;
 	char repaired[sizeof(((struct backend_report *)0)->text)]; /* to be told */
 	struct backoff backoff;
 	struct bucket repairs; /* that may still be made at once */
-	struct log_limit repair_log, fight_log, spoof_log;
+	struct log_limit repair_log, fight_log, spoof_log, failing_log;
 };
 
 /* status */
@@ -145,7 +149,8 @@ static void on_settled(struct loop_timer *t)
 /* All that the operator should know although the rules are in place. */
 static void put_notes(struct redirector *r)
 {
-	const char *const notes[] = { r->rules_note, r->conntrack_note, r->spoof_note };
+	const char *const notes[] = { r->rules_note, r->news_note, r->conntrack_note,
+				      r->spoof_note };
 	char *why = r->status.why;
 	size_t n = 0;
 
@@ -308,8 +313,14 @@ static void start_spoof(struct redirector *r)
 
 static unsigned later(struct redirector *r, const struct err *err)
 {
-	if (r->status.state != REDIRECT_FAILING || strcmp(r->status.why, err->msg) != 0)
-		log_warn("packet rules are not as they should be, trying again: %s", err->msg);
+	bool is_news = r->status.state != REDIRECT_FAILING || strcmp(r->status.why, err->msg) != 0;
+	unsigned long held;
+
+	/* The first at once; one that comes and goes with each try is not told each time. */
+	if (is_news &&
+	    (log_limit_pass(&r->failing_log, loop_mono(r->loop), FAILING_LOG_MSEC, &held) ||
+	     r->status.state != REDIRECT_FAILING))
+		log_err("packet rules are not as they should be, trying again: %s", err->msg);
 	set_failing(r, err->msg);
 	return backoff_next(&r->backoff, loop_mono(r->loop));
 }
@@ -325,6 +336,8 @@ static unsigned install(struct redirector *r)
 		 redirect_protection_name(report.protection));
 	if (*report.text)
 		log_warn("packet rules: %s", report.text);
+	if (*r->news_note)
+		log_warn("packet rules: %s", r->news_note);
 	plan_conntrack(r);
 	set_active(r, &report);
 	start_spoof(r);
@@ -473,6 +486,24 @@ static void on_sweep(struct loop_timer *t)
 	loop_timer_set_msec(r->loop, t, r->spec.sweep_msec, on_sweep);
 }
 
+static void on_subscribe(struct loop_timer *t)
+{
+	struct redirector *r = container_of(t, struct redirector, subscribe);
+	struct err err = { 0 };
+
+	r->news_note[0] = '\0';
+	r->monitor = monitor_new(r->loop, on_news, r, &err);
+	if (r->monitor) {
+		if (r->backend)
+			monitor_set_concerns(r->monitor, r->backend->concerns);
+		on_news(r, loop_mono(r->loop), false); /* what was missed */
+		return;
+	}
+	(void)snprintf(r->news_note, sizeof(r->news_note),
+		       "changes are only seen by the sweep: %.80s", err.msg);
+	loop_timer_set_msec(r->loop, t, SUBSCRIBE_MSEC, on_subscribe);
+}
+
 /* the channel to nmi */
 
 static int start(struct redirector *r, const void *msg, size_t n, struct err *err)
@@ -487,9 +518,7 @@ static int start(struct redirector *r, const void *msg, size_t n, struct err *er
 		loop_timer_set_msec(r->loop, &r->sweep, r->spec.sweep_msec, on_sweep);
 	/* Subscribed before the first commit, so that no change after it can be missed. */
 	if (r->spec.backend != REDIRECT_NONE)
-		r->monitor = monitor_new(r->loop, on_news, r, err);
-	if (!r->monitor && r->spec.backend != REDIRECT_NONE)
-		log_warn("changes of the packet rules are only seen by the sweep: %s", err->msg);
+		on_subscribe(&r->subscribe);
 	on_retry(&r->retry);
 	return 0;
 }

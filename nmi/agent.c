@@ -243,8 +243,7 @@ static void on_redirect_status(void *ctx, const struct redirect_status *s)
 		say_protection(a);
 		break;
 	case REDIRECT_FAILING:
-		log_err("packet rules cannot be written, trying again: %s", s->why);
-		break;
+		break; /* the redirector has said so, each reason once */
 	case REDIRECT_GONE:
 		/* this process has no capability left to start another one: the kubelet does */
 		if (a->stopping)

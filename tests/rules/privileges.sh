@@ -74,7 +74,7 @@ start() { # COMMAND-BEFORE... -- ARGUMENT of nmi...
 	eval "$saved"
 }
 
-start env -- 
+start env --
 holds 'root' 0 1000
 sb_stop_nmi
 
