@@ -12,3 +12,20 @@ redirector_pid() {
 		[[ $(readlink "/proc/$pid/exe") != */nmi || $(</proc/"$pid"/comm) != nmi-redirector ]] || echo "$pid"
 	done
 }
+
+# Pods that ask all the while: `answered` then puts into $replies what came, of all of them.
+askers=()
+asking() { # POD TARGET
+	sb_spawn "$1" nice -n 5 python3 "$e2e_here/asker.py" "$2" >"$SB_DIR/asked.$1"
+	askers+=("$SB_SPAWNED")
+	eventually 10 grep -q asking "$SB_DIR/asked.$1"
+}
+
+answered() {
+	local pid
+	for pid in "${askers[@]}"; do kill -TERM "$pid" && wait "$pid"; done
+	# shellcheck disable=SC2034
+	replies=$(grep -hv asking "$SB_DIR"/asked.*)
+	rm -f "$SB_DIR"/asked.*
+	askers=()
+}
