@@ -19,6 +19,7 @@
 
 #define LISTENERS_FILE "/proc/self/net/tcp"
 #define READ_MAX       ((size_t)256 * 1024)
+#define LINE_BYTES     150  /* TMPSZ of tcp_ipv4.c */
 #define STATE_LISTEN   0x0A /* TCP_LISTEN */
 
 static bool take_hex(const char **p, const char *end, unsigned digits, char after, uint32_t *out)
@@ -92,7 +93,8 @@ bool listeners_each(listener_fn *fn, void *ctx)
 	if (fd < 0)
 		return false;
 	while (more && all < READ_MAX) {
-		ssize_t n = read(fd, buf + have, sizeof(buf) - have);
+		size_t room = sizeof(buf) - have;
+		ssize_t n = read(fd, buf + have, room);
 		struct str text;
 		struct listener l;
 
@@ -106,7 +108,12 @@ bool listeners_each(listener_fn *fn, void *ctx)
 			if (!fn(ctx, &l))
 				return true;
 		}
-		/* a line has 150 bytes; one that fills the buffer is none of the kernel's */
+		/*
+		 * Where another line would have fitted there is none; to be told so by one more read would
+		 * take the kernel through its whole table of connections again, some milliseconds.
+		 */
+		more = more && (size_t)n + LINE_BYTES >= room;
+		/* a line that fills the buffer is none of the kernel's */
 		have = text.n < sizeof(buf) ? text.n : 0;
 		memmove(buf, text.p, have);
 	}
