@@ -37,7 +37,14 @@ struct search {
 	struct around *out;
 };
 
-/* On the addresses that this agent listens on itself, another of its kind may hand over to it. */
+/* At the address and port that this agent takes itself, one of its kind may be about to hand over. */
+static bool is_other(const struct listener *l, const struct around_spec *spec)
+{
+	if (l->port == spec->port)
+		return !inet_ip_eq(&l->ip, &spec->listen);
+	return l->port == OLD_PORT;
+}
+
 static bool on_listener(void *ctx, const struct listener *l)
 {
 	struct search *s = ctx;
@@ -46,8 +53,7 @@ static bool on_listener(void *ctx, const struct listener *l)
 		return true;
 	if (l->port == GUEST_PROXY_PORT)
 		s->out->guest_proxy = true;
-	else if ((l->port == OLD_PORT || l->port == s->spec->port) &&
-		 !inet_ip_eq(&l->ip, &s->spec->listen))
+	else if (is_other(l, s->spec))
 		(void)inet_ip_print_port(&l->ip, l->port, s->out->other_listener);
 	return true;
 }

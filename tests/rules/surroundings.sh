@@ -16,7 +16,7 @@ NO_PROXY="info kube-proxy-none: no rules of kube-proxy; something else does serv
 found() { # [ARGUMENT of nmi...]
 	: >"$SB_DIR/nmi.log"
 	sb_launch_nmi "$@"
-	eventually 10 grep -qE 'listening on|nmi-listen-address=' "$SB_DIR/nmi.log"
+	eventually 10 grep -qE 'listening on|nmi-listen-address=auto|nmi-port' "$SB_DIR/nmi.log"
 	sb_stop_nmi
 	sed -nE 's/^[^ ]+ (info|warn) around this node: /\1 /p' "$SB_DIR/nmi.log"
 }
@@ -98,8 +98,11 @@ sb_stop listener3080
 listen 2579
 names "another NMI's listener" "$NO_PROXY
 warn other-listener: a listener on the port of this agent (127.0.0.1:2579); it may be another aad-pod-identity NMI, to which pods could be sent; find it with: ss -ltnp; docs/troubleshooting.md"
-names 'whatever port this agent has' "$NO_PROXY
-warn other-listener: a listener on the port of this agent (127.0.0.1:2579); it may be another aad-pod-identity NMI, to which pods could be sent; find it with: ss -ltnp; docs/troubleshooting.md" --nmi-port=2580
+for own in '' 127.0.0.1; do
+	names 'whatever port this agent has' "$NO_PROXY
+warn other-listener: a listener on the port of this agent (127.0.0.1:2579); it may be another aad-pod-identity NMI, to which pods could be sent; find it with: ss -ltnp; docs/troubleshooting.md" --nmi-port=2580 ${own:+--nmi-listen-address=$own}
+done
+names 'at its own address and port it may be one that makes way' "$NO_PROXY" --nmi-listen-address=127.0.0.1
 node iptables-nft -t nat -N aad-metadata
 names 'with its chain' "$NO_PROXY
 warn other-nmi: another aad-pod-identity NMI (chain aad-metadata, nft; it listens on 127.0.0.1:2579); two agents answer for this node: it takes over the pods whenever this one is away; uninstall it: docs/troubleshooting.md"

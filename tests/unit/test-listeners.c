@@ -55,33 +55,51 @@ START_TEST(those_that_listen_are_told)
 }
 END_TEST
 
+/* More than one read of the file gives. */
+#define MANY 100
+
+struct sought {
+	uint16_t port[MANY];
+	size_t found;
+	bool stop;
+};
+
 static bool is_sought(void *ctx, const struct listener *l)
 {
-	uint16_t *port = ctx;
+	struct sought *s = ctx;
 
-	if (!inet_ip_is_loopback(&l->ip) || l->port != *port)
-		return true;
-	*port = 0;
-	return false;
+	for (size_t i = 0; i < MANY; i++)
+		s->found += inet_ip_is_loopback(&l->ip) && l->port == s->port[i];
+	return !s->stop || !s->found;
 }
 
-START_TEST(one_of_our_own_is_found)
+START_TEST(ours_are_found)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t n = sizeof(sa);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	uint16_t port;
+	struct sought s = { 0 };
+	int fd[MANY];
 
-	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&sa, n), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &n), 0);
-	port = ntohs(sa.sin_port);
-	ck_assert(listeners_each(is_sought, &port));
-	ck_assert_uint_ne(port, 0); /* bound, and not listening yet */
-	ck_assert_int_eq(listen(fd, 1), 0);
-	ck_assert(listeners_each(is_sought, &port));
-	ck_assert_uint_eq(port, 0);
-	close(fd);
+	for (size_t i = 0; i < MANY; i++) {
+		struct sockaddr_in sa = { .sin_family = AF_INET,
+					  .sin_addr = { htonl(INADDR_LOOPBACK) } };
+		socklen_t n = sizeof(sa);
+
+		fd[i] = socket(AF_INET, SOCK_STREAM, 0);
+		ck_assert_int_eq(bind(fd[i], (const struct sockaddr *)&sa, n), 0);
+		ck_assert_int_eq(getsockname(fd[i], (struct sockaddr *)&sa, &n), 0);
+		s.port[i] = ntohs(sa.sin_port);
+	}
+	ck_assert(listeners_each(is_sought, &s));
+	ck_assert_uint_eq(s.found, 0); /* bound, and not listening yet */
+	for (size_t i = 0; i < MANY; i++)
+		ck_assert_int_eq(listen(fd[i], 1), 0);
+	ck_assert(listeners_each(is_sought, &s));
+	ck_assert_uint_eq(s.found, MANY);
+	s = (struct sought){ .port = { s.port[0] }, .stop = true };
+	ck_assert(listeners_each(is_sought, &s));
+	ck_assert_uint_eq(s.found, 1);
+	for (size_t i = 0; i < MANY; i++)
+		close(fd[i]);
 }
 END_TEST
 
-UNIT_MAIN("listeners", UNIT_LOOP(those_that_listen_are_told, texts), UNIT(one_of_our_own_is_found))
+UNIT_MAIN("listeners", UNIT_LOOP(those_that_listen_are_told, texts), UNIT(ours_are_found))
