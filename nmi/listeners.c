@@ -26,8 +26,10 @@ static bool take_hex(const char **p, const char *end, unsigned digits, char afte
 {
 	uint32_t v = 0;
 
+	if ((size_t)(end - *p) <= digits)
+		return false;
 	for (unsigned i = 0; i < digits; i++, (*p)++) {
-		char c = *p < end ? **p : '\0';
+		const char c = **p;
 
 		if (c >= '0' && c <= '9')
 			v = v << 4 | (uint32_t)(c - '0');
@@ -36,7 +38,7 @@ static bool take_hex(const char **p, const char *end, unsigned digits, char afte
 		else
 			return false;
 	}
-	if (*p >= end || *(*p)++ != after)
+	if (*(*p)++ != after)
 		return false;
 	*out = v;
 	return true;

@@ -9,6 +9,7 @@
 #include "nmi/surroundings_read.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -21,11 +22,11 @@ static long private_kib(void)
 	long kib = -1;
 
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "Private_Dirty: %ld kB", &kib) == 1)
-			break;
+		if (strncmp(line, "Private_Dirty:", 14) == 0)
+			kib = strtol(line + 14, NULL, 10);
 	}
 	if (f)
-		fclose(f);
+		(void)fclose(f); /* read only */
 	return kib;
 }
 

@@ -21,7 +21,7 @@ static uint8_t *recording(const char *name, size_t *out_n)
 
 	ck_assert_msg(f != NULL, "no %s: set TEST_CORPUS", path);
 	*out_n = fread(p, 1, 8192, f);
-	fclose(f);
+	(void)fclose(f); /* read only */
 	return p;
 }
 
