@@ -45,6 +45,7 @@
 #include "nmi/run_dir.h"
 #include "nmi/taint.h"
 #include "nmi/status/server.h"
+#include "nmi/surroundings_read.h"
 #include "nmi/token/cache.h"
 #include "nmi/token/cert.h"
 #include "nmi/token/entra.h"
@@ -71,6 +72,7 @@ struct agent {
 	char *user_agent;
 	char *imds_url;
 	const char *run_dir; /* of our sockets; NULL: there is none */
+	struct surroundings *surroundings;
 
 	struct loop *loop;
 	struct loop_signals *signals;
@@ -352,6 +354,8 @@ static void make_description(struct agent *a)
 		.metrics = a->metrics,
 		.before = before_metrics,
 		.before_ctx = a,
+		.surroundings = (const char *const *)a->surroundings->lines,
+		.n_surroundings = a->surroundings->n,
 	};
 }
 
@@ -627,6 +631,19 @@ static int make_run_dir(struct agent *a, struct err *err)
 	return 0;
 }
 
+/* Before addresses are chosen, so that its lines explain what fails then. */
+static void look_around(struct agent *a)
+{
+	struct around_spec spec = { .port = a->config->port,
+				    .has_rules = nmi_config_has_rules(a->config) };
+	struct around around;
+
+	(void)inet_ip_parse(a->config->listen_address, &spec.listen, NULL); /* or auto */
+	surroundings_read(&spec, &around);
+	a->surroundings = surroundings_judge(&around);
+	surroundings_log(a->surroundings);
+}
+
 static int agent_init(struct agent *a, struct err *err)
 {
 	static const int signos[] = { SIGTERM, SIGINT, SIGHUP };
@@ -641,6 +658,7 @@ static int agent_init(struct agent *a, struct err *err)
 	if (!a->signals)
 		return -(int)err->kind;
 	a->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, LIMIT_METRIC_SERIES);
+	look_around(a);
 	if (choose_addresses(a, err) < 0 || make_run_dir(a, err) < 0 || make_kube(a, err) < 0)
 		return -(int)err->kind;
 	if (make_who(a, err) < 0 || make_tokens(a, err) < 0 || make_front(a, err) < 0)
@@ -720,6 +738,7 @@ struct agent *agent_free(struct agent *a)
 	a->metrics = metrics_free(a->metrics);
 	a->signals = loop_signals_free(a->signals);
 	a->loop = loop_free(a->loop);
+	a->surroundings = surroundings_free(a->surroundings);
 	free(a->imds_url);
 	free(a->user_agent);
 	free(a);
