@@ -97,7 +97,9 @@ struct server {
 	struct conn *phases[PHASES];
 	struct lingering linger;
 	size_t n_conns;
-	bool draining, ending;
+	int listening; /* the library's; -EBADF: it listens no more */
+	bool draining; /* idle ones are cut soon */
+	bool ending;
 };
 
 /* phases */
@@ -601,12 +603,12 @@ static struct MHD_Daemon *start(struct server *s, int fd)
 struct server *server_new(struct loop *l, const struct server_spec *spec, struct err *err)
 {
 	_cleanup_(server_freep) struct server *s = xnew(struct server);
-	const union MHD_DaemonInfo *info;
 	int fd;
 
 	s->loop = s->linger.loop = l;
 	s->spec = *spec;
-	fd = listen_on(spec, err);
+	s->listening = -EBADF;
+	fd = spec->listening > 0 ? spec->listening : listen_on(spec, err);
 	if (fd < 0)
 		return NULL;
 	s->daemon = start(s, fd);
@@ -614,24 +616,52 @@ struct server *server_new(struct loop *l, const struct server_spec *spec, struct
 		(void)err_set(err, ERR_OS, "libmicrohttpd did not start on port %u", spec->port);
 		return NULL;
 	}
-	info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	if (loop_fd_add(l, &s->source, info->epoll_fd, EPOLLIN, on_epoll, err) < 0)
+	s->listening = fd;
+	if (spec->listening <= 0 && server_start(s, err) < 0)
 		return NULL;
 	return steal_ptr(s);
 }
 
-void server_drain(struct server *s)
+/* Until then the library is not run, so that it accepts nothing. */
+int server_start(struct server *s, struct err *err)
+{
+	const union MHD_DaemonInfo *info;
+
+	if (s->source.loop)
+		return 0;
+	info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	return loop_fd_add(s->loop, &s->source, info->epoll_fd, EPOLLIN, on_epoll, err);
+}
+
+int server_listening(const struct server *s)
+{
+	return s->listening;
+}
+
+int server_release(struct server *s)
+{
+	int fd = s->listening;
+
+	s->listening = -EBADF;
+	return fd < 0 ? fd : MHD_quiesce_daemon(s->daemon);
+}
+
+void server_drain(struct server *s, bool cut_idle)
 {
 	struct mono now = loop_mono(s->loop);
-	MHD_socket fd;
+	int fd;
 
 	if (s->draining)
 		return;
-	run(s); /* closing a listener resets what waits to be accepted: accept it first */
-	s->draining = true;
-	fd = MHD_quiesce_daemon(s->daemon);
-	if (fd != MHD_INVALID_SOCKET)
+	/* closing a listener resets what waits to be accepted: accept it first */
+	if (s->listening >= 0 && s->source.loop)
+		run(s);
+	fd = server_release(s);
+	if (fd >= 0)
 		close(fd);
+	if (!cut_idle)
+		return;
+	s->draining = true;
 	/* idle ones get a moment, so that a request that is on its way to us is answered */
 	for (enum phase p = PHASE_FRESH; p <= PHASE_IDLE; p++) {
 		struct conn *c;
@@ -640,11 +670,6 @@ void server_drain(struct server *s)
 			c->deadline = mono_add_msec(now, LIMIT_DRAIN_IDLE_MSEC);
 	}
 	loop_timer_set_msec(s->loop, &s->deadline, LIMIT_DRAIN_IDLE_MSEC, on_deadline);
-}
-
-bool server_is_draining(const struct server *s)
-{
-	return s->draining;
 }
 
 size_t server_connections(const struct server *s)
