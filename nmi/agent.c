@@ -40,6 +40,7 @@
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
 #include "nmi/ports.h"
+#include "nmi/probe.h"
 #include "nmi/proxy.h"
 #include "nmi/run_dir.h"
 #include "nmi/succession.h"
@@ -101,6 +102,7 @@ struct agent {
 	struct proxy *proxy;
 	struct front *front; /* NULL before it is open */
 	struct succession *succession;
+	struct probe *probe; /* NULL: no directory for it */
 	struct redirect *redirect;
 
 	struct loop_timer stop_timer;
@@ -628,6 +630,17 @@ struct agent *agent_new_take(const struct nmi_config *config, struct redirect *r
 	return a;
 }
 
+static void start_probe(struct agent *a)
+{
+	struct err err = { 0 };
+
+	if (!a->run_dir)
+		return;
+	a->probe = probe_new(a->loop, a->run_dir, &a->health, &err);
+	if (!a->probe)
+		log_warn("nmi probe cannot ask this agent: %s", err.msg);
+}
+
 int agent_run(struct agent *a, struct err *err)
 {
 	char listen[INET_IP_PORT_TEXT_MAX], target[INET_IP_PORT_TEXT_MAX];
@@ -638,6 +651,7 @@ int agent_run(struct agent *a, struct err *err)
 	if (make_redirect(a, err) < 0)
 		return err_wrap(err, "redirector");
 	succession_start(a->succession);
+	start_probe(a);
 	if (nmi_config_has_rules(a->config))
 		(void)snprintf(how, sizeof(how), ", redirecting %s:%u to %s",
 			       a->config->metadata_ip, a->config->metadata_port,
@@ -655,6 +669,7 @@ struct agent *agent_free(struct agent *a)
 	if (!a)
 		return NULL;
 	loop_timer_del(&a->stop_timer);
+	a->probe = probe_free(a->probe);
 	a->redirect = redirect_free(a->redirect);
 	if (a->pods)
 		pod_store_on_claim_end(a->pods, NULL, NULL);

@@ -24,7 +24,7 @@ const struct opt_table nmi_options = {
 	.opts = opts,
 	.n = sizeof(opts) / sizeof(opts[0]),
 	.prog = "nmi",
-	.usage = "nmi [SETTING]...\n       nmi uninstall",
+	.usage = "nmi [SETTING]...\n       nmi uninstall\n       nmi probe [ready|live] [PID]",
 	.intro = "Gives pods on this node tokens of their own Entra identities, in place of the\n"
 		 "instance metadata service. `nmi uninstall` removes every packet rule of ours.",
 };

@@ -55,6 +55,7 @@ msec_to_take() { # NAME: from its first line to the one that says so, by its own
 		print(round((at(end) - at(lines[0])).total_seconds() * 1000))
 	END
 }
+is_ready() { "$newest" probe ready "$(sb_pid "$1")" --run-directory="$SB_DIR/nmi"; } # as the kubelet asks it
 end_agent() { # NAME
 	signal "$1" TERM
 	passes "$2: the old one ends, its connections having moved" eventually 10 is_gone "$1"
@@ -110,6 +111,9 @@ upgrade() { # SENTENCE PROGRAM [ARGUMENT...]: from the current one to the next
 	launch "a$n" "${@:2}"
 	passes "$1: the new one takes over" eventually 10 has_taken "a$n"
 	diag "$1: $(msec_to_take "a$n") ms from start to taking over"
+	if [[ $2 == "$newest" ]]; then
+		passes "$1: and says that it is ready" is_ready "a$n"
+	fi
 	sleep 0.3
 	end_agent "$old" "$1"
 	sleep 0.7 # the new redirector takes the tables over
@@ -138,6 +142,8 @@ freeze
 next
 sleep 1.5
 fails 'without the API server: the new one does not take over' has_taken "a$n"
+fails 'without the API server: nor does it say that it is ready' is_ready "a$n"
+passes 'without the API server: the old one does' is_ready "$current"
 unharmed 'without the API server'
 signal "a$n" KILL
 unharmed 'it is killed on the threshold'
