@@ -6,6 +6,8 @@ set -uo pipefail
 # shellcheck source=tests/rules/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/rules/agents.sh
+source "$here/agents.sh"
 
 # ---- the oldest agent that hands over, built once ----
 
@@ -28,38 +30,7 @@ else
 	oldest=$newest oldest_is='oldest (there is no history here: the newest)'
 fi
 
-diag() { printf '# %s\n' "$*"; }
-fails() { if "${@:2}" >/dev/null 2>&1; then not_ok "$1"; else ok "$1"; fi; } # SENTENCE COMMAND...
-
-# ---- agents: each has a log of its own ----
-
 e2e_box upgrade
-agents=()
-launch() { # NAME PROGRAM [ARGUMENT...]
-	agents+=("$1")
-	sb_start "$1" "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" "$2" --node "$SB_NODE_NAME" --operation-mode=managed \
-		--http-probe-port=8085 --prometheus-port=9090 --run-directory="$SB_DIR/nmi" "${@:3}"
-}
-says() { grep -qE "$2" "$SB_DIR/$1.log"; } # NAME REGEX
-is_offered() { says "$1" 'another agent is in charge'; }
-has_taken() { says "$1" 'took over from|accepting in its place'; }
-has_accepted_again() { says "$1" 'accepting again'; }
-is_gone() { ! sb_pid "$1" >/dev/null; }
-signal() { kill -"$2" "$(sb_pid "$1")"; } # NAME SIGNAL
-msec_to_take() { # NAME: from its first line to the one that says so, by its own clock
-	/usr/bin/python3 - "$SB_DIR/$1.log" <<-'END'
-		import datetime, re, sys
-		lines = open(sys.argv[1]).read().splitlines()
-		at = lambda line: datetime.datetime.fromisoformat(line.split(" ")[0].rstrip("Z"))
-		end = next(line for line in lines if re.search("took over from|in its place", line))
-		print(round((at(end) - at(lines[0])).total_seconds() * 1000))
-	END
-}
-is_ready() { "$newest" probe ready "$(sb_pid "$1")" --run-directory="$SB_DIR/nmi"; } # as the kubelet asks it
-end_agent() { # NAME
-	signal "$1" TERM
-	passes "$2: the old one ends, its connections having moved" eventually 10 is_gone "$1"
-}
 
 # ---- the load ----
 
@@ -201,5 +172,5 @@ upgrade 'after all that' "$newest"
 stop_load
 gives 'a pod is served' "$SB_SHOP" p1 "$SB_ASK"
 no_leak 'IMDS saw no pod'
-for a in "${agents[@]}"; do cat "$SB_DIR/$a.log"; done >>"$SB_DIR/nmi.log"
+gather_agents
 e2e_end
