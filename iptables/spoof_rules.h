@@ -9,9 +9,9 @@
  */
 #define SPOOF_TABLE    "nmi-spoof"
 #define SPOOF_STAND_IN "nmi-spoof-next" /* of the bridge's, while another redirector has that */
-#define SPOOF_COUNTER  "spoofed" /* packets, in both */
-#define SPOOF_SEEN     "seen"	 /* a set in both: link and source address of what was counted */
-#define SPOOF_SEEN_MAX 256	 /* its size: the rest is counted, but not told apart */
+#define SPOOF_COUNTER  "spoofed"	/* packets, in both */
+#define SPOOF_SEEN     "seen" /* a set in both: link and source address of what was counted */
+#define SPOOF_SEEN_MAX 256    /* its size: the rest is counted, but not told apart */
 
 /* Can they go into a table? Links may not have names that mean more than themselves in nftables. */
 int spoof_rules_check(const struct redirect_port *ports, size_t n, struct err *err);
