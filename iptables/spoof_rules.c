@@ -53,10 +53,10 @@ int spoof_rules_check(const struct redirect_port *ports, size_t n, struct err *e
 /* clang-format off */
 
 /* Declare, delete, declare: as in ruleset.c. */
-#define REPLACE(family) \
-	"table " family " " SPOOF_TABLE " { flags owner; }\n" \
-	"delete table " family " " SPOOF_TABLE "\n" \
-	"table " family " " SPOOF_TABLE " {\n" \
+#define REPLACE(family, table) \
+	"table " family " " table " { flags owner; }\n" \
+	"delete table " family " " table "\n" \
+	"table " family " " table " {\n" \
 	"	flags owner\n"
 
 /* What was counted, and where it came from; an entry that nobody renews goes. */
@@ -74,7 +74,7 @@ int spoof_rules_check(const struct redirect_port *ports, size_t n, struct err *e
 
 #define SAYS_TAGS "comment \"nmi: a second VLAN tag hides an address from the rules below\"\n"
 
-#define ROUTED REPLACE("ip") \
+#define ROUTED REPLACE("ip", SPOOF_TABLE) \
 	"	comment \"nmi-redirector: counts what the tables nmi drop as spoofed\"\n" \
 	SEEN \
 	"	chain arrives {\n" \
@@ -173,14 +173,14 @@ char *spoof_rules_print_change(const struct redirect_port *ports, size_t n)
 	return buf_steal(&b, NULL);
 }
 
-char *spoof_rules_print_bridged(const struct redirect_spec *spec, const struct redirect_port *ports,
-				size_t n)
+static char *print_bridged(const char *head, const struct redirect_spec *spec,
+			   const struct redirect_port *ports, size_t n)
 {
 	char metadata[INET_IP_TEXT_MAX];
 	_cleanup_free_ char *rules = NULL;
 	struct buf b = { 0 };
 
-	add(&b, REPLACE("bridge"));
+	add(&b, head);
 	for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
 		add(&b, "	set ");
 		add(&b, views[i].set);
@@ -194,4 +194,16 @@ char *spoof_rules_print_bridged(const struct redirect_spec *spec, const struct r
 			  (unsigned)spec->metadata_port);
 	add(&b, rules);
 	return buf_steal(&b, NULL);
+}
+
+char *spoof_rules_print_bridged(const struct redirect_spec *spec, const struct redirect_port *ports,
+				size_t n)
+{
+	return print_bridged(REPLACE("bridge", SPOOF_TABLE), spec, ports, n);
+}
+
+char *spoof_rules_print_stand_in(const struct redirect_spec *spec,
+				 const struct redirect_port *ports, size_t n)
+{
+	return print_bridged(REPLACE("bridge", SPOOF_STAND_IN), spec, ports, n);
 }

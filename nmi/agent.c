@@ -5,8 +5,8 @@
  *
  * Start: listeners are opened before the first object is known, so that a pod which asks early waits
  * instead of being refused; the rules are installed only when there is a listener to send pods to.
- * Readiness says the rest. Stop: no new connections, those under way are finished within a grace
- * period, and the rules stay: pods get a refused connection until the next agent is up, never IMDS.
+ * Readiness says the rest. Where another agent runs already it goes on until this one is ready, and hands
+ * its listeners over. Stop: no new connections, those under way are finished within a grace period, and the rules stay: pods get a refused connection until the next agent is up, never IMDS.
  */
 
 #include "nmi/agent.h"
@@ -41,11 +41,13 @@
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
 #include "nmi/ports.h"
+#include "nmi/probe.h"
 #include "nmi/proxy.h"
 #include "nmi/run_dir.h"
-#include "nmi/taint.h"
 #include "nmi/status/server.h"
+#include "nmi/succession.h"
 #include "nmi/surroundings_read.h"
+#include "nmi/taint.h"
 #include "nmi/token/cache.h"
 #include "nmi/token/cert.h"
 #include "nmi/token/entra.h"
@@ -59,7 +61,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define STOP_GRACE_MSEC	  5000
 #define STOP_POLL_MSEC	  20
 #define IMDS_TIMEOUT_MSEC 15000
 #define DEAD_PEER_MSEC	  5000
@@ -104,7 +105,9 @@ struct agent {
 	struct events *events; /* NULL: --events=false */
 	struct issuer *issuer;
 	struct proxy *proxy;
-	struct front *front;
+	struct front *front; /* NULL before it is open */
+	struct succession *succession;
+	struct probe *probe; /* NULL: no directory for it */
 	struct redirect *redirect;
 	struct taint *taint; /* NULL: no --startup-taint */
 	struct status_server *status; /* NULL: no directory */
@@ -316,8 +319,15 @@ static void on_signal(void *ctx, int signo)
 		return;
 	log_info("received SIG%s, shutting down; the packet rules stay", sigabbrev_np(signo));
 	a->stopping = true;
-	a->stop_by = mono_add_msec(loop_mono(a->loop), STOP_GRACE_MSEC);
-	front_drain(a->front);
+	if (!a->front) {
+		loop_quit(a->loop, EXIT_SUCCESS);
+		return;
+	}
+	a->stop_by = mono_add_msec(loop_mono(a->loop), a->config->shutdown_grace_msec);
+	if (succession_stop(a->succession))
+		log_info("another agent accepts in our place: connections that are left end behind "
+			 "their next answer, or in %u ms",
+			 a->config->shutdown_grace_msec);
 	loop_timer_set_msec(a->loop, &a->stop_timer, 0, stop_when_idle);
 }
 
@@ -569,25 +579,27 @@ static int make_front(struct agent *a, struct err *err)
 	health_add(&a->health, "redirect", check_redirect, a);
 	health_add(&a->health, "pods", check_pods, a);
 	health_add(&a->health, "identities", check_identities, a);
-	a->front =
-		front_new(a->loop,
-			  &(struct front_spec){
-				  .address = a->listen_ip,
-				  .port = a->config->port,
-				  .probe_port = a->config->probe_port,
-				  .metrics_port = a->config->prometheus_port,
-				  .metadata_header_required = a->config->metadata_header_required,
-				  .block_instance_metadata = a->config->block_instance_metadata,
-				  .host_token = host_token(a->config->host_token),
-				  .peer_uid = peer_uid_find,
-				  .issuer = a->issuer,
-				  .proxy = a->proxy,
-				  .health = &a->health,
-				  .metrics = a->metrics,
-				  .before_metrics = before_metrics,
-				  .before_metrics_ctx = a,
-			  },
-			  err);
+	a->succession = succession_new(a->loop, a->run_dir, &a->health);
+	health_add_traffic(&a->health, "listeners", succession_check, a->succession);
+	a->front = succession_open(
+		a->succession,
+		&(struct front_spec){
+			.address = a->listen_ip,
+			.port = a->config->port,
+			.probe_port = a->config->probe_port,
+			.metrics_port = a->config->prometheus_port,
+			.metadata_header_required = a->config->metadata_header_required,
+			.block_instance_metadata = a->config->block_instance_metadata,
+			.host_token = host_token(a->config->host_token),
+			.peer_uid = peer_uid_find,
+			.issuer = a->issuer,
+			.proxy = a->proxy,
+			.health = &a->health,
+			.metrics = a->metrics,
+			.before_metrics = before_metrics,
+			.before_metrics_ctx = a,
+		},
+		&a->stopping, err);
 	if (!a->front)
 		return -(int)err->kind;
 	pod_store_on_claim_end(a->pods, on_claim_end, a);
@@ -681,6 +693,17 @@ struct agent *agent_new_take(const struct nmi_config *config, struct redirect *r
 	return a;
 }
 
+static void start_probe(struct agent *a)
+{
+	struct err err = { 0 };
+
+	if (!a->run_dir)
+		return;
+	a->probe = probe_new(a->loop, a->run_dir, &a->health, &err);
+	if (!a->probe)
+		log_warn("nmi probe cannot ask this agent: %s", err.msg);
+}
+
 int agent_run(struct agent *a, struct err *err)
 {
 	char listen[INET_IP_PORT_TEXT_MAX], target[INET_IP_PORT_TEXT_MAX];
@@ -693,6 +716,8 @@ int agent_run(struct agent *a, struct err *err)
 	identity_store_start(a->identities);
 	if (make_redirect(a, err) < 0)
 		return err_wrap(err, "redirector");
+	succession_start(a->succession);
+	start_probe(a);
 	if (nmi_config_has_rules(a->config))
 		(void)snprintf(how, sizeof(how), ", redirecting %s:%u to %s",
 			       a->config->metadata_ip, a->config->metadata_port,
@@ -712,10 +737,12 @@ struct agent *agent_free(struct agent *a)
 	loop_timer_del(&a->stop_timer);
 	a->taint = taint_free(a->taint);
 	a->status = status_server_free(a->status);
+	a->probe = probe_free(a->probe);
 	a->redirect = redirect_free(a->redirect);
 	if (a->pods)
 		pod_store_on_claim_end(a->pods, NULL, NULL);
 	a->front = front_free(a->front);
+	a->succession = succession_free(a->succession);
 	a->proxy = proxy_free(a->proxy);
 	a->issuer = issuer_free(a->issuer);
 	a->events = events_free(a->events);

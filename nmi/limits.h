@@ -31,6 +31,10 @@
 #define LIMIT_UNACKNOWLEDGED_MSEC 3000
 /* While draining: long enough for a request that was on its way, short enough for a quick exit. */
 #define LIMIT_DRAIN_IDLE_MSEC 500
+/* Each answer of another agent, when one takes the other's place; it is on this machine, and has a loop. */
+#define LIMIT_HANDOVER_MSEC 2000
+/* A port that is in use when an agent starts: as long as one that was ended needs for what is under way. */
+#define LIMIT_LISTEN_WAIT_MSEC 10000
 /* Connections to the probe or metrics listener: a kubelet, a scraper, a person. */
 #define LIMIT_OPERATOR_CONNECTIONS 64
 /* Connections to the loopback listeners: the CSI driver has one for each volume that it mounts. */

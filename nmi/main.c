@@ -9,6 +9,7 @@
 #include "nmi/config.h"
 #include "nmi/isolate.h"
 #include "nmi/kubenet.h"
+#include "nmi/probe_command.h"
 #include "nmi/status/command.h"
 #include "nmi/uninstall.h"
 
