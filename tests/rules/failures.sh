@@ -81,9 +81,9 @@ flush_while_dead() {
 		sleep 0.3 && sb_launch_nmi && until_served && in_node nft delete table ip nmi-boot
 }
 
-policies() {
-	in_node iptables -P FORWARD DROP && sleep 0.4 && in_node iptables -P INPUT DROP && sleep 0.6 &&
-		in_node iptables -P INPUT ACCEPT && in_node iptables -P FORWARD ACCEPT && until_served
+policies() { # FLAVOUR
+	in_node "iptables-$1" -P FORWARD DROP && sleep 0.4 && in_node "iptables-$1" -P INPUT DROP && sleep 0.6 &&
+		in_node "iptables-$1" -P INPUT ACCEPT && in_node "iptables-$1" -P FORWARD ACCEPT && until_served
 }
 
 iptables_flushed() { # FLAVOUR
@@ -113,8 +113,10 @@ row 'agent upgraded' upgrade
 row 'reboot, with the boot guard' reboot
 row 'flush by a file with the boot guard, while the agent is dead' flush_while_dead
 passes 'the agent is ready' eventually 10 sb_nmi_ready
-row 'policies of FORWARD and INPUT' policies
-for flavour in nft legacy; do row "iptables-$flavour flushed" iptables_flushed $flavour; done
+for flavour in nft legacy; do
+	row "iptables-$flavour, policies DROP and back" policies $flavour
+	row "iptables-$flavour flushed" iptables_flushed $flavour
+done
 
 # What this kernel has: from Linux 6.9 on nobody else can take the rules away; before, a copy is out of reach, and the
 # other is back at once for the most part (flush.sh says for which).
