@@ -47,6 +47,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Listeners, API server, IMDS, netlink and the like. */
@@ -68,33 +69,20 @@ static const int denied[] = {
 #undef DENIED
 #undef DENIED_PROGRAM
 	/* another process; the redirector ends when our end of the socketpair is closed */
-	SCMP_SYS(kill),
-	SCMP_SYS(setpriority),
-	SCMP_SYS(ioprio_set),
-	SCMP_SYS(sched_setscheduler),
-	SCMP_SYS(sched_setparam),
-	SCMP_SYS(sched_setattr),
-	SCMP_SYS(sched_setaffinity),
+	SCMP_SYS(kill), SCMP_SYS(setpriority), SCMP_SYS(ioprio_set), SCMP_SYS(sched_setscheduler),
+	SCMP_SYS(sched_setparam), SCMP_SYS(sched_setattr), SCMP_SYS(sched_setaffinity),
 	/* files of root, which uid 0 may change without any capability: see also read_only.c */
-	SCMP_SYS(creat),
-	SCMP_SYS(openat2), /* its flags are out of sight */
-	SCMP_SYS(truncate),
-	SCMP_SYS(mknod),
-	SCMP_SYS(mknodat),
-	SCMP_SYS(link),
-	SCMP_SYS(linkat),
-	SCMP_SYS(symlink),
-	SCMP_SYS(symlinkat),
-	SCMP_SYS(chown),
-	SCMP_SYS(lchown),
-	SCMP_SYS(fchown),
-	SCMP_SYS(fchownat),
-	SCMP_SYS(setxattr),
-	SCMP_SYS(lsetxattr),
-	SCMP_SYS(fsetxattr),
-	SCMP_SYS(removexattr),
-	SCMP_SYS(lremovexattr),
-	SCMP_SYS(fremovexattr),
+	SCMP_SYS(creat), SCMP_SYS(openat2), /* its flags are out of sight */
+	SCMP_SYS(truncate), SCMP_SYS(mknod), SCMP_SYS(mknodat), SCMP_SYS(link), SCMP_SYS(linkat),
+	SCMP_SYS(symlink), SCMP_SYS(symlinkat), SCMP_SYS(chown), SCMP_SYS(lchown), SCMP_SYS(fchown),
+	SCMP_SYS(fchownat), SCMP_SYS(setxattr), SCMP_SYS(lsetxattr), SCMP_SYS(fsetxattr),
+	SCMP_SYS(removexattr), SCMP_SYS(lremovexattr), SCMP_SYS(fremovexattr),
+	/* the same of newer kernels, under their numbers, which all architectures share: libseccomp 2.5 has no names */
+	452, /* fchmodat2 */
+	463, /* setxattrat */
+	466, /* removexattrat */
+	467, /* open_tree_attr */
+	469, /* file_setattr */
 };
 
 /*
@@ -200,8 +188,16 @@ static int deny_arguments(scmp_filter_ctx ctx)
 	/* who gets a signal when a file is ready, and which: of any process of the same user */
 	static const uint32_t owners[] = { F_SETOWN, F_SETOWN_EX, F_SETSIG };
 	static const uint32_t ioctls[] = { FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX, TIOCSCTTY };
+	/* a mode for the owner alone is what a socket of ours needs; Landlock knows no modes */
+	static const uint64_t modes[] = { S_ISUID, S_ISGID, S_IRGRP, S_IWGRP,
+					  S_IXGRP, S_IROTH, S_IWOTH, S_IXOTH };
 	int r = 0;
 
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		DENY(ctx, r, chmod, HAS(1, modes[i], modes[i]));
+		DENY(ctx, r, fchmod, HAS(1, modes[i], modes[i]));
+		DENY(ctx, r, fchmodat, HAS(2, modes[i], modes[i]));
+	}
 	/* clone() with CLONE_THREAD is a thread; clone3() hides its flags, glibc falls back on ENOSYS */
 	DENY(ctx, r, clone, HAS(0, CLONE_THREAD, 0));
 	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++)

@@ -199,6 +199,9 @@ static void try_files(void)
 	TRY("mkdir", mkdir(beside, 0700));
 	TRY("mknod", mknod(beside, S_IFCHR | 0600, 0x0101));
 	TRY("chown", chown(file, 1, 1));
+	TRY("chmod", chmod(file, 0666));
+	TRY("setuid-file", chmod(file, 04755));
+	TRY("fchmodat2", syscall(452, AT_FDCWD, file, 0666, 0));
 }
 
 static void try_kernel(void)

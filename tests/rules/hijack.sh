@@ -70,7 +70,7 @@ expect() { # WHO, the rows on stdin
 }
 
 lives() { # WHO
-	is "$1: nothing of the file has changed" "$(<"$work/file") $(cd "$work" && echo *)" 'untouched file runtime'
+	is "$1: nothing of the file has changed" "$(stat -c %a "$work/file") $(<"$work/file") $(cd "$work" && echo *)" '644 untouched file runtime'
 	passes "$1: the other process lives" test -e "/proc/$other/exe"
 	is "$1: nmi and its redirector live" "$(sb_pid nmi) $(redirector_pid)" "$nmi $redirector"
 	gives "$1: and pods are served" "$SB_SHOP" web "$SB_ASK"

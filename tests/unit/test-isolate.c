@@ -245,6 +245,13 @@ START_TEST(late_no_file_is_written)
 	REFUSED(truncate("/nonexistent", 0));
 	REFUSED(chown("/nonexistent", 0, 0));
 	REFUSED(mknod("/tmp/nmi-none", 0600, 0));
+	REFUSED(chmod("/nonexistent", 04700));
+	REFUSED(chmod("/nonexistent", 0604));
+	REFUSED(fchmod(STDERR_FILENO, 0620));
+	REFUSED(fchmodat(AT_FDCWD, "/nonexistent", 02700, 0));
+	REFUSED(syscall(452 /* fchmodat2 */, AT_FDCWD, "/nonexistent", 0600, 0));
+	ck_assert_int_eq(chmod("/nonexistent", 0600), -1);
+	ck_assert_int_eq(errno, ENOENT);
 	ck_assert_int_ge(open("/dev/null", O_RDONLY | O_CLOEXEC), 0);
 }
 END_TEST
