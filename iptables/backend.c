@@ -77,6 +77,7 @@ int backend_list_all(char **out, struct err *err)
 	struct err why = { 0 };
 	struct buf all = { 0 };
 	bool known = false;
+	char note[ERR_MSG_MAX + 32];
 
 	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
 		_cleanup_free_ char *text = NULL;
@@ -86,6 +87,9 @@ int backend_list_all(char **out, struct err *err)
 		if (backends[i] == &none_backend)
 			continue;
 		if (backends[i]->list(&text, &one) < 0) {
+			(void)snprintf(note, sizeof(note), "# %s: %s\n", backends[i]->name,
+				       one.msg);
+			buf_put(&all, note, strlen(note));
 			why = why.kind ? why : one;
 			continue;
 		}

@@ -49,8 +49,8 @@ struct backend {
 	int (*remove)(struct err *err);
 	/*
 	 * All rules of ours that this backend can have made, as the kernel has them now, with their counters
-	 * and comments: heap text for a person, "" if there are none. Needs no open(). The word `guard` is in
-	 * it if, and only if, what keeps pods from the metadata service is.
+	 * and comments: heap text for a person, "" if there are none. Needs no open(). What keeps pods from
+	 * the metadata service stands in a chain, or a line, with the word `guard` (redirect_listing_guards()).
 	 */
 	int (*list)(char **out, struct err *err);
 	/*
@@ -88,7 +88,7 @@ const struct backend *backend_choose(enum redirect_backend id, struct err *err);
 /* Every backend removes what it knows, even after another has failed; the message then has all failures. */
 int backend_remove_all(struct err *err);
 /*
- * The rules of every backend, one after the other, as `list` has it. One that cannot be asked is left out
- * as long as another can be; ERR_OS: none can.
+ * The rules of every backend, one after the other, as `list` has it. Of one that cannot be asked there
+ * is a line that says why, as long as another can be; ERR_OS: none can.
  */
 int backend_list_all(char **out, struct err *err);

@@ -577,7 +577,34 @@ START_TEST(a_cache_with_all_kinds_of_queues_is_freed_in_silence)
 }
 END_TEST
 
-UNIT_MAIN("token-queue", UNIT(pods_take_turns_whatever_one_of_them_has_queued),
+START_TEST(what_a_source_still_bears_is_told)
+{
+	struct token_cache_source s[2];
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b, 100, 2, 1000);
+	ck_assert_uint_eq(token_cache_sources(b.cache, s, 2), 0); /* none was asked yet */
+	flood(&b, "pod", 5, &g);
+	turn(&b);
+	ck_assert_uint_eq(token_cache_sources(b.cache, s, 0), 0);
+	ck_assert_uint_eq(token_cache_sources(b.cache, s, 2), 1);
+	ck_assert_uint_eq(s[0].max_in_flight, 2);
+	ck_assert_uint_ge(s[0].in_flight, 1);
+	ck_assert_uint_eq(s[0].in_flight + s[0].queued, 5);
+	ck_assert_uint_eq(s[0].per_second, UINT32_MAX);
+	ck_assert_uint_eq(s[0].left, UINT32_MAX);
+	ck_assert_uint_eq(s[0].braked_msec, 0);
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_THROTTLED, 10));
+	turn(&b);
+	ck_assert_uint_eq(token_cache_sources(b.cache, s, 2), 1);
+	ck_assert_uint_eq(s[0].braked_msec, 10000);
+	bench_deinit(&b);
+}
+END_TEST
+
+UNIT_MAIN("token-queue", UNIT(what_a_source_still_bears_is_told),
+	  UNIT(pods_take_turns_whatever_one_of_them_has_queued),
 	  UNIT(a_token_that_several_pods_want_comes_with_the_first_whose_turn_it_is),
 	  UNIT(a_shared_token_stays_in_the_queue_of_who_still_waits),
 	  UNIT(a_failure_of_the_pod_whose_turn_it_was_is_not_that_of_the_others),
