@@ -15,6 +15,7 @@ enum backend_verdict { BACKEND_SAME, BACKEND_ALTERED };
 
 struct backend_report {
 	enum redirect_protection protection;
+	bool waits; /* there are no rules of ours, since another nmi of this node has its own */
 	unsigned again_msec; /* not 0: verify() then, since no news will tell of what is awaited */
 	char text[sizeof(((struct redirect_status *)0)->why)];
 };

@@ -356,6 +356,7 @@ static void report_on(const struct nft *n, struct backend_report *report)
 
 	if (*n->waits_for) {
 		*report = (struct backend_report){ .protection = REDIRECT_REPAIRED,
+						   .waits = true,
 						   .again_msec = WAIT_MSEC };
 		(void)snprintf(
 			report->text, sizeof(report->text),

@@ -92,6 +92,7 @@ struct redirector {
 	struct monitor *monitor;
 	bool started;	/* the spec has come */
 	bool installed; /* apply() went through once */
+	bool waits;	/* another nmi has the rules */
 	bool altered;	/* found so, and not yet put back */
 	struct mono altered_since;
 	char rules_note[sizeof(((struct backend_report *)0)->text)]; /* of the last report */
@@ -170,7 +171,7 @@ static void set_active(struct redirector *r, const struct backend_report *report
 	r->installed = true;
 	r->altered = false;
 	backoff_reset(&r->backoff);
-	s->state = REDIRECT_ACTIVE;
+	s->state = report->waits ? REDIRECT_FAILING : REDIRECT_ACTIVE;
 	s->protection = report->protection;
 	memcpy(r->rules_note, report->text, sizeof(r->rules_note));
 	put_notes(r);
@@ -307,6 +308,18 @@ static void start_spoof(struct redirector *r)
 	on_look(&r->look);
 }
 
+/* The first time, or after another nmi had them. */
+static void put_in_place(struct redirector *r, const struct backend_report *report)
+{
+	r->waits = report->waits;
+	set_active(r, report);
+	if (report->waits)
+		return;
+	plan_conntrack(r);
+	start_spoof(r);
+	ipt_left_remove(&r->left);
+}
+
 /*
  * rules: each of these returns 0, or how many milliseconds to wait before the next look
  */
@@ -332,16 +345,14 @@ static unsigned install(struct redirector *r)
 
 	if (r->backend->apply(r->state, &report, &err) < 0)
 		return later(r, &err);
-	log_info("packet rules in place (%s, %s)", r->backend->name,
-		 redirect_protection_name(report.protection));
+	if (!report.waits)
+		log_info("packet rules in place (%s, %s)", r->backend->name,
+			 redirect_protection_name(report.protection));
 	if (*report.text)
 		log_warn("packet rules: %s", report.text);
 	if (*r->news_note)
 		log_warn("packet rules: %s", r->news_note);
-	plan_conntrack(r);
-	set_active(r, &report);
-	start_spoof(r);
-	ipt_left_remove(&r->left);
+	put_in_place(r, &report);
 	return report.again_msec;
 }
 
@@ -410,6 +421,13 @@ static unsigned verify(struct redirector *r, struct mono since, bool deleted)
 
 	if (r->backend->verify(r->state, deleted, &verdict, &report, &err) < 0)
 		return later(r, &err);
+	if (verdict == BACKEND_SAME && r->waits) {
+		if (!report.waits)
+			log_info("packet rules in place (%s, %s): the other nmi ended",
+				 r->backend->name, redirect_protection_name(report.protection));
+		put_in_place(r, &report);
+		return report.again_msec;
+	}
 	if (verdict == BACKEND_SAME) {
 		set_active(r, &report);
 		return report.again_msec;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Every way in which a table of ours can be altered, 200 times each: where others can do it, it is repaired, and
+# Every way in which a table of ours can be altered, again and again: where others can do it, it is repaired, and
 # how soon is measured; where they cannot, each is refused. Then news that are lost, and a fight.
 # Usage: repair.sh TOOL DRIVER PROTECTION
 
@@ -53,15 +53,15 @@ owned=(
 )
 [ "$PROTECTION" = held ] || owned+=("the copy is deleted|delete table ip nmi-live" "a rule of the copy is deleted|flush chain ip nmi-live guard")
 
-# 200 of each; where they are repaired a new redirector for each 67, since a burst of repairs is limited to 100
-if [ "$PROTECTION" = held ]; then parts=(200); else parts=(67 67 66); fi
+# 50 of each; where they are repaired 200, with a new redirector for each 67, since a burst of repairs is limited to 100
+if [ "$PROTECTION" = held ]; then parts=(50); else parts=(67 67 66); fi
 alter() { # alter COMMAND: in `made` and `refused` how many there were, in $tmp/msec their times
 	local i line n no
 	made=0 refused=0
 	: >"$tmp/msec"
 	for i in "${parts[@]}"; do
 		start_driver
-		on "$node" python3 "$here/repair.py" $i "$1" >"$tmp/rounds" 2>&1
+		on "$node" python3 "$here/repair.py" "$i" "$1" >"$tmp/rounds" 2>&1
 		read -r line n _ no <"$tmp/rounds"
 		made=$((made + n)) refused=$((refused + no))
 		sed 1d "$tmp/rounds" >>"$tmp/msec"
@@ -86,7 +86,7 @@ for line in "${table[@]}"; do
 	left=''
 	alter "$command"
 	if [ "$PROTECTION" = held ]; then
-		is "$made $refused" "0 200" "held: $what: refused, 200 of 200"
+		is "$made $refused" "0 50" "held: $what: refused, 50 of 50"
 	else
 		is "$made $refused" "200 0" "doubled: $what: repaired, 200 of 200"
 		for _ in 1 2; do # once more if other work on the machine was in the way
