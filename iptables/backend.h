@@ -24,7 +24,7 @@ struct backend {
 	const char *name;
 	enum redirect_backend id;
 	bool automatic; /* REDIRECT_AUTO may choose it */
-	bool events;	/* changes are seen by monitor.h */
+	bool events;	/* changes are seen by monitor.h, or some are */
 
 	/* Can this kernel do it, with the privileges that we have? */
 	int (*probe)(struct err *err);

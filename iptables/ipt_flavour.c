@@ -22,9 +22,6 @@
 /* One line for each table of the legacy flavour in this network namespace; empty: none is in use. */
 #define LEGACY_TABLES "/proc/self/net/ip_tables_names"
 
-/* 100,000 rules take a second; it does not wait for the lock. */
-#define LOOK_MSEC 4000
-
 static const struct {
 	const char *name, *restore, *save, *version;
 } flavours[IPT_FLAVOURS] = {
@@ -57,11 +54,7 @@ static int ask_version(const char *restore, enum ipt_flavour *out, struct err *e
 	const char *const argv[] = { own_name(restore), "--version", NULL };
 	char version[64] = "";
 	const struct ipt_run run = {
-		.path = restore,
-		.argv = argv,
-		.line = keep_first_line,
-		.ctx = version,
-		.msec = LOOK_MSEC,
+		.path = restore, .argv = argv, .line = keep_first_line, .ctx = version
 	};
 	int r = ipt_run(&run, NULL, err);
 
@@ -77,7 +70,7 @@ static int ask_version(const char *restore, enum ipt_flavour *out, struct err *e
 int ipt_tool_find(enum ipt_flavour f, struct ipt_tool *out, struct err *err)
 {
 	struct ipt_tool t = { .flavour = f };
-	enum ipt_flavour is;
+	enum ipt_flavour is = IPT_FLAVOURS;
 	int r;
 
 	if (ipt_run_find(flavours[f].restore, t.restore, NULL) == 0 &&
@@ -107,9 +100,7 @@ int ipt_tool_look(const struct ipt_tool *t, enum ipt_counters counters, struct i
 {
 	const char *const argv[] = { own_name(t->save), counters == IPT_COUNTED ? "-c" : NULL,
 				     NULL };
-	const struct ipt_run run = {
-		.path = t->save, .argv = argv, .line = on_line, .ctx = out, .msec = LOOK_MSEC
-	};
+	const struct ipt_run run = { .path = t->save, .argv = argv, .line = on_line, .ctx = out };
 	int r = ipt_run(&run, out_cpu_usec, err);
 
 	return r < 0 ? r : ipt_look_end(out, err);

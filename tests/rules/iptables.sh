@@ -159,6 +159,17 @@ sb_ask plain "$SB_ASK" -m 3
 is 'not installed: a pod is refused' "$SB_STATUS" 000
 no_leak 'not installed: IMDS saw no pod'
 sb_stop_nmi
+
+# nothing but programs that are called plainly iptables-...: their version says what they are
+mkdir "$SB_DIR/plain"
+cp /usr/sbin/xtables-legacy-multi "$SB_DIR/plain/"
+# shellcheck disable=SC2016
+SB_UNDER=(unshare --mount sh -c 'mount --bind "$0" /usr/sbin && exec "$@"' "$SB_DIR/plain")
+for p in restore save; do ln -s xtables-legacy-multi "$SB_DIR/plain/iptables-$p"; done
+passes 'programs without a flavour in their name' sb_start_nmi
+like 'the flavour is that of their version' "$(tail -n 20 "$SB_DIR/nmi.log")" 'iptables-legacy \(the other one cannot be had here\), by /usr/sbin/iptables-restore'
+gives 'and pods are served' "$SB_SHOP" web "$SB_ASK"
+sb_stop_nmi
 SB_UNDER=()
 passes 'nmi uninstall, in the end' sb_in "$SB_NODE" "$(sb_program nmi)" uninstall
 e2e_end
