@@ -3,8 +3,8 @@
 /*
  * The redirector's confinement.
  *
- * It is forked from nmi, and so starts with all that nmi had. It keeps its end of the socketpair,
- * stderr and CAP_NET_ADMIN. The signals that a terminal or a supervisor sends to the whole process
+ * It is forked from nmi, and so starts with all that nmi had. It keeps its end of the socketpair, that to
+ * the tester, stderr and CAP_NET_ADMIN. The signals that a terminal or a supervisor sends to the whole process
  * group are ignored: nmi decides when it ends, by closing its end of the pair, so that the rules
  * are held until nmi is done.
  */
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define CHANNEL_FD 3
+#define TESTER_FD  4
 
 static int ignore_signals(struct err *err)
 {
@@ -39,17 +40,24 @@ static int ignore_signals(struct err *err)
 	return 0;
 }
 
-static int close_files(int *fd, struct err *err)
+static int close_files(int *fd, int *tester, struct err *err)
 {
 	int null;
 
+	/* out of the way of the two numbers */
+	if (*tester >= 0 && (*tester = fcntl(*tester, F_DUPFD_CLOEXEC, TESTER_FD + 1)) < 0)
+		return err_set_errno(err, errno, "moving the channel to the tester");
 	if (*fd != CHANNEL_FD && dup3(*fd, CHANNEL_FD, O_CLOEXEC) < 0)
 		return err_set_errno(err, errno, "moving the socketpair");
 	*fd = CHANNEL_FD;
+	if (*tester >= 0 && dup3(*tester, TESTER_FD, O_CLOEXEC) < 0)
+		return err_set_errno(err, errno, "moving the channel to the tester");
+	if (*tester >= 0)
+		*tester = TESTER_FD;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
 		return err_set_errno(err, errno, "/dev/null");
-	closefrom(CHANNEL_FD + 1);
+	closefrom(*tester >= 0 ? TESTER_FD + 1 : CHANNEL_FD + 1);
 	return 0;
 }
 
@@ -83,7 +91,7 @@ static void run_at_once(void)
 	(void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &p); /* as said */
 }
 
-int confine(int *fd, struct err *err)
+int confine(int *fd, int *tester, struct err *err)
 {
 	int r;
 
@@ -93,7 +101,7 @@ int confine(int *fd, struct err *err)
 		return err_set_errno(err, errno, "naming the process");
 	r = ignore_signals(err);
 	if (r == 0)
-		r = close_files(fd, err);
+		r = close_files(fd, tester, err);
 	if (r == 0)
 		r = drop_capabilities(err);
 	if (r < 0)

@@ -5,6 +5,6 @@
 
 /*
  * What the redirector gives up before it reads its first message: see confine.c. `*fd` is its end of
- * the socketpair; it may get another number.
+ * the socketpair, `*tester` that of the tester, or negative; they may get other numbers.
  */
-int confine(int *fd, struct err *err);
+int confine(int *fd, int *tester, struct err *err);

@@ -35,6 +35,8 @@
 #include "iptables/ruleset.h"
 #include "iptables/spoof.h"
 #include "iptables/spoof_rules.h"
+#include "iptables/tester.h"
+#include "iptables/trial.h"
 #include "iptables/wire.h"
 #include "lib/base/backoff.h"
 #include "lib/base/bucket.h"
@@ -89,6 +91,9 @@ struct redirector {
 	struct spoof *spoof; /* NULL: no rules of ours, or not yet */
 	bool spoofs_untold;  /* packets were dropped, and no line says whose */
 	uint8_t msg[WIRE_DOWN_MAX + 1];
+	int tester_fd; /* until `trial` has it; negative: there is no tester */
+	struct trial *trial;
+	uint32_t test_seq;
 	struct redirect_port *ports; /* told before there was `spoof`, which has them since */
 	size_t n_ports;
 
@@ -456,12 +461,35 @@ static void set_ports(struct redirector *r, size_t n)
 		loop_timer_set_msec(r->loop, &r->look, SPOOF_RETRY_MSEC, on_look);
 }
 
+/* If nmi does not read, it takes the test for failed. */
+static void on_tested(void *ctx, const struct redirect_test *t)
+{
+	struct redirector *r = ctx;
+	uint8_t msg[WIRE_TESTED_BYTES];
+
+	wire_put_tested(r->test_seq, t, msg);
+	(void)send(r->fd, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void test(struct redirector *r, size_t n)
+{
+	uint8_t nonce[REDIRECT_NONCE_BYTES];
+	struct err err = { 0 };
+
+	if (!r->started || wire_get_try(r->msg, n, &r->test_seq, nonce, &err) < 0)
+		log_warn("ignoring what nmi says about a self-test");
+	else
+		trial_try(r->trial, &r->spec, nonce);
+}
+
 static void on_message(struct redirector *r, size_t n)
 {
 	struct err err = { 0 };
 
 	if (wire_is_ports(r->msg, n))
 		set_ports(r, n);
+	else if (wire_is_try(r->msg, n))
+		test(r, n);
 	else if (r->started)
 		log_warn("the redirector was told twice where to send pods: ignoring the second");
 	else if (start(r, r->msg, n, &err) < 0)
@@ -494,6 +522,7 @@ static struct redirector *redirector_free(struct redirector *r)
 		return NULL;
 	r->monitor = monitor_free(r->monitor);
 	r->spoof = spoof_free(r->spoof);
+	r->trial = trial_free(r->trial);
 	free(r->ports);
 	if (r->backend)
 		r->backend->close(r->state);
@@ -514,12 +543,15 @@ static int live(int fd, struct err *err)
 	r->backoff = (struct backoff){ .min_msec = RETRY_MIN_MSEC,
 				       .max_msec = RETRY_MAX_MSEC,
 				       .reset_msec = RETRY_RESET_MSEC };
-	e = confine(&r->fd, err);
+	if (tester_spawn(&r->tester_fd, err) < 0)
+		log_warn("no self-tests: %s", err->msg);
+	e = confine(&r->fd, &r->tester_fd, err);
 	if (e < 0)
 		return err_wrap(err, "confining the redirector");
 	r->loop = loop_new(err);
 	if (!r->loop)
 		return -(int)ERR_OS;
+	r->trial = trial_new(r->loop, r->tester_fd, on_tested, r);
 	e = loop_fd_add(r->loop, &r->channel, r->fd, EPOLLIN, on_channel, err);
 	return e < 0 ? e : loop_run(r->loop, err);
 }

@@ -42,6 +42,7 @@
 #include "nmi/ports.h"
 #include "nmi/proxy.h"
 #include "nmi/run_dir.h"
+#include "nmi/selftest.h"
 #include "nmi/token/cache.h"
 #include "nmi/token/cert.h"
 #include "nmi/token/entra.h"
@@ -50,6 +51,7 @@
 #include "nmi/token/secrets.h"
 #include "nmi/token/sp.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -101,6 +103,7 @@ struct agent {
 	struct proxy *proxy;
 	struct front *front;
 	struct redirect *redirect;
+	struct selftest *selftest;
 
 	struct loop_timer stop_timer;
 	struct mono stop_by;
@@ -177,6 +180,7 @@ static void before_metrics(void *ctx)
 	const struct reflector *r;
 
 	token_cache_measure(a->tokens);
+	selftest_measure(a->selftest);
 	set_gauge(a, NMI_METRIC_PODS, (double)pod_store_count(a->pods));
 	set_gauge(a, NMI_METRIC_CACHE_TOKENS, (double)t->tokens);
 	set_gauge(a, NMI_METRIC_WAITING,
@@ -226,6 +230,7 @@ static void on_redirect_status(void *ctx, const struct redirect_status *s)
 		log_warn("the packet rules were altered by someone else and put back in %u us "
 			 "(%u times so far)",
 			 s->last_repair_usec, s->repairs);
+		selftest_start(a->selftest);
 	}
 	if (s->state == a->redirect_was)
 		return;
@@ -235,6 +240,7 @@ static void on_redirect_status(void *ctx, const struct redirect_status *s)
 		a->health.active = true;
 		log_info("packet rules in place: %s", redirect_protection_name(s->protection));
 		say_protection(a);
+		selftest_start(a->selftest);
 		break;
 	case REDIRECT_FAILING:
 		log_err("packet rules cannot be written, trying again: %s", s->why);
@@ -310,6 +316,7 @@ static void on_signal(void *ctx, int signo)
 	log_info("received SIG%s, shutting down; the packet rules stay", sigabbrev_np(signo));
 	a->stopping = true;
 	a->stop_by = mono_add_msec(loop_mono(a->loop), STOP_GRACE_MSEC);
+	selftest_pause(a->selftest);
 	front_drain(a->front);
 	loop_timer_set_msec(a->loop, &a->stop_timer, 0, stop_when_idle);
 }
@@ -496,6 +503,55 @@ static int make_tokens(struct agent *a, struct err *err)
 	return 0;
 }
 
+static void on_tested(void *ctx, const struct redirect_test *t)
+{
+	const struct agent *a = ctx;
+
+	selftest_done(a->selftest, t);
+}
+
+static int try_path(void *ctx, const uint8_t nonce[static REDIRECT_NONCE_BYTES], struct err *err)
+{
+	struct agent *a = ctx;
+
+	return redirect_try(a->redirect, nonce, on_tested, a, err);
+}
+
+static bool on_self_test(void *ctx, struct str nonce)
+{
+	const struct agent *a = ctx;
+
+	return selftest_asked(a->selftest, nonce);
+}
+
+static void on_arrived(void *ctx)
+{
+	const struct agent *a = ctx;
+
+	selftest_arrived(a->selftest);
+}
+
+static void make_selftest(struct agent *a)
+{
+	const struct nmi_config *c = a->config;
+
+	/* who asks and who answers do not see each other */
+	assert(strcmp(FRONT_SELF_TEST, REDIRECT_TEST_PATH) == 0 &&
+	       strcmp(FRONT_SELF_TEST_OTHER, REDIRECT_TEST_OTHER) == 0);
+	a->selftest = selftest_new(
+		a->loop,
+		&(struct selftest_spec){ .kind = strcasecmp(c->self_test, "off") == 0 ? SELFTEST_OFF
+						 : nmi_config_has_rules(c) ? SELFTEST_RULES
+									   : SELFTEST_PLUGIN,
+					 .metadata_ip = a->metadata_ip,
+					 .metadata_port = c->metadata_port,
+					 .agent_port = c->port,
+					 .try = try_path,
+					 .ctx = a,
+					 .metrics = a->metrics });
+	health_add(&a->health, "self-test", selftest_check, a->selftest);
+}
+
 static enum front_host host_token(const char *setting)
 {
 	return strcasecmp(setting, "any") == 0	 ? FRONT_HOST_ANY
@@ -524,6 +580,7 @@ static int make_front(struct agent *a, struct err *err)
 	health_add(&a->health, "redirect", check_redirect, a);
 	health_add(&a->health, "pods", check_pods, a);
 	health_add(&a->health, "identities", check_identities, a);
+	make_selftest(a);
 	a->front =
 		front_new(a->loop,
 			  &(struct front_spec){
@@ -539,6 +596,9 @@ static int make_front(struct agent *a, struct err *err)
 				  .proxy = a->proxy,
 				  .health = &a->health,
 				  .metrics = a->metrics,
+				  .self_test = on_self_test,
+				  .arrived = nmi_config_has_rules(a->config) ? NULL : on_arrived,
+				  .self_test_ctx = a,
 				  .before_metrics = before_metrics,
 				  .before_metrics_ctx = a,
 			  },
@@ -645,6 +705,7 @@ struct agent *agent_free(struct agent *a)
 		return NULL;
 	loop_timer_del(&a->stop_timer);
 	a->redirect = redirect_free(a->redirect);
+	a->selftest = selftest_free(a->selftest);
 	if (a->pods)
 		pod_store_on_claim_end(a->pods, NULL, NULL);
 	a->front = front_free(a->front);
