@@ -18,7 +18,7 @@ backend=auto
 start_driver() { # start_driver [COMMAND...]: that runs it
 	exec 8<>"$tmp/lines" # for both, or one would wait for the other
 	: >"$tmp/driver"
-	ip netns exec "$node" "$@" "$DRIVER" run $NODE_IP $AGENT_PORT $backend <&8 >"$tmp/driver" 2>"$tmp/driver.err" &
+	ip netns exec "$node" "$@" "$DRIVER" run $NODE_IP $AGENT_PORT "$backend" <&8 >"$tmp/driver" 2>"$tmp/driver.err" &
 	driver=$!
 	pids+=("$driver")
 	wait_for "$tmp/driver" '^active' || bail 'the redirector does not become active'
