@@ -84,7 +84,7 @@ int backend_list_all(char **out, struct err *err)
 		struct err one = { 0 };
 
 		/* it has no rules, whatever becomes of the others */
-		if (backends[i] == &none_backend)
+		if (backends[i] == &none_backend || has_nothing(backends[i]))
 			continue;
 		if (backends[i]->list(&text, &one) < 0) {
 			(void)snprintf(note, sizeof(note), "# %s: %s\n", backends[i]->name,
@@ -93,16 +93,17 @@ int backend_list_all(char **out, struct err *err)
 			why = why.kind ? why : one;
 			continue;
 		}
-		known = true;
+		/* who may not look may see nothing */
+		known = known || *text;
 		buf_put(&all, text, strlen(text));
 	}
-	if (!known) {
+	if (!known && why.kind) {
 		buf_deinit(&all);
 		if (err)
 			*err = why;
 		return -(int)why.kind;
 	}
-	*out = buf_steal(&all, NULL);
+	*out = all.n ? buf_steal(&all, NULL) : xstrdup("");
 	return 0;
 }
 

@@ -3,10 +3,10 @@
 /*
  * The redirector's confinement.
  *
- * It is forked from nmi, and so starts with all that nmi had. It keeps its end of the socketpair,
- * stderr and CAP_NET_ADMIN, of which filter.c leaves it netfilter. One that may run programs, which is for the
- * iptables backend alone, keeps CAP_NET_RAW too until it is known that iptables is not the legacy one. The
- * signals that a terminal or a supervisor sends to the whole process
+ * It is forked from nmi, and so starts with all that nmi had. It keeps its end of the socketpair, that to the
+ * tester, stderr and CAP_NET_ADMIN, of which filter.c leaves it netfilter, links and routes. One that may run
+ * programs, which is for the iptables backend alone, keeps CAP_NET_RAW too until it is known that iptables is
+ * not the legacy one. The signals that a terminal or a supervisor sends to the whole process
  * group are ignored: nmi decides when it ends, by closing its end of the pair, so that the rules
  * are held until nmi is done.
  */
@@ -14,6 +14,7 @@
 #include "iptables/confine.h"
 
 #include "iptables/filter.h"
+#include "lib/base/mem.h"
 
 #include <cap-ng.h>
 #include <errno.h>
@@ -25,7 +26,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define CHANNEL_FD 3
+#define FIRST_FD 3
 
 static int ignore_signals(struct err *err)
 {
@@ -43,27 +44,32 @@ static int ignore_signals(struct err *err)
 	return 0;
 }
 
-static int close_files(int *fd, int *more, struct err *err)
+/* One behind the other; nothing else stays open. */
+static int keep_files(struct confine_files *files, struct err *err)
 {
-	bool has_more = more && *more >= 0;
-	int null, kept_fd = -1;
+	int *const kept[] = { &files->channel, &files->tester, &files->left };
+	int next = FIRST_FD, null;
 
-	/* out of the way of the first, wherever it is */
-	if (has_more)
-		kept_fd = fcntl(*more, F_DUPFD_CLOEXEC, CHANNEL_FD + 1);
-	if (has_more && kept_fd < 0)
-		return err_set_errno(err, errno, "keeping a pipe");
-	if (*fd != CHANNEL_FD && dup3(*fd, CHANNEL_FD, O_CLOEXEC) < 0)
-		return err_set_errno(err, errno, "moving the socketpair");
-	*fd = CHANNEL_FD;
+	/* out of the way of those numbers, wherever they are */
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		int fd = *kept[i];
+
+		if (fd >= 0)
+			*kept[i] = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD + (int)ARRAY_SIZE(kept));
+		if (fd >= 0 && *kept[i] < 0)
+			return err_set_errno(err, errno, "moving files");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		if (*kept[i] < 0)
+			continue;
+		if (dup3(*kept[i], next, O_CLOEXEC) < 0)
+			return err_set_errno(err, errno, "moving files");
+		*kept[i] = next++;
+	}
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
 		return err_set_errno(err, errno, "/dev/null");
-	if (has_more && kept_fd != CHANNEL_FD + 1 && dup3(kept_fd, CHANNEL_FD + 1, O_CLOEXEC) < 0)
-		return err_set_errno(err, errno, "moving a pipe");
-	if (has_more)
-		*more = CHANNEL_FD + 1;
-	closefrom(CHANNEL_FD + 1 + has_more);
+	closefrom(next);
 	return 0;
 }
 
@@ -126,7 +132,7 @@ static void run_at_once(void)
 	(void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &p); /* as said */
 }
 
-int confine(int *fd, int *more, bool runs_programs, struct err *err)
+int confine(struct confine_files *files, bool runs_programs, struct err *err)
 {
 	int r;
 
@@ -136,7 +142,7 @@ int confine(int *fd, int *more, bool runs_programs, struct err *err)
 		return err_set_errno(err, errno, "naming the process");
 	r = ignore_signals(err);
 	if (r == 0)
-		r = close_files(fd, more, err);
+		r = keep_files(files, err);
 	if (r == 0)
 		r = keep_capabilities(runs_programs ? sizeof(kept) / sizeof(kept[0]) : 1,
 				      runs_programs, err);

@@ -6,9 +6,9 @@
  * Theory of operation
  *
  * The redirector has CAP_NET_ADMIN, and reads what nmi says, which reads what pods say. Whoever gets that far
- * can change packet rules; that is what the process is for. The filter sees to it that he can do nothing
- * else with the capability: no socket but netlink's for netfilter, so no route, no link, no packet of his own;
- * no ioctl, which configures links on any socket; no file, be it of the node or of another process in
+ * can change packet rules, links and routes; that is what the process is for, and what a self-test is laid
+ * with. The filter sees to it that he can do little else with the capability: no socket but netlink's for
+ * those, so no packet of his own; no ioctl, which configures links on any socket; no file, be it of the node or of another process in
  * /proc; no program, process, namespace; no memory to run code from that he brought.
  *
  * It is an allow list. That is robust here, since nothing but netlink, epoll, memory, time and the log is
@@ -108,14 +108,19 @@ static const int allowed[] = {
 
 static int allow(scmp_filter_ctx ctx)
 {
+	static const int netlinks[] = { NETLINK_NETFILTER, NETLINK_ROUTE };
 	static const int flags[] = { F_GETFD, F_SETFD, F_GETFL, F_SETFL };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
-	if (r == 0)
+	/*
+	 * Routes also for names of links: libnftables ends the process where it cannot ask for them, and it
+	 * does as soon as a table that it lists has a rule with `iif`, be it put there by somebody else.
+	 */
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(netlinks); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-				     INT_IS(0, AF_NETLINK), INT_IS(2, NETLINK_NETFILTER));
+				     INT_IS(0, AF_NETLINK), INT_IS(2, netlinks[i]));
 	/* no code that is brought along */
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,

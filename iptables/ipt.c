@@ -410,16 +410,11 @@ static int list_one(const struct ipt_tool *t, void *ctx, struct err *err)
 static int ipt_list(char **out, struct err *err)
 {
 	_cleanup_(buf_deinit) struct buf text = { 0 };
-	_cleanup_free_ char *beside = NULL;
 	int r = each_flavour(list_one, &text, err);
 
-	if (r == 0 && nft_backend.list && nft_backend.probe(NULL) == 0)
-		r = nft_backend.list(&beside, err);
 	if (r < 0)
 		return r;
-	if (beside)
-		buf_put(&text, beside, strlen(beside));
-	*out = buf_steal(&text, NULL);
+	*out = text.n ? buf_steal(&text, NULL) : xstrdup("");
 	return 0;
 }
 

@@ -33,16 +33,17 @@ static bool is_possible(void)
 
 _Noreturn static void wait_and_remove(int fd)
 {
+	struct confine_files files = { .channel = fd, .tester = -1, .left = -1 };
 	struct err err = { 0 };
 	unsigned removed = 0;
 	char byte;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* the pipe tells it too */
-	if (confine(&fd, NULL, true, &err) < 0)
+	if (confine(&files, true, &err) < 0)
 		_exit(EXIT_FAILURE);
 	(void)prctl(PR_SET_NAME, "nmi-cleaner");
 	(void)signal(SIGCHLD, SIG_DFL); /* it waits for what it runs */
-	if (read(fd, &byte, 1) != 1)
+	if (read(files.channel, &byte, 1) != 1)
 		_exit(EXIT_SUCCESS);
 	if (ipt_backend_remove(&removed, &err) < 0)
 		log_warn("rules of an earlier run with iptables may still be there: %s", err.msg);

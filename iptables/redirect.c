@@ -40,6 +40,9 @@ struct redirect {
 	void *ctx;
 	uint8_t *ports; /* a message that could not be sent yet; NULL: none */
 	size_t ports_bytes;
+	redirect_tested_fn *tested; /* NULL: no test is under way */
+	void *tested_ctx;
+	uint32_t test_seq;
 };
 
 static const char *const backend_names[] = {
@@ -133,6 +136,26 @@ static void send_ports(struct redirect *r)
 	r->ports = NULL;
 }
 
+static void on_tested(struct redirect *r, const void *msg, size_t n)
+{
+	redirect_tested_fn *fn = r->tested;
+	struct redirect_test test;
+	struct err err;
+	uint32_t seq;
+
+	if (wire_get_tested(msg, n, &seq, &test, &err) < 0) {
+		log_warn("ignoring what the redirector says of a self-test: %s", err.msg);
+		return;
+	}
+	/* of an earlier one, which was given up */
+	if (!fn || seq != r->test_seq)
+		return;
+	r->tested = NULL;
+	fn(r->tested_ctx, &test);
+}
+
+static_assert(WIRE_TESTED_BYTES <= WIRE_STATUS_BYTES, "one buffer for both");
+
 static void on_channel(struct loop_fd *f, uint32_t events)
 {
 	struct redirect *r = container_of(f, struct redirect, channel);
@@ -149,6 +172,8 @@ static void on_channel(struct loop_fd *f, uint32_t events)
 		return;
 	if (n <= 0)
 		set_gone(r);
+	else if (wire_is_tested(msg, (size_t)n))
+		on_tested(r, msg, (size_t)n);
 	else if (wire_get_status(msg, (size_t)n, &r->status, &err) == 0)
 		r->fn(r->ctx, &r->status);
 	else
@@ -197,6 +222,19 @@ int redirect_check_port(const struct redirect_port *port, struct err *err)
 int redirect_probe_ports(struct err *err)
 {
 	return spoof_probe(err);
+}
+
+int redirect_try(struct redirect *r, const uint8_t nonce[static REDIRECT_NONCE_BYTES],
+		 redirect_tested_fn *fn, void *ctx, struct err *err)
+{
+	uint8_t msg[WIRE_TRY_BYTES];
+
+	wire_put_try(++r->test_seq, nonce, msg);
+	if (send(r->fd, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return err_set_errno(err, errno, "asking the redirector for a self-test");
+	r->tested = fn;
+	r->tested_ctx = ctx;
+	return 0;
 }
 
 const struct redirect_status *redirect_status(const struct redirect *r)

@@ -66,6 +66,37 @@ struct redirect_status {
 	char why[200];
 };
 
+/*
+ * A self-test: somebody in a network namespace of his own, whose only link leads to this node, asks the
+ * metadata address for /nmi/self-test/NONCE, as a pod would (tester.c). Whether it was this agent that
+ * was asked is for the agent to say.
+ */
+#define REDIRECT_NONCE_BYTES 16
+#define REDIRECT_TEST_PATH   "/nmi/self-test/"
+/* The answer's body begins so where an agent of ours, but not this one, was asked. */
+#define REDIRECT_TEST_OTHER "nmi: no such self-test"
+
+enum redirect_tested {
+	REDIRECT_TEST_ANSWERED,	  /* HTTP; `text` is the status line, `server` that header */
+	REDIRECT_TEST_GARBLED,	  /* something else came, which `text` begins with */
+	REDIRECT_TEST_REFUSED,	  /* a reset */
+	REDIRECT_TEST_SILENT,	  /* no connection within the time */
+	REDIRECT_TEST_MUTE,	  /* a connection, but no answer within the time */
+	REDIRECT_TEST_BROKEN,	  /* the kernel had another reason, which is `text` */
+	REDIRECT_TEST_IMPOSSIBLE, /* it could not be made; `text` is why */
+	REDIRECT_TESTED
+};
+
+/* Text of others is escaped, so that it is safe in a line. */
+struct redirect_test {
+	enum redirect_tested outcome;
+	uint16_t status; /* of HTTP, with REDIRECT_TEST_ANSWERED */
+	char text[100], server[48], body[40];
+};
+
+/* From the loop, once for each redirect_try(), within some five seconds. */
+typedef void redirect_tested_fn(void *ctx, const struct redirect_test *t);
+
 /* Called from the loop whenever the status changes. */
 typedef void redirect_status_fn(void *ctx, const struct redirect_status *s);
 
@@ -78,6 +109,10 @@ struct redirect *redirect_spawn(enum redirect_backend wanted, struct err *err);
 int redirect_start(struct redirect *r, struct loop *l, const struct redirect_spec *spec,
 		   redirect_status_fn *fn, void *ctx, struct err *err);
 const struct redirect_status *redirect_status(const struct redirect *r);
+
+/* One test at a time; `fn` is told of how it ended. After redirect_start(). */
+int redirect_try(struct redirect *r, const uint8_t nonce[static REDIRECT_NONCE_BYTES],
+		 redirect_tested_fn *fn, void *ctx, struct err *err);
 
 /*
  * Pods behind a bridge share a link; what tells them apart is the port, that is the host's end of the

@@ -37,6 +37,8 @@
 #include "iptables/ruleset.h"
 #include "iptables/spoof.h"
 #include "iptables/spoof_rules.h"
+#include "iptables/tester.h"
+#include "iptables/trial.h"
 #include "iptables/wire.h"
 #include "lib/base/backoff.h"
 #include "lib/base/bucket.h"
@@ -79,11 +81,10 @@
 
 struct redirector {
 	struct loop *loop;
-	int fd;
+	struct confine_files files; /* `tester`: until `trial` has it */
 	struct loop_fd channel;
 	struct redirect_status status, sent;
 	struct redirect_spec spec;
-	int left;			 /* ipt_left.h; -1: nothing is */
 	bool runs_programs;		 /* it may: it is confined so that it can */
 	enum redirect_backend automatic; /* what REDIRECT_AUTO is */
 
@@ -101,6 +102,8 @@ struct redirector {
 	struct spoof *spoof; /* NULL: no rules of ours, or not yet */
 	bool spoofs_untold;  /* packets were dropped, and no line says whose */
 	uint8_t msg[WIRE_DOWN_MAX + 1];
+	struct trial *trial;
+	uint32_t test_seq;
 	struct redirect_port *ports; /* told before there was `spoof`, which has them since */
 	size_t n_ports;
 
@@ -119,7 +122,7 @@ static void send_status(struct redirector *r)
 	bool full;
 
 	wire_put_status(&r->status, msg);
-	full = send(r->fd, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	full = send(r->files.channel, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
 	       (errno == EAGAIN || errno == EINTR);
 	/* Another failure means that nmi is gone, which the channel tells by itself. */
 	(void)loop_fd_mod(&r->channel, full ? EPOLLIN | EPOLLOUT : EPOLLIN, NULL);
@@ -317,7 +320,7 @@ static void put_in_place(struct redirector *r, const struct backend_report *repo
 		return;
 	plan_conntrack(r);
 	start_spoof(r);
-	ipt_left_remove(&r->left);
+	ipt_left_remove(&r->files.left);
 }
 
 /*
@@ -565,12 +568,35 @@ static void set_ports(struct redirector *r, size_t n)
 		loop_timer_set_msec(r->loop, &r->look, SPOOF_RETRY_MSEC, on_look);
 }
 
+/* If nmi does not read, it takes the test for failed. */
+static void on_tested(void *ctx, const struct redirect_test *t)
+{
+	struct redirector *r = ctx;
+	uint8_t msg[WIRE_TESTED_BYTES];
+
+	wire_put_tested(r->test_seq, t, msg);
+	(void)send(r->files.channel, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void test(struct redirector *r, size_t n)
+{
+	uint8_t nonce[REDIRECT_NONCE_BYTES];
+	struct err err = { 0 };
+
+	if (!r->started || wire_get_try(r->msg, n, &r->test_seq, nonce, &err) < 0)
+		log_warn("ignoring what nmi says about a self-test");
+	else
+		trial_try(r->trial, &r->spec, nonce);
+}
+
 static void on_message(struct redirector *r, size_t n)
 {
 	struct err err = { 0 };
 
 	if (wire_is_ports(r->msg, n))
 		set_ports(r, n);
+	else if (wire_is_try(r->msg, n))
+		test(r, n);
 	else if (r->started)
 		log_warn("the redirector was told twice where to send pods: ignoring the second");
 	else if (start(r, r->msg, n, &err) < 0)
@@ -588,7 +614,7 @@ static void on_channel(struct loop_fd *f, uint32_t events)
 		send_status(r);
 	if (!(events & ~(uint32_t)EPOLLOUT))
 		return;
-	n = recv(r->fd, r->msg, sizeof(r->msg), MSG_DONTWAIT);
+	n = recv(r->files.channel, r->msg, sizeof(r->msg), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0)
@@ -603,14 +629,15 @@ static struct redirector *redirector_free(struct redirector *r)
 		return NULL;
 	r->monitor = monitor_free(r->monitor);
 	r->spoof = spoof_free(r->spoof);
+	r->trial = trial_free(r->trial);
 	free(r->ports);
 	if (r->backend)
 		r->backend->close(r->state);
 	r->loop = loop_free(r->loop);
-	if (r->fd >= 0)
-		close(r->fd);
-	if (r->left >= 0)
-		close(r->left);
+	if (r->files.channel >= 0)
+		close(r->files.channel);
+	if (r->files.left >= 0)
+		close(r->files.left);
 	free(r);
 	return NULL;
 }
@@ -622,8 +649,7 @@ static int live(int fd, enum redirect_backend wanted, struct err *err)
 	char why[BACKEND_WHY_MAX];
 	int e;
 
-	r->fd = fd;
-	r->left = -1;
+	r->files = (struct confine_files){ .channel = fd, .tester = -1, .left = -1 };
 	r->backoff = (struct backoff){ .min_msec = RETRY_MIN_MSEC,
 				       .max_msec = RETRY_MAX_MSEC,
 				       .reset_msec = RETRY_RESET_MSEC };
@@ -633,14 +659,17 @@ static int live(int fd, enum redirect_backend wanted, struct err *err)
 		log_info("redirect backend: %s, since %s", redirect_backend_name(r->automatic),
 			 why);
 	if (r->automatic == REDIRECT_NFT)
-		r->left = ipt_left_prepare();
-	e = confine(&r->fd, &r->left, r->runs_programs, err);
+		r->files.left = ipt_left_prepare();
+	if (tester_spawn(&r->files.tester, err) < 0)
+		log_warn("no self-tests: %s", err->msg);
+	e = confine(&r->files, r->runs_programs, err);
 	if (e < 0)
 		return err_wrap(err, "confining the redirector");
 	r->loop = loop_new(err);
 	if (!r->loop)
 		return -(int)ERR_OS;
-	e = loop_fd_add(r->loop, &r->channel, r->fd, EPOLLIN, on_channel, err);
+	r->trial = trial_new(r->loop, r->files.tester, on_tested, r);
+	e = loop_fd_add(r->loop, &r->channel, r->files.channel, EPOLLIN, on_channel, err);
 	return e < 0 ? e : loop_run(r->loop, err);
 }
 

@@ -22,6 +22,8 @@ struct succession {
 	const struct health *health;
 	struct handover *handover;
 	struct front *front; /* borrowed; NULL before it is open */
+	succession_charge_fn *charge;
+	void *charge_ctx;
 };
 
 /* what the hand-over asks of the front */
@@ -48,6 +50,7 @@ static void in_charge(void *ctx, enum handover_cause cause)
 		front_take_back(s->front);
 	else
 		front_start(s->front);
+	s->charge(s->charge_ctx, true);
 }
 
 static void given(void *ctx, uint32_t roles)
@@ -55,6 +58,7 @@ static void given(void *ctx, uint32_t roles)
 	struct succession *s = ctx;
 
 	front_hand_over(s->front, roles);
+	s->charge(s->charge_ctx, false);
 }
 
 static void settled(void *ctx)
@@ -150,7 +154,8 @@ bool succession_check(void *ctx, char *why, size_t size)
 	return false;
 }
 
-struct succession *succession_new(struct loop *l, const char *dir, const struct health *health)
+struct succession *succession_new(struct loop *l, const char *dir, const struct health *health,
+				  succession_charge_fn *charge, void *ctx)
 {
 	struct succession *s = xnew(struct succession);
 	const struct handover_spec spec = { .dir = dir,
@@ -163,6 +168,8 @@ struct succession *succession_new(struct loop *l, const char *dir, const struct 
 
 	s->loop = l;
 	s->health = health;
+	s->charge = charge;
+	s->charge_ctx = ctx;
 	s->handover = handover_new(l, &spec);
 	return s;
 }

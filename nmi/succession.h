@@ -18,8 +18,12 @@ struct loop;
  */
 struct succession;
 
+/* What pods ask comes to this agent, from now on, or no longer. */
+typedef void succession_charge_fn(void *ctx, bool in_charge);
+
 /* `dir`: of the socket, must outlive it; NULL: no line. */
-struct succession *succession_new(struct loop *l, const char *dir, const struct health *health);
+struct succession *succession_new(struct loop *l, const char *dir, const struct health *health,
+				  succession_charge_fn *charge, void *ctx);
 /* The front goes first. */
 struct succession *succession_free(struct succession *s);
 DEFINE_CLEANUP(struct succession, succession_free);

@@ -29,7 +29,7 @@ struct settings {
 	const char *run_directory;
 };
 
-/* Names of ours: each also with a dot and more behind it, as while they are made. */
+/* Names of ours: each also with more behind it, as while they are made, or one for each process. */
 static const char *const sockets[] = { "nmi.sock", "handover.sock", "probe" };
 
 static bool is_ours(int dir, const char *name)
@@ -39,7 +39,7 @@ static bool is_ours(int dir, const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
 		size_t n = strlen(sockets[i]);
 
-		if (strncmp(name, sockets[i], n) == 0 && (!name[n] || name[n] == '.'))
+		if (strncmp(name, sockets[i], n) == 0 && (!name[n] || name[n] == '.' || name[n] == '-'))
 			return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 			       S_ISSOCK(st.st_mode);
 	}

@@ -344,6 +344,11 @@ static void on_client(struct front *f, struct exchange *x, enum listener listene
 
 static void on_pod(void *ctx, struct exchange *x)
 {
+	const struct front *f = ctx;
+
+	if (f->spec.arrived && !inet_ip_is_loopback(&x->peer) &&
+	    !str_starts(x->target, STR(FRONT_SELF_TEST)))
+		f->spec.arrived(f->spec.self_test_ctx);
 	on_client(ctx, x, LISTENER_PODS);
 }
 

@@ -4,6 +4,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/inet.h"
+#include "lib/base/str.h"
 #include "nmi/handover_msg.h"
 #include "nmi/peer_uid.h"
 
@@ -40,6 +41,10 @@ struct front_spec {
 	struct proxy *proxy;
 	const struct health *health;
 	struct metrics *metrics;
+	/* Is this the nonce of a self-test under way? NULL: of none. */
+	bool (*self_test)(void *ctx, struct str nonce);
+	void (*arrived)(void *ctx); /* anything else was asked of the pods' listener; or NULL */
+	void *self_test_ctx;
 	void (*before_metrics)(void *ctx); /* refresh gauges before they are read; may be NULL */
 	void *before_metrics_ctx;
 	/*
@@ -49,6 +54,11 @@ struct front_spec {
 	int (*adopt)(void *ctx, const struct handover_listener *want);
 	void *adopt_ctx;
 };
+
+/* Where the agent asks itself, by way of the metadata address: the nonce follows. */
+#define FRONT_SELF_TEST "/nmi/self-test/"
+/* The answer to any other nonce begins so. */
+#define FRONT_SELF_TEST_OTHER "nmi: no such self-test"
 
 struct front *front_new(struct loop *l, const struct front_spec *spec, struct err *err);
 /* Accepts on everything from now on; again is fine. */

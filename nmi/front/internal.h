@@ -106,6 +106,6 @@ void front_issue(struct front *f, struct exchange *x, const struct issue_request
 struct refusal front_refusal(const struct issue_answer *a);
 
 /* handlers */
-route_fn h_token, h_identity, h_host_token, h_host_other, h_instance, h_forward;
+route_fn h_token, h_identity, h_host_token, h_host_other, h_instance, h_forward, h_self_test;
 route_fn h_healthz, h_readyz, h_livez;
 route_fn h_metrics;

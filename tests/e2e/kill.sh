@@ -26,7 +26,8 @@ host_reaches() { # SENTENCE
 }
 
 host_reaches 'the host reaches IMDS while nmi runs'
-is 'nmi is two processes' "$(nmi_processes)" 2
+three() { [[ $(nmi_processes) == 3 ]]; } # four for the moment of a self-test
+passes 'nmi is three processes' eventually 2 three
 gives 'a pod is served' "$SB_SHOP" web "$SB_ASK"
 sb_imds reset >/dev/null
 

@@ -7,7 +7,8 @@
  *	redirector-driver uninstall
  *	redirector-driver probe-ports
  *
- * While it runs, each line of stdin is the ports: LINK=IP, separated by spaces; an empty one is none.
+ * While it runs, each line of stdin is the ports: LINK=IP, separated by spaces; an empty one is none. The line
+ * "try" has it make a self-test.
  */
 
 #include "iptables/redirect.h"
@@ -65,6 +66,22 @@ static void set_ports(struct redirect *r, char *line)
 	(void)fflush(stdout);
 }
 
+static void on_tested(void *ctx, const struct redirect_test *t)
+{
+	(void)printf("tried %u %u %s|%s|%s\n", (unsigned)t->outcome, t->status, t->text, t->server,
+		     t->body);
+	(void)fflush(stdout);
+}
+
+static void try_path(struct redirect *r)
+{
+	static const uint8_t nonce[REDIRECT_NONCE_BYTES] = "0123456789abcdef";
+	struct err err = { 0 };
+
+	if (redirect_try(r, nonce, on_tested, NULL, &err) < 0)
+		(void)printf("refused: %s\n", err.msg);
+}
+
 static void on_input(struct loop_fd *f, uint32_t events)
 {
 	struct input *in = container_of(f, struct input, source);
@@ -79,7 +96,10 @@ static void on_input(struct loop_fd *f, uint32_t events)
 	in->line[in->n] = '\0';
 	while ((end = strchr(in->line, '\n'))) {
 		*end++ = '\0';
-		set_ports(in->redirect, in->line);
+		if (strcmp(in->line, "try") == 0)
+			try_path(in->redirect);
+		else
+			set_ports(in->redirect, in->line);
 		in->n -= (size_t)(end - in->line);
 		memmove(in->line, end, in->n + 1);
 	}
