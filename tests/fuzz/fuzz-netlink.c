@@ -68,7 +68,6 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 static ssize_t receive(uint8_t *to, size_t size)
 {
 	size_t n = left < 2 ? 0 : (size_t)(input[0] | (input[1] & 0x3f) << 8);
-	ssize_t rest;
 
 	if (left < 2) {
 		errno = EAGAIN;
@@ -81,10 +80,14 @@ static ssize_t receive(uint8_t *to, size_t size)
 	memcpy(to, input, n);
 	input += n;
 	left -= n;
-	rest = (ssize_t)n;
-	for (struct nlmsghdr *h = (void *)to; NLMSG_OK(h, (size_t)rest); h = NLMSG_NEXT(h, rest)) {
+	for (size_t at = 0, len; n - at >= sizeof(struct nlmsghdr); at += len) {
+		struct nlmsghdr *h = (void *)(to + at);
+
+		len = NLMSG_ALIGN((size_t)h->nlmsg_len);
 		h->nlmsg_seq = asked;
 		h->nlmsg_pid = port;
+		if (len < sizeof(*h) || len > n - at)
+			break;
 	}
 	if (n == 0) {
 		errno = ENOBUFS;
