@@ -253,7 +253,7 @@ static void end_process(pid_t pid)
 		(void)nanosleep(&step, NULL); /* woken early, it looks early */
 	}
 	log_warn("the redirector does not end: killing it");
-	/* Not permitted once nmi runs as another user; it then ends when the kernel lets go of it. */
+	/* Not permitted once nmi is isolated; it then ends when the kernel lets go of it. */
 	if (kill(pid, SIGKILL) == 0)
 		(void)waitpid(pid, NULL, 0);
 }

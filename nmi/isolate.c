@@ -71,13 +71,13 @@ static const int denied[] = {
 	/* another process; the redirector ends when our end of the socketpair is closed */
 	SCMP_SYS(kill), SCMP_SYS(setpriority), SCMP_SYS(ioprio_set), SCMP_SYS(sched_setscheduler),
 	SCMP_SYS(sched_setparam), SCMP_SYS(sched_setattr), SCMP_SYS(sched_setaffinity),
-	/* files of root, which uid 0 may change without any capability: see also read_only.c */
+	/* files of root, which uid 0 may change without any capability: see also readonly.c */
 	SCMP_SYS(creat), SCMP_SYS(openat2), /* its flags are out of sight */
 	SCMP_SYS(truncate), SCMP_SYS(mknod), SCMP_SYS(mknodat), SCMP_SYS(link), SCMP_SYS(linkat),
 	SCMP_SYS(symlink), SCMP_SYS(symlinkat), SCMP_SYS(chown), SCMP_SYS(lchown), SCMP_SYS(fchown),
 	SCMP_SYS(fchownat), SCMP_SYS(setxattr), SCMP_SYS(lsetxattr), SCMP_SYS(fsetxattr),
 	SCMP_SYS(removexattr), SCMP_SYS(lremovexattr), SCMP_SYS(fremovexattr),
-	/* the same of newer kernels, under their numbers, which all architectures share: libseccomp 2.5 has no names */
+	/* the same of newer kernels, by their numbers, alike everywhere: libseccomp 2.5 has no names */
 	452, /* fchmodat2 */
 	463, /* setxattrat */
 	466, /* removexattrat */
