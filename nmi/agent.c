@@ -5,8 +5,9 @@
  *
  * Start: listeners are opened before the first object is known, so that a pod which asks early waits
  * instead of being refused; the rules are installed only when there is a listener to send pods to.
- * Readiness says the rest. Where another agent runs already it goes on until this one is ready, and hands
- * its listeners over. Stop: no new connections, those under way are finished within a grace period, and the rules stay: pods get a refused connection until the next agent is up, never IMDS.
+ * Readiness says the rest. Where another agent runs already it goes on until this one is ready, and
+ * hands its listeners over. Stop: no new connections, those under way are finished within a grace
+ * period, and the rules stay: pods get a refused connection until the next agent is up, never IMDS.
  */
 
 #include "nmi/agent.h"
