@@ -60,7 +60,7 @@ struct front_told {
 #define FRONT_TOLD 256
 
 /* Of how many hand-overs that were taken back connections may be left; beyond it the oldest are cut. */
-#define FRONT_OLDER_MAX (4 * LISTENERS)
+#define FRONT_OLDER_MAX ((size_t)4 * LISTENERS)
 
 struct front {
 	struct loop *loop;

@@ -13,6 +13,7 @@ newest=$(sb_program nmi) || bail 'there is no nmi'
 
 is_tied() { [[ $(metric nmi_bridge_ports) == 2 ]]; }
 launch a1 "$newest"
+passes 'the first agent is ready' eventually 10 is_ready a1 # before that there are no rules
 passes 'a pod is served' eventually 10 asks_as web "$SB_SHOP"
 passes 'so is its neighbour' eventually 5 asks_as billing "$SB_BILLING"
 passes 'both are tied to their ports' eventually 5 is_tied

@@ -51,6 +51,7 @@ static pid_t agent(void)
 	ck_assert_int_eq(pipe(pipes), 0);
 	pid = fork();
 	if (pid == 0) {
+		loop = loop_new(NULL); /* the parent's would be shared, epoll and all */
 		if (!probe_new(loop, dir, &health, NULL) || write(pipes[1], "", 1) != 1)
 			_exit(1);
 		(void)alarm(20);
