@@ -96,20 +96,22 @@ static bool is_rival(struct nlmsghdr *h, unsigned family)
 static void read_object(struct culprits *c, struct nlmsghdr *h, unsigned family, const char *table)
 {
 	const char *chain;
-	char name[40];
+	char of[CULPRIT_TABLE_MAX], name[40];
 
 	if (family == NFPROTO_IPV4 && ruleset_is_ours(table)) {
 		c->ours = true;
 		return;
 	}
+	quote_table(of, sizeof(of), family, table);
 	if (!c->others)
-		quote_table(c->other, sizeof(c->other), family, table);
+		memcpy(c->other, of, sizeof(c->other));
 	c->others = true;
 	if ((h->nlmsg_type & 0xff) != NFT_MSG_NEWCHAIN || !is_rival(h, family))
 		return;
 	chain = text_of(nlmsg_find_attr(h, sizeof(struct nfgenmsg), NFTA_CHAIN_NAME));
 	str_escape(name, sizeof(name), cut(chain ? chain : "?", 32));
-	(void)snprintf(c->rival, sizeof(c->rival), "table %s, chain %s", c->other, name);
+	(void)snprintf(c->rival, sizeof(c->rival), "table %s, chain %s", of, name);
+	c->ours = true;
 }
 
 static void end_commit(struct culprits *c, struct nlmsghdr *h)

@@ -15,7 +15,7 @@
 
 struct culprits {
 	/* of the commit whose end has not been read yet */
-	bool ours, others;
+	bool ours, others;	       /* `ours`: or it put a chain before ours */
 	char other[CULPRIT_TABLE_MAX]; /* the first table that is not ours */
 
 	/* of the last commit to our rules that was not our own; the name is empty: none yet */

@@ -181,15 +181,18 @@ is "$(get "$a" 192.0.2.1 8000)" refused "a foreign address that is translated to
 clear_away
 
 # one that keeps coming back before ours
+comes="add table ip foreign; add chain ip foreign c { type nat hook prerouting priority -199; }; add rule ip foreign c $M dnat to 10.0.0.2:8080"
 for ((i = 0; i < 300; i++)); do
-	chain ip nat prerouting -199 "$M dnat to 10.0.0.2:8080"
+	echo "$comes"
 	echo 'delete table ip foreign'
 done >"$tmp/rival"
-chain ip nat prerouting -199 "$M dnat to 10.0.0.2:8080" >>"$tmp/rival"
+echo "$comes" >>"$tmp/rival"
 coproc HAMMER { exec ip netns exec "$a" "$TOOL" hammer $IMDS 80 9>&-; }
-on "$node" nft -i <"$tmp/rival" >/dev/null 2>&1
+on "$node" nft -i <"$tmp/rival" >"$tmp/nft" 2>&1
+sleep 0.3
 eval "exec ${HAMMER[1]}>&-"
 counts=$(cat <&"${HAMMER[0]}")
+is "$(grep -m1 'came before ours' "$tmp/driver.err")" "*table ip foreign, chain c came before ours; it was nft (process *" "whose chain came before ours is logged"
 is "$counts" "agent=* imds=0 *" "one that comes back 300 times gets no pod: $counts"
 stop_driver
 finish

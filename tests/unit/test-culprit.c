@@ -158,6 +158,20 @@ START_TEST(a_chain_that_is_asked_before_ours_is_a_rival)
 }
 END_TEST
 
+START_TEST(who_brought_a_rival_is_told_and_its_own_table_named)
+{
+	struct culprits c = { 0 };
+	char text[CULPRIT_TEXT_MAX];
+
+	table_changes(&c, AF_INET, "other");
+	chain_comes(&c, NFPROTO_INET, "x", "nat", NF_INET_PRE_ROUTING, -199);
+	commit_ends(&c, "agent", 5);
+	ck_assert_str_eq(c.rival, "table inet x, chain first\\u001b");
+	ck_assert_str_eq(culprits_print(&c, text),
+			 "agent (process 5), which changed table ip other too");
+}
+END_TEST
+
 START_TEST(malformed_news_say_nothing)
 {
 	struct culprits c = { 0 };
@@ -200,4 +214,5 @@ END_TEST
 UNIT_MAIN("culprit", UNIT_LOOP(the_process_is_told_and_what_else_it_changed, commits),
 	  UNIT(a_commit_is_one_and_the_last_counts),
 	  UNIT_LOOP(a_chain_that_is_asked_before_ours_is_a_rival, chains),
+	  UNIT(who_brought_a_rival_is_told_and_its_own_table_named),
 	  UNIT(malformed_news_say_nothing), UNIT(long_names_are_cut))
