@@ -104,7 +104,8 @@ static const char uninstall_help[] =
 	"Removes every packet rule of ours from this node, the guard too: pods reach the\n"
 	"instance metadata service again, and with it the node's own identity. While an\n"
 	"agent runs this is refused: stop it first. Needs CAP_NET_ADMIN in the network\n"
-	"namespace of the node; takes no setting.\n\n"
+	"namespace of the node, and CAP_NET_RAW where it uses iptables-legacy; takes no\n"
+	"setting.\n\n"
 	"  -h, --help                      Show this help\n\n"
 	"Exit status: 0 nothing of ours is left, 1 it could not be removed, 2 usage.\n";
 
