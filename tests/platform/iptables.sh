@@ -172,6 +172,7 @@ is "$(get "$a")" "agent $POD_A" "the nft backend in its place: served"
 gone() { [ "$(ours)" = 0 ]; }
 within 3 gone
 ok $? "and the rules of the iptables backend are gone"
+is "$(grep -c aad-pod-identity "$tmp/driver")" 0 "and were not taken for those of aad-pod-identity"
 is "$(save $OTHER | grep ^-)" "${others_left-$others}" "those of others are not"
 stop_driver
 start_asking
