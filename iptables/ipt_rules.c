@@ -286,9 +286,11 @@ void ipt_look_line(struct ipt_look *l, struct str line)
 
 	if (!line.n || *line.p == '#')
 		return;
-	if (memchr(line.p, '\0', line.n) || memchr(line.p, '\x1f', line.n))
+	if (memchr(line.p, '\0', line.n) || memchr(line.p, '\x1f', line.n)) {
 		note_strange(l, line);
-	else if (*line.p == '*' && !l->in_table)
+		return;
+	}
+	if (*line.p == '*' && !l->in_table)
 		look_at_table(l, rest);
 	else if (*line.p == ':' && l->in_table)
 		look_at_chain(l, rest);

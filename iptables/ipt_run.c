@@ -230,7 +230,7 @@ static int judge_end(const struct running *g, int status, struct err *err)
 /* Its end of each pipe in `theirs`, ours in `g`. */
 static int start(struct running *g, struct err *err)
 {
-	int pipes[3][2], theirs[3];
+	int pipes[3][2], theirs[3] = { -1, -1, -1 };
 	int made = 0;
 
 	while (made < 3 && pipe2(pipes[made], O_CLOEXEC) == 0)

@@ -10,7 +10,7 @@
 /*
  * Runs a program of iptables and waits for it, a few seconds at most; then it is killed. No shell, no
  * environment but a search path and LC_ALL=C, no file of ours, and of capabilities only those two that
- * iptables can need, if we have them.
+ * iptables can need, if we have them. The process ignores SIGPIPE, as each of ours does.
  */
 #define IPT_PATH_MAX 64
 #define IPT_RUN_MSEC                                                                               \

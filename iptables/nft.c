@@ -68,6 +68,8 @@
 
 /* Where aad-pod-identity keeps its rules, when its iptables is the nftables one. */
 #define OLD_CHAIN "list chain ip nat aad-metadata"
+/* The iptables backend has it too, and this one; what it left is about to be removed (ipt_left.h). */
+#define OUR_CHAIN "list chain ip filter nmi-guard"
 
 #define WAITS_TABLE                                                                                \
 	"table ip " RULESET_WAITS                                                                  \
@@ -462,7 +464,8 @@ static int nft_apply(void *state, struct backend_report *report, struct err *err
 	}
 	if (n->held)
 		forget_kept(n);
-	n->old_chain = nftctx_run(n->reader, OLD_CHAIN, NULL, NULL) == 0;
+	n->old_chain = nftctx_run(n->reader, OLD_CHAIN, NULL, NULL) == 0 &&
+		       nftctx_run(n->reader, OUR_CHAIN, NULL, NULL) != 0;
 	r = install(n, err);
 	if (r == -(int)ERR_REFUSED)
 		return fall_back_to_guard(n, err);

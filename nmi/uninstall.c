@@ -150,7 +150,8 @@ int uninstall_command(int argc, char **argv)
 			 "and with\n"
 			 "it the node's own identity. While an agent runs this is refused: stop it "
 			 "first.\n"
-			 "Needs CAP_NET_ADMIN in the network namespace of the node.\n\n"
+			 "Needs CAP_NET_ADMIN in the network namespace of the node, and CAP_NET_RAW where it\n"
+			 "uses iptables-legacy.\n\n"
 			 "Exit status: 0 nothing of ours is left, 1 something is, which is named, "
 			 "2 usage.",
 	};

@@ -108,6 +108,10 @@ is "$(on "$node" nft list table ip nmi | grep -E '^\s+chain' | tr -d '\n\t{')" "
 is "$(grep -c "^active guarded " "$tmp/driver")" "[1-9]*" "the protection is said as it is"
 sleep 0.5
 is "$(repairs)" 0 "and nothing had to be repaired"
+list=$(on "$node" "$DRIVER" list-iptables)
+is "$(head -n 1 <<<"$list")" "# iptables-$FLAVOUR" "a listing names the flavour"
+is "$(grep -cE "^(filter|raw|nat) \[[0-9]+:[0-9]+\] -A " <<<"$list")" 9 "and has every rule and jump of ours"
+is "$(grep -cE "^nat \[[1-9][0-9]*:[0-9]+\] -A aad-metadata " <<<"$list")" 1 "with how often it was met"
 
 # somebody takes them away
 undone() { # undone WHAT COMMAND...: is repaired, and meanwhile nobody got through
@@ -168,6 +172,7 @@ is "$(get "$a")" "agent $POD_A" "the nft backend in its place: served"
 gone() { [ "$(ours)" = 0 ]; }
 within 3 gone
 ok $? "and the rules of the iptables backend are gone"
+is "$(grep -c aad-pod-identity "$tmp/driver")" 0 "and were not taken for those of aad-pod-identity"
 is "$(save $OTHER | grep ^-)" "${others_left-$others}" "those of others are not"
 stop_driver
 start_asking

@@ -6,11 +6,13 @@
  *	redirector-driver run AGENT_IP PORT [BACKEND]	one line for each status, until SIGTERM
  *	redirector-driver uninstall
  *	redirector-driver probe-ports
+ *	redirector-driver list-iptables
  *
  * While it runs, each line of stdin is the ports: LINK=IP, separated by spaces; an empty one is none. The line
  * "try" has it make a self-test.
  */
 
+#include "iptables/backend.h"
 #include "iptables/redirect.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -139,6 +141,14 @@ int main(int argc, char **argv)
 		return redirect_uninstall(&err) < 0 ? fail(&err) : 0;
 	if (argc == 2 && strcmp(argv[1], "probe-ports") == 0)
 		return redirect_probe_ports(&err) < 0 ? fail(&err) : 0;
+	if (argc == 2 && strcmp(argv[1], "list-iptables") == 0) {
+		_cleanup_free_ char *text = NULL;
+
+		if (ipt_backend.list(&text, &err) < 0)
+			return fail(&err);
+		(void)fputs(text, stdout);
+		return 0;
+	}
 	if (argc < 4 || strcmp(argv[1], "run") != 0)
 		return 2;
 	spec.agent_port = (uint16_t)strtoul(argv[3], NULL, 10);
