@@ -33,10 +33,11 @@ launch() { # [ARGUMENT...]: with the user nobody, and not a capability
 	local prog
 	prog=$(sb_program nmi) || return
 	: >"$SB_DIR/nmi.log"
+	install -d -o 65534 "$SB_DIR/agent"
 	chmod 711 "$SB_DIR" "$SB_DIR/pki" && chmod 644 "$SB_NMI_KUBECONFIG" "$SB_DIR/pki/ca.crt"
 	sb_start nmi "$(sb_pod_ns nmi)" setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set=-all --inh-caps=-all \
-		--no-new-privs env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$prog" --node "$SB_NODE_NAME" \
-		--operation-mode=managed --http-probe-port=8085 --prometheus-port=9090 "$@"
+		--no-new-privs env ASAN_OPTIONS=detect_leaks=0 KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$prog" --node "$SB_NODE_NAME" \
+		--operation-mode=managed --http-probe-port=8085 --prometheus-port=9090 --run-directory="$SB_DIR/agent" "$@"
 }
 # Who reached IMDS: every pod but the agent, which is to.
 leaks() {

@@ -144,7 +144,7 @@ slow=${NMI_SLOW:-1}
 cost() { # FLAVOUR
 	local usec kib
 	read -r usec kib < <(node "$look")
-	at_most "$1: the slowest of ten looks took at most 50 ms (us)" "$usec" $((50000 * slow))
+	at_most "$1: the dearest of ten looks takes at most 50 ms of the processor (us)" "$usec" $((50000 * slow))
 	at_most "$1: the process is at most 256 KiB larger (KiB)" "$kib" $((256 * slow))
 	like "$1: it sees kube-proxy" "$(node "$look")" "chain KUBE-SERVICES, $1"
 }
