@@ -150,13 +150,14 @@ static enum status_answer exchange(int fd, const char *path, const char *line, s
 		if (buf_append(&got, chunk, (size_t)n, STATUS_REPLY_MAX, NULL) < 0)
 			break;
 	}
-	if (n == 0 && got.n == 0) {
+	if (n < 0 || (n == 0 && got.n == 0)) {
 		(void)err_set(&r->err, ERR_UNAVAILABLE,
-			      "%s was closed without an answer: the agent ended, or is not ours",
+			      "%s was closed without an answer: the agent ended, or takes no "
+			      "questions of this user",
 			      path);
 		return STATUS_GARBLED;
 	}
-	answer = n != 0 ? STATUS_GARBLED : status_reply_parse(got.p, got.n, &r->doc, &why);
+	answer = n > 0 ? STATUS_GARBLED : status_reply_parse(got.p, got.n, &r->doc, &why);
 	if (answer == STATUS_GARBLED)
 		(void)err_set(&r->err, ERR_INPUT, "what %s answers at %s is no status: %.120s",
 			      name_peer(r, chunk, sizeof(chunk)), path,

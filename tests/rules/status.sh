@@ -224,6 +224,19 @@ is 'and says so' "$ST" 0
 sb_stop_nmi
 is 'one that ends in order takes its socket along' "$(ls "$SB_DIR/nmi")" ''
 
+# ---- its rules are flushed while it runs, as on a kernel where that can be ----
+
+LD_PRELOAD=$SB_BUILD/tests/platform/no-hold.so sb_start_nmi || bail 'nmi does not start where nothing can be held'
+sb_in "$SB_NODE" nft flush ruleset
+repaired() { status --output=json && [[ $OUT == *'"repairs": 1,'* ]]; }
+passes 'a flush is repaired, which is told' eventually 5 repaired
+status --output=json
+judge 'with how long it took' 'd["protected"] is True and d["ready"] is True' \
+	'a["rules"]["state"] == "active" and 0 < a["rules"]["last_repair_usec"] < 5000000' \
+	'"table ip nmi-live" in d["rules"]'
+is 'no rule of that table is without a comment either' "$(rules_without_comment)" ''
+sb_stop_nmi
+
 # ---- with a user of its own ----
 
 sb_start_nmi --user=nobody || bail 'nmi does not start as nobody'

@@ -40,7 +40,7 @@ static int listener(int backlog)
 	return fd;
 }
 
-enum behaviour { SAYS, SAYS_AND_STAYS, SAYS_FOR_EVER, TRICKLES, SAYS_NOTHING };
+enum behaviour { SAYS, SAYS_AND_STAYS, SAYS_FOR_EVER, TRICKLES, SAYS_NOTHING, SLAMS };
 
 static void behave(int fd, enum behaviour how, const char *text)
 {
@@ -48,6 +48,8 @@ static void behave(int fd, enum behaviour how, const char *text)
 	static char much[65536];
 	char line[64];
 
+	if (how == SLAMS)
+		_exit(0); /* what was sent is not read: a reset */
 	if (recv(fd, line, sizeof(line), 0) <= 0)
 		_exit(1);
 	switch (how) {
@@ -66,6 +68,7 @@ static void behave(int fd, enum behaviour how, const char *text)
 		while (send(fd, " ", 1, MSG_NOSIGNAL) > 0)
 			(void)nanosleep(&step, NULL);
 		break;
+	case SLAMS:
 	case SAYS_NOTHING:
 		(void)pause();
 		break;
@@ -105,6 +108,7 @@ static const struct {
 	{ SAYS, "{\"schema\":1}", STATUS_ANSWERED, "" },
 	{ SAYS, "{\"schema\":7,\"new\":{}}", STATUS_ANSWERED, "" },
 	{ SAYS, "", STATUS_GARBLED, "without an answer" },
+	{ SLAMS, NULL, STATUS_GARBLED, "without an answer" },
 	{ SAYS, "hello\n", STATUS_GARBLED, "is no status" },
 	{ SAYS, "{\"schema\":1", STATUS_GARBLED, "is no status" },
 	{ SAYS, "[]", STATUS_GARBLED, "not an agent's" },
