@@ -98,9 +98,9 @@ for user in root nobody; do
 
 	who="the redirector as $user"
 	hijack "$redirector"
-	# of all of it, netfilter alone
+	# of all of it, netfilter, links and routes
 	expect "$who" <<-END
-		netfilter end OK
+		netfilter set-link-netlink end OK
 	END
 	lives "$who"
 	sb_stop_nmi

@@ -86,9 +86,9 @@ static void netfilter_alone(void)
 		for (int type = 1; type < 6; type++)
 			REFUSED(socket(families[i], type, 0));
 	for (int protocol = 0; protocol < 24; protocol++)
-		if (protocol != NETLINK_NETFILTER)
+		if (protocol != NETLINK_NETFILTER && protocol != NETLINK_ROUTE)
 			REFUSED(socket(AF_NETLINK, SOCK_RAW, protocol));
-	REFUSED(syscall(SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE + (1L << 32)));
+	REFUSED(syscall(SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_XFRM + (1L << 32)));
 	/* links are configured by ioctl on any socket */
 	REFUSED(ioctl(fd, SIOCGIFFLAGS, &link));
 	REFUSED(ioctl(fd, SIOCSIFFLAGS, &link));
