@@ -7,7 +7,7 @@
 Run in the node's namespace. COMMAND is nftables text, given to an nft that lives on, so that no socket is
 closed in between. The kernel itself tells what happens: a commit to a table of ours by nft, then one by
 nmi-redirector. Prints "done N refused R" and one line for each repair: the milliseconds from when nft was told to
-until the repair was heard of, and until its own commit was, which is a part of them.
+until the repair was heard of, until its own commit was, and the difference.
 """
 import select
 import socket
@@ -91,7 +91,7 @@ def main():
     nft.wait()
     print(f"done {len(took)} refused {refused}")
     for repair, own in took:
-        print(f"{repair:.3f} {own:.3f}")
+        print(f"{repair:.3f} {own:.3f} {repair - own:.3f}")
 
 
 main()

@@ -92,7 +92,7 @@ for line in "${table[@]}"; do
 		for _ in 1 2; do # once more if other work on the machine was in the way
 			read -r _ p50 _ p99 _ <<<"$(numbers 1)"
 			read -r _ own _ <<<"$(numbers 2)"
-			echo "# $what: $(numbers 1) ms, nft's own part of it: $(numbers 2)"
+			echo "# $what: $(numbers 1) ms; after nft's own commit: $(numbers 3)"
 			limit=$(awk -v o="$own" -v s="${NMI_SLOW:-1}" 'BEGIN { print 10 * s + o }')
 			awk -v p="$p50" -v l="$limit" 'BEGIN { exit !(p < l) }' && break
 			alter "$command"
