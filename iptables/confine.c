@@ -5,9 +5,9 @@
  *
  * It is forked from nmi, and so starts with all that nmi had. It keeps its end of the socketpair,
  * stderr and CAP_NET_ADMIN. One that may run programs, which is for the iptables backend alone, keeps
- * CAP_NET_RAW too until it is known that iptables is not the legacy one. The signals that a terminal or a supervisor sends to the whole process
- * group are ignored: nmi decides when it ends, by closing its end of the pair, so that the rules
- * are held until nmi is done.
+ * CAP_NET_RAW too until it is known that iptables is not the legacy one. The signals that a terminal or
+ * a supervisor sends to the whole process group are ignored: nmi decides when it ends, by closing its
+ * end of the pair, so that the rules are held until nmi is done.
  */
 
 #include "iptables/confine.h"
