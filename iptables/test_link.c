@@ -18,6 +18,7 @@
 #include <netlink/attr.h>
 #include <netlink/errno.h>
 #include <netlink/msg.h>
+#include <netlink/route/link.h>
 #include <netlink/socket.h>
 #include <stdio.h>
 #include <string.h>
@@ -173,17 +174,30 @@ int test_net_make(const struct test_net *net, pid_t pid, struct err *err)
 	return ask_take(sk, msg, "veth pair", err);
 }
 
+/* if_nametoindex() asks by ioctl(), which the redirector may not. */
+static int find_link(struct nl_sock *sk, const char *name, unsigned *out, struct err *err)
+{
+	struct rtnl_link *link = NULL;
+	int r = rtnl_link_get_kernel(sk, 0, name, &link);
+
+	if (r < 0)
+		return nlsock_error(err, r, "veth pair");
+	*out = (unsigned)rtnl_link_get_ifindex(link);
+	rtnl_link_put(link);
+	return 0;
+}
+
 int test_net_open(const struct test_net *net, struct err *err)
 {
 	_cleanup_(nlsock_freep) struct nl_sock *sk = open_routes(err);
 	struct ifinfomsg up = { .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
-	unsigned link = if_nametoindex(net->link);
+	unsigned link;
 	int r;
 
 	if (!sk)
 		return -(int)ERR_OS;
-	if (!link)
-		return err_set_errno(err, errno, "veth pair");
+	if (find_link(sk, net->link, &link, err) < 0)
+		return -(int)err->kind;
 	up.ifi_index = (int)link;
 	r = ask_take(sk, request(RTM_NEWLINK, 0, &up, sizeof(up)), "veth pair", err);
 	if (r == 0)
