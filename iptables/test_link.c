@@ -191,7 +191,7 @@ int test_net_open(const struct test_net *net, struct err *err)
 {
 	_cleanup_(nlsock_freep) struct nl_sock *sk = open_routes(err);
 	struct ifinfomsg up = { .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
-	unsigned link;
+	unsigned link = 0;
 	int r;
 
 	if (!sk)
