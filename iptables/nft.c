@@ -363,7 +363,8 @@ static void report_on(const struct nft *n, struct backend_report *report)
 		(void)snprintf(
 			report->text, sizeof(report->text),
 			"another nmi of this node leads pods to %s; this one has no rules and "
-			"serves nobody until that one ends: is nmi installed twice?",
+			"serves nobody until that one ends: is nmi installed twice, or its port "
+			"changed?",
 			n->waits_for);
 		return;
 	}
@@ -380,7 +381,7 @@ static void report_on(const struct nft *n, struct backend_report *report)
 		note = n->no_live_why;
 	else if (n->waiter)
 		note = "another nmi with other settings waits on this node; this one serves the "
-		       "pods: is nmi installed twice?";
+		       "pods: is nmi installed twice, or its port changed?";
 	if (n->waiter && !report->again_msec)
 		report->again_msec = OWNER_MSEC;
 	(void)snprintf(report->text, sizeof(report->text), "%s%s%s", note,

@@ -9,6 +9,7 @@
 #include "nmi/describe.h"
 #include "nmi/health.h"
 #include "nmi/identity/decide.h"
+#include "nmi/selftest.h"
 #include "nmi/token/source.h"
 
 #include <stdbool.h>
@@ -61,6 +62,7 @@ struct agent {
 	struct status_server *status; /* NULL: no directory */
 	struct describe description;  /* what it tells; made of the above */
 	struct selftest *selftest;
+	char self_test_text[SELFTEST_TEXT_MAX]; /* for `description` */
 
 	struct loop_timer stop_timer;
 	struct mono stop_by;

@@ -123,6 +123,7 @@ static char *answer_status(void *ctx, struct str args, size_t *out_n)
 
 	(void)args; /* it takes none, and there may be more later */
 	a->description.is_stopping = a->stopping;
+	selftest_print(a->selftest, a->self_test_text);
 	return describe_print(&a->description, out_n);
 }
 
@@ -148,6 +149,7 @@ static void make_description(struct agent *a)
 		.metrics = a->metrics,
 		.before = agent_before_metrics,
 		.before_ctx = a,
+		.self_test = a->self_test_text,
 		.surroundings = (const char *const *)a->surroundings->lines,
 		.n_surroundings = a->surroundings->n,
 	};

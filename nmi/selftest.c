@@ -374,6 +374,18 @@ bool selftest_check(void *selftest, char *why, size_t size)
 	return false;
 }
 
+void selftest_print(const struct selftest *s, char out[static SELFTEST_TEXT_MAX])
+{
+	if (s->verdict == VERDICT_PASSED && s->passed_once)
+		(void)snprintf(out, SELFTEST_TEXT_MAX, "passed, %.0f s ago",
+			       mono_seconds_between(s->passed_at, loop_mono(s->loop)));
+	else if (s->spec.kind == SELFTEST_OFF)
+		(void)snprintf(out, SELFTEST_TEXT_MAX, "off (--self-test)");
+	else
+		(void)snprintf(out, SELFTEST_TEXT_MAX, "%s",
+			       *s->reason ? s->reason : "not tried yet");
+}
+
 void selftest_measure(const struct selftest *s)
 {
 	metric_set(s->spec.metrics, NMI_METRIC_SELF_TEST_PASSED, NULL,

@@ -48,6 +48,9 @@ bool selftest_asked(struct selftest *s, struct str nonce);
 void selftest_arrived(struct selftest *s);
 /* The check of health.h; `why` says what came instead, and the next step. */
 bool selftest_check(void *selftest, char *why, size_t size);
+/* What came of the last one, for a person. */
+#define SELFTEST_TEXT_MAX 320
+void selftest_print(const struct selftest *s, char out[static SELFTEST_TEXT_MAX]);
 /* Sets the gauges. */
 void selftest_measure(const struct selftest *s);
 struct selftest *selftest_free(struct selftest *s);

@@ -39,7 +39,8 @@ static bool is_ours(int dir, const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
 		size_t n = strlen(sockets[i]);
 
-		if (strncmp(name, sockets[i], n) == 0 && (!name[n] || name[n] == '.' || name[n] == '-'))
+		if (strncmp(name, sockets[i], n) == 0 &&
+		    (!name[n] || name[n] == '.' || name[n] == '-'))
 			return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 			       S_ISSOCK(st.st_mode);
 	}
@@ -150,7 +151,8 @@ int uninstall_command(int argc, char **argv)
 			 "and with\n"
 			 "it the node's own identity. While an agent runs this is refused: stop it "
 			 "first.\n"
-			 "Needs CAP_NET_ADMIN in the network namespace of the node, and CAP_NET_RAW where it\n"
+			 "Needs CAP_NET_ADMIN in the network namespace of the node, and "
+			 "CAP_NET_RAW where it\n"
 			 "uses iptables-legacy.\n\n"
 			 "Exit status: 0 nothing of ours is left, 1 something is, which is named, "
 			 "2 usage.",

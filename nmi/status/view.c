@@ -299,6 +299,8 @@ static const struct {
 	{ "pods", "see that the API server is reached, and deploy/rbac/nmi.yaml applied" },
 	{ "identities", "see that the API server is reached, and deploy/rbac and deploy/crds are "
 			"applied" },
+	{ "self-test", "what stands in the way is above, and docs/troubleshooting.md has each" },
+	{ "listeners", "nothing, if another agent of this node is being replaced; it ends first" },
 };
 
 static void put_not_ready(struct buf *b, const struct jval *agent)

@@ -98,7 +98,8 @@ for user in root nobody; do
 
 	who="the redirector as $user"
 	hijack "$redirector"
-	# of all of it, netfilter, links and routes
+	# of all of it, netfilter, links and routes: it has switched off the loopback link
+	ip -n "$SB_NODE" link set lo up
 	expect "$who" <<-END
 		netfilter set-link-netlink end OK
 	END

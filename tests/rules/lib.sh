@@ -5,11 +5,13 @@
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
 
-# The process that keeps the rules; nmi's own is $(sb_pid nmi).
-redirector_pid() {
+# The process that keeps the rules, and the one that tests the way to the agent; nmi's own is $(sb_pid nmi).
+redirector_pid() { child_pid nmi-redirector; }
+tester_pid() { child_pid nmi-selftest; }
+child_pid() { # NAME
 	local pid
 	for pid in $(ip netns pids "$SB_NODE"); do
-		[[ $(readlink "/proc/$pid/exe") != */nmi || $(</proc/"$pid"/comm) != nmi-redirector ]] || echo "$pid"
+		[[ $(readlink "/proc/$pid/exe") != */nmi || $(</proc/"$pid"/comm) != "$1" ]] || echo "$pid"
 	done
 }
 

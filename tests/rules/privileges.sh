@@ -30,18 +30,18 @@ sockets() { # PID PROTOCOL...: ss's options
 }
 
 holds() { # WHO UID-OF-NMI CAPABILITIES-OF-THE-REDIRECTOR
-	local nmi redirector set p uid
-	nmi=$(sb_pid nmi) redirector=$(redirector_pid)
-	like "$1: there is one redirector" "$redirector" '^[0-9]+$'
-	is "$1: and no other process of ours" "$(ours)" 2
+	local nmi redirector tester set p uid
+	nmi=$(sb_pid nmi) redirector=$(redirector_pid) tester=$(tester_pid)
+	like "$1: there is one redirector, and one tester" "$redirector $tester" '^[0-9]+ [0-9]+$'
+	is "$1: and no other process of ours" "$(ours)" 3
 	for set in Inh Prm Eff Bnd Amb; do
-		is "$1: nmi has no capability ($set)" "$(status "$nmi" Cap$set)" 0
+		for p in nmi tester; do is "$1: $p has no capability ($set)" "$(status "${!p}" Cap$set)" 0; done
 	done
 	for set in Prm Eff; do is "$1: the redirector has CAP_NET_ADMIN alone ($set)" "$(status "$redirector" Cap$set)" "$3"; done
 	for set in Inh Amb; do is "$1: and hands none on ($set)" "$(status "$redirector" Cap$set)" 0; done
 	like "$1: nmi is user $2" "$(status "$nmi" Uid)" "^$2\s$2\s$2\s$2$"
 	[[ $2 == 0 ]] || is "$1: and in no group of root's" "$(status "$nmi" Groups | grep -cw 0)" 0
-	for p in nmi redirector; do
+	for p in nmi redirector tester; do
 		is "$1: $p has a seccomp filter" "$(status "${!p}" Seccomp)" 2
 		is "$1: $p can get no new privileges" "$(status "${!p}" NoNewPrivs)" 1
 		# the kernel gives the files in /proc of what may not be dumped to root, whoever runs it
@@ -51,8 +51,10 @@ holds() { # WHO UID-OF-NMI CAPABILITIES-OF-THE-REDIRECTOR
 		like "$1: nor read by its own user, without a capability" "$uid" 'Permission denied$'
 	done
 	is "$1: the redirector's files" "$(files "$redirector")" '/dev/null anon_inode:[eventpoll] log socket '
+	is "$1: the tester's files" "$(files "$tester")" '/dev/null socket '
+	is "$1: it has no socket of the network" "$(sockets "$tester" -tuw -0)" 0
 	is "$1: it has no socket of the network" "$(sockets "$redirector" -tuw -0)" 0
-	like "$1: nmi's files" "$(files "$nmi")" '^/dev/null anon_inode:\[eventpoll\] anon_inode:\[signalfd\] log socket $'
+	like "$1: nmi's files" "$(files "$nmi")" '^/dev/null ('"$SB_DIR/nmi"' )?anon_inode:\[eventpoll\] anon_inode:\[signalfd\] log socket $'
 	is "$1: it has no raw socket" "$(sockets "$nmi" -w -0)" 0
 }
 

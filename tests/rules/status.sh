@@ -32,7 +32,7 @@ is 'of a ready agent it exits 0' "$ST" 0
 like 'the first line says that the node is protected' "$(line 1)" '^Protected: the agent answers'
 like 'the next that the agent is ready' "$(sed -n 2,3p <<<"$OUT")" $'(^|\n)Ready: the agent serves pods'
 is 'all but the rules fits 80 columns' "$(sed '/^Rules in the kernel/q' <<<"$OUT" | awk 'length > 79')" ''
-like 'the rules are there with their counters' "$OUT" 'tcp dport 80 counter packets 4 bytes [0-9]+ dnat to 10\.240\.0\.4:2579 comment "nmi: '
+like 'the rules are there with their counters' "$OUT" 'tcp dport 80 counter packets [0-9]+ bytes [0-9]+ dnat to 10\.240\.0\.4:2579 comment "nmi: '
 at_most 'it takes milliseconds' "$MSEC" 1500
 
 status --output=json

@@ -83,7 +83,7 @@ upgrade() { # SENTENCE PROGRAM [ARGUMENT...]: from the current one to the next
 	passes "$1: the new one takes over" eventually 10 has_taken "a$n"
 	diag "$1: $(msec_to_take "a$n") ms from start to taking over"
 	if [[ $2 == "$newest" ]]; then
-		passes "$1: and says that it is ready" is_ready "a$n"
+		passes "$1: and says that it is ready" eventually 5 is_ready "a$n"
 	fi
 	sleep 0.3
 	end_agent "$old" "$1"
