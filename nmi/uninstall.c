@@ -152,8 +152,8 @@ int uninstall_command(int argc, char **argv)
 			 "it the node's own identity. While an agent runs this is refused: stop it "
 			 "first.\n"
 			 "Needs CAP_NET_ADMIN in the network namespace of the node, and "
-			 "CAP_NET_RAW where it\n"
-			 "uses iptables-legacy.\n\n"
+			 "CAP_NET_RAW\n"
+			 "where it uses iptables-legacy.\n\n"
 			 "Exit status: 0 nothing of ours is left, 1 something is, which is named, "
 			 "2 usage.",
 	};

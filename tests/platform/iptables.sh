@@ -13,8 +13,8 @@ OTHER=legacy
 WITHIN=$((20 * ${NMI_SLOW:-1}))
 
 ipt() { on "$node" "iptables-$FLAVOUR" "$@"; }
-save() { on "$node" "iptables-${1:-$FLAVOUR}-save" 2>/dev/null; }
-ours() { save "$@" | grep -cE -- '-A .*(nmi|aad-metadata)'; }
+save() { on "$node" "iptables-$FLAVOUR-save" 2>/dev/null; }
+ours() { save | grep -cE -- '-A .*(nmi|aad-metadata)'; }
 
 start_driver() { # start_driver [BACKEND [PORT]]
 	spawn "$tmp/driver" ip netns exec "$node" "$DRIVER" run $NODE_IP "${2:-$AGENT_PORT}" "${1:-iptables}"
@@ -24,8 +24,8 @@ start_driver() { # start_driver [BACKEND [PORT]]
 	child=${child// /}
 }
 
-stop_driver() { # stop_driver [SIGNAL]
-	kill "-${1:-TERM}" "$driver"
+stop_driver() {
+	kill -TERM "$driver"
 	wait "$driver" 2>/dev/null
 	local i
 	for ((i = 0; i < 500; i++)); do

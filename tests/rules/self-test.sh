@@ -19,9 +19,9 @@ leftovers() {
 }
 nothing_left() { [[ -z $(leftovers) ]]; }
 # A table of somebody else, until `rm_foreign`: what happens then is in /readyz.
-foreign() { # TYPE-AND-HOOK RULE [TABLE]
+foreign() { # TYPE-AND-HOOK RULE
 	sb_in "$SB_NODE" nft -f - <<-END
-		table ip ${3:-foreign} {
+		table ip foreign {
 			chain c {
 				type $1; policy accept;
 				$2
@@ -29,7 +29,7 @@ foreign() { # TYPE-AND-HOOK RULE [TABLE]
 		}
 	END
 }
-rm_foreign() { sb_in "$SB_NODE" nft delete table ip "${1:-foreign}"; } # [TABLE]
+rm_foreign() { sb_in "$SB_NODE" nft delete table ip foreign; }
 
 provoke() { # SENTENCE TYPE-AND-HOOK RULE REGEX: /readyz says so, and is well again afterwards
 	foreign "$2" "$3"
