@@ -13,8 +13,8 @@ OTHER=legacy
 WITHIN=$((20 * ${NMI_SLOW:-1}))
 
 ipt() { on "$node" "iptables-$FLAVOUR" "$@"; }
-save() { on "$node" "iptables-$1-save" 2>/dev/null; } # FLAVOUR
-ours() { save "$FLAVOUR" | grep -cE -- '-A .*(nmi|aad-metadata)'; }
+save() { on "$node" "iptables-${1:-$FLAVOUR}-save" 2>/dev/null; } # [FLAVOUR]
+ours() { save | grep -cE -- '-A .*(nmi|aad-metadata)'; }
 
 start_driver() { # start_driver [BACKEND [PORT]]
 	spawn "$tmp/driver" ip netns exec "$node" "$DRIVER" run $NODE_IP "${2:-$AGENT_PORT}" "${1:-iptables}"
