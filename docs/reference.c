@@ -2,13 +2,14 @@
 
 /*
  * Prints one page of the reference in docs/ from the tables that the agent is made of, so that they
- * cannot disagree: `reference options|metrics|reasons|routes`.
+ * cannot disagree: `reference options|metrics|reasons|routes|status|commands`.
  */
 
 #include "nmi/config.h"
 #include "nmi/front/front.h"
 #include "nmi/metrics.h"
 #include "nmi/reason.h"
+#include "nmi/status/fields.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -268,15 +269,99 @@ static void print_routes(void)
 	free(text);
 }
 
+/* status */
+
+static const char *kind_name(enum status_kind kind)
+{
+	switch (kind) {
+	case STATUS_STR:
+		return "string";
+	case STATUS_BOOL:
+		return "boolean";
+	case STATUS_INT:
+	case STATUS_TIME:
+	case STATUS_SECONDS:
+	case STATUS_MSEC:
+	case STATUS_USEC:
+	case STATUS_KIB:
+		return "number";
+	}
+	return "?";
+}
+
+static void print_part(const struct status_part *part)
+{
+	bool is_list = part->kind != STATUS_PART_GROUP;
+	const char *key;
+
+	printf("%s\n", part->title);
+	for (size_t n = strlen(part->title); n; n--)
+		putchar('-');
+	printf("\n\n");
+	if (is_list)
+		printf("The list ``%s``. %s\n\n", part->key, part->meaning);
+	for (size_t i = 0; i < n_status_fields; i++) {
+		const struct status_field *f = &status_fields[i];
+
+		if (!status_is_in(part, f, &key))
+			continue;
+		printf("``%s%s%s``\n    %s: %s.\n\n", is_list ? part->key : "",
+		       is_list ? "[]." : "", f->path, kind_name(f->kind), f->meaning);
+	}
+}
+
+static void print_status(void)
+{
+	heading("Status",
+		"What ``nmi status`` prints as text, and with ``--output=json`` as a document. "
+		"The\n"
+		"names stay; fields are added. ``schema`` goes up when one is taken away. A value\n"
+		"that is not to be had is null.\n\n"
+		"Exit status: 0 the agent is ready, 1 it runs and is not ready, 2 usage, 3 no "
+		"agent\n"
+		"answers, and what protects the node nevertheless is told.\n\n"
+		"The agent is asked at ``nmi.sock`` in ``--run-directory``: whoever is root, or "
+		"its\n"
+		"user, sends the line ``status`` and is given its document, and the end of the\n"
+		"stream. Another line is answered with ``error.code`` and ``error.message``. The\n"
+		"packet rules are read from the kernel by the command itself, which needs\n"
+		"CAP_NET_ADMIN in the network namespace of the node.\n\n"
+		"The document\n------------\n\n"
+		"``schema``\n    number: 1.\n\n"
+		"``protected``\n    boolean: Pods are kept from the node's own identity; null: it "
+		"is\n"
+		"    not known.\n\n"
+		"``protected_why``\n    string: By what, or why not.\n\n"
+		"``ready``\n    boolean: The agent answers, and is ready.\n\n"
+		"``agent``\n    object: What the agent says of itself, below; null: none "
+		"answers.\n\n"
+		"``agent_error``\n    string: Why none answers; else null.\n\n"
+		"``rules``\n    string: The packet rules of nmi as the kernel has them, with "
+		"counters\n"
+		"    and comments; empty: there are none; null: they cannot be read.\n\n"
+		"``rules_error``\n    string: Why they cannot be read; else null.\n\n"
+		"What follows is in ``agent``, which has a ``schema`` of its own.");
+	for (size_t i = 0; i < n_status_parts; i++)
+		print_part(&status_parts[i]);
+}
+
+/* commands */
+
+static void print_commands(void)
+{
+#define X(name, args, function, what) printf("**nmi** **%s** %s\n    %s.\n\n", name, args, what);
+#include "nmi/commands.def"
+#undef X
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		void (*print)(void);
-	} pages[] = { { "options", print_options },
-		      { "metrics", print_metrics },
-		      { "reasons", print_reasons },
-		      { "routes", print_routes } };
+	} pages[] = { { "options", print_options }, { "metrics", print_metrics },
+		      { "reasons", print_reasons }, { "routes", print_routes },
+		      { "status", print_status },   { "commands", print_commands } };
 
 	for (size_t i = 0; argc == 2 && i < sizeof(pages) / sizeof(pages[0]); i++) {
 		if (strcmp(argv[1], pages[i].name) == 0) {
@@ -284,6 +369,6 @@ int main(int argc, char **argv)
 			return EXIT_SUCCESS;
 		}
 	}
-	fputs("Usage: reference options|metrics|reasons|routes\n", stderr);
+	fputs("Usage: reference options|metrics|reasons|routes|status|commands\n", stderr);
 	return EXIT_FAILURE;
 }

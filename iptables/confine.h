@@ -3,8 +3,23 @@
 
 #include "lib/base/err.h"
 
+#include <stdbool.h>
+
+/* What it keeps open, beside stderr; negative: there is none. They get other numbers. */
+struct confine_files {
+	int channel; /* its end of the socketpair */
+	int tester;  /* that to nmi-selftest */
+	int left;    /* that to whoever removes rules of an earlier run: see ipt_left.h */
+};
+
 /*
- * What the redirector gives up before it reads its first message: see confine.c. `*fd` is its end of
- * the socketpair; it may get another number.
+ * What the redirector gives up before it reads its first message: see confine.c. `runs_programs`: it is to
+ * run those of iptables; else there is nothing that it may execute, or be by that.
  */
-int confine(int *fd, struct err *err);
+int confine(struct confine_files *files, bool runs_programs, struct err *err);
+
+/* For the rest of its life it has CAP_NET_ADMIN alone, as one has that runs no programs. */
+int confine_without_raw(struct err *err);
+bool confine_has_raw(void);
+/* In a child that is about to execute a program: that program gets what we have. */
+void confine_hand_on(void);

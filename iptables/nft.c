@@ -25,6 +25,15 @@
  * (Should that happen to the writer, nmi-live is missing when the news of the writer's own commit are
  * compared, and is made again.)
  *
+ * Two of ours that lead pods to different places (two installations on one node) would both be asked, or on
+ * an older kernel replace each other's nmi for ever. So whoever finds an owner whose table leads elsewhere
+ * stands by: it writes no rules, looks four times a second, and takes over when that one ends. Meanwhile it
+ * owns table nmi-waits, which has no rules, so that the other one knows and says so.
+ *
+ * A nat chain of another program at our priority that comes later is asked first. News of it make us write
+ * our tables anew, which puts them first again (outranked()). What came through in between met the chains
+ * detour_*, see ruleset.c.
+ *
  * Where that one is refused too because the kernel lacks something (nat, fib and reject are modules of
  * their own), table nmi is made of a guard alone: no pod is served, but none reaches the metadata
  * service either. That is still a failure, so the whole is tried again and again.
@@ -40,9 +49,11 @@
 
 #include "iptables/backend.h"
 #include "iptables/generation.h"
+#include "iptables/nft_tables.h"
 #include "iptables/nftctx.h"
 #include "iptables/ruleset.h"
 #include "iptables/snapshot.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 
 #include <stdio.h>
@@ -53,9 +64,17 @@
 
 /* How soon a table that another redirector owned is taken over: its end is not told to anybody. */
 #define OWNER_MSEC 500
+#define WAIT_MSEC  250 /* pods meet a closed port until then */
 
 /* Where aad-pod-identity keeps its rules, when its iptables is the nftables one. */
 #define OLD_CHAIN "list chain ip nat aad-metadata"
+/* The iptables backend has it too, and this one; what it left is about to be removed (ipt_left.h). */
+#define OUR_CHAIN "list chain ip filter nmi-guard"
+
+#define WAITS_TABLE                                                                                \
+	"table ip " RULESET_WAITS                                                                  \
+	" { flags owner; comment \"nmi: another nmi of this node serves "                          \
+	"the pods; this one waits for its end\"; }"
 
 struct nft {
 	struct redirect_spec spec;
@@ -70,8 +89,27 @@ struct nft {
 	bool live;	  /* nmi-live is ours */
 	bool no_persist, no_ownership; /* the kernel cannot: not asked again */
 	bool old_chain;
-	char no_live_why[80]; /* while !live */
+	char rival[96];			   /* came before us; "": none */
+	char waits_for[RULESET_WHERE_MAX]; /* another nmi leads pods there; "": we lead them */
+	bool waiter;			   /* another nmi waits for our end */
+	char no_live_why[80];		   /* while !live */
 };
+
+/*
+ * After an answer that was lost or not understood, what is left of it waits in the context's socket, and every
+ * later one is taken for a wrong one. libnftables has no way to empty it; nothing hangs on this context. A socket
+ * must be there to be had, see above.
+ */
+static void renew_reader(struct nft *n)
+{
+	uint32_t generation;
+	struct nft_ctx *fresh = generation_read(&generation, NULL) == 0 ? nftctx_new(NULL) : NULL;
+
+	if (!fresh)
+		return;
+	(void)nftctx_free(n->reader);
+	n->reader = fresh;
+}
 
 /* The table's listing on the heap, or NULL in `out` if there is no such table. */
 static int list(struct nft *n, enum ruleset_table t, char **out, struct err *err)
@@ -90,6 +128,7 @@ static int list(struct nft *n, enum ruleset_table t, char **out, struct err *err
 		*out = NULL;
 		return 0;
 	}
+	renew_reader(n);
 	if (err)
 		*err = why;
 	return err_wrap(err, "reading table %s", ruleset_table_name(t));
@@ -282,11 +321,53 @@ static void improve(struct nft *n)
 		try_live(n);
 }
 
+/* Does another nmi own a table that leads elsewhere than ours would? */
+static bool must_wait(struct nft *n)
+{
+	char command[64], where[RULESET_WHERE_MAX];
+	const char *text;
+
+	for (unsigned t = 0; t < RULESET_TABLES; t++) {
+		(void)snprintf(command, sizeof(command), "list table ip %s",
+			       ruleset_table_name((enum ruleset_table)t));
+		if (nftctx_run(n->reader, command, &text, NULL) == 0 && ruleset_is_owned(text) &&
+		    ruleset_leads_elsewhere(&n->spec, text, where)) {
+			memcpy(n->waits_for, where, sizeof(where));
+			return true;
+		}
+	}
+	return false;
+}
+
+static void stand_by(struct nft *n)
+{
+	forget_kept(n);
+	drop_live(n);
+	(void)nftctx_run(n->writer, WAITS_TABLE, NULL, NULL); /* else the other one does not tell */
+}
+
+static void look_for_waiter(struct nft *n)
+{
+	n->waiter = nftctx_run(n->reader, "list table ip " RULESET_WAITS, NULL, NULL) == 0;
+}
+
 static void report_on(const struct nft *n, struct backend_report *report)
 {
 	bool wait_live = !n->live && !n->no_ownership;
 	const char *note = "";
 
+	if (*n->waits_for) {
+		*report = (struct backend_report){ .protection = REDIRECT_REPAIRED,
+						   .waits = true,
+						   .again_msec = WAIT_MSEC };
+		(void)snprintf(
+			report->text, sizeof(report->text),
+			"another nmi of this node leads pods to %s; this one has no rules and "
+			"serves nobody until that one ends: is nmi installed twice, or its port "
+			"changed?",
+			n->waits_for);
+		return;
+	}
 	*report = (struct backend_report){
 		.protection = n->held	? REDIRECT_HELD
 			      : n->live ? REDIRECT_DOUBLED
@@ -298,6 +379,11 @@ static void report_on(const struct nft *n, struct backend_report *report)
 		note = "another running nmi owns table nmi; until it ends, ours is nmi-live";
 	else if (!n->held && !n->live)
 		note = n->no_live_why;
+	else if (n->waiter)
+		note = "another nmi with other settings waits on this node; this one serves the "
+		       "pods: is nmi installed twice, or its port changed?";
+	if (n->waiter && !report->again_msec)
+		report->again_msec = OWNER_MSEC;
 	(void)snprintf(report->text, sizeof(report->text), "%s%s%s", note,
 		       *note && n->old_chain ? "; " : "",
 		       n->old_chain
@@ -334,6 +420,13 @@ static int install(struct nft *n, struct err *err)
 	if (!n->no_ownership)
 		r = write_tables(n, KEPT | LIVE, err);
 	n->live = r == 0;
+	if (r == -(int)ERR_REFUSED && must_wait(n)) {
+		stand_by(n);
+		return 0;
+	}
+	if (*n->waits_for)
+		(void)nftctx_run(n->writer, "delete table ip " RULESET_WAITS, NULL, NULL);
+	n->waits_for[0] = '\0';
 	if (r == -(int)ERR_REFUSED) {
 		r = write_kept(n, err);
 		if (r == 0 || n->foreign)
@@ -372,7 +465,8 @@ static int nft_apply(void *state, struct backend_report *report, struct err *err
 	}
 	if (n->held)
 		forget_kept(n);
-	n->old_chain = nftctx_run(n->reader, OLD_CHAIN, NULL, NULL) == 0;
+	n->old_chain = nftctx_run(n->reader, OLD_CHAIN, NULL, NULL) == 0 &&
+		       nftctx_run(n->reader, OUR_CHAIN, NULL, NULL) != 0;
 	r = install(n, err);
 	if (r == -(int)ERR_REFUSED)
 		return fall_back_to_guard(n, err);
@@ -414,6 +508,21 @@ static void judge_snapshot(struct nft *n)
 	forget_kept(n);
 }
 
+/* All that is ours is written anew. */
+static void put_first(struct nft *n, char why[static RULESET_WHY_MAX])
+{
+	n->altered = (n->foreign ? 0 : KEPT) | (n->live && !n->held ? LIVE : 0);
+	(void)snprintf(why, RULESET_WHY_MAX, "%s came before ours", n->rival);
+	n->rival[0] = '\0';
+}
+
+static void nft_outranked(void *state, const char *rival)
+{
+	struct nft *n = state;
+
+	(void)snprintf(n->rival, sizeof(n->rival), "%s", rival);
+}
+
 static int nft_verify(void *state, bool deleted, enum backend_verdict *out,
 		      struct backend_report *report, struct err *err)
 {
@@ -421,6 +530,13 @@ static int nft_verify(void *state, bool deleted, enum backend_verdict *out,
 	char why[RULESET_WHY_MAX];
 	int r = 0;
 
+	if (*n->waits_for) {
+		if (!must_wait(n))
+			r = install(n, err);
+		report_on(n, report);
+		*out = BACKEND_SAME;
+		return r;
+	}
 	/* Held, it cannot be: half of the news of our own commit. Foreign, improve() looks after it. */
 	deleted = deleted && !n->held && !n->foreign;
 	n->altered = deleted ? KEPT : 0;
@@ -434,8 +550,12 @@ static int nft_verify(void *state, bool deleted, enum backend_verdict *out,
 		return r;
 	if (!deleted)
 		judge_snapshot(n);
-	if (!n->altered)
+	if (!n->altered && *n->rival)
+		put_first(n, why);
+	if (!n->altered) {
 		improve(n);
+		look_for_waiter(n);
+	}
 	report_on(n, report);
 	if (n->altered)
 		(void)snprintf(report->text, sizeof(report->text), "%s", why);
@@ -448,6 +568,30 @@ static int nft_probe(struct err *err)
 	uint32_t generation;
 
 	return generation_read(&generation, err);
+}
+
+int nft_backend_try(struct err *err)
+{
+	struct redirect_spec any = { .metadata_port = 80, .agent_port = 80 };
+	_cleanup_(nftctx_freep) struct nft_ctx *ctx = NULL;
+	_cleanup_free_ char *commands = NULL;
+	struct nft n = { 0 };
+	struct err why = { 0 };
+
+	int r = nft_probe(err);
+
+	if (r < 0)
+		return r;
+	ctx = nftctx_new(err);
+	if (!ctx || inet_ip_parse("192.0.2.1", &any.metadata_ip, err) < 0 ||
+	    inet_ip_parse("192.0.2.2", &any.agent_ip, err) < 0)
+		return -(int)ERR_OS;
+	nftctx_set_dry_run(ctx);
+	n.writer = ctx;
+	commands = ruleset_print(&any, RULESET_KEPT);
+	if (commit(&n, commands, &why) == 0 || !kernel_lacks_something(&why))
+		return 0;
+	return err_set(err, ERR_UNAVAILABLE, "%.200s", why.msg);
 }
 
 static void nft_close(void *state)
@@ -475,36 +619,6 @@ static void *nft_open(const struct redirect_spec *spec, struct err *err)
 	return NULL;
 }
 
-/*
- * A redirector that runs owns one of the two, and this is refused. nmi-live goes first: whoever owns it
- * would put nmi back.
- */
-static int nft_remove(struct err *err)
-{
-	_cleanup_(nftctx_freep) struct nft_ctx *ctx = NULL;
-	static const enum ruleset_table order[] = { RULESET_LIVE, RULESET_KEPT };
-	struct err why;
-
-	if (nft_probe(err) < 0)
-		return err_wrap(err, "removing the packet rules");
-	ctx = nftctx_new(err);
-	if (!ctx)
-		return -(int)ERR_OS;
-	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-		const char *name = ruleset_table_name(order[i]);
-		char command[64];
-
-		(void)snprintf(command, sizeof(command), "delete table ip %s", name);
-		if (nftctx_run(ctx, command, NULL, &why) == 0 || nftctx_failed_with(&why, ENOENT))
-			continue;
-		if (nftctx_failed_with(&why, EPERM))
-			return err_set(err, ERR_REFUSED,
-				       "table %s belongs to an nmi that runs: stop it first", name);
-		return err_set(err, ERR_REFUSED, "removing table %s: %.150s", name, why.msg);
-	}
-	return 0;
-}
-
 struct nft_ctx *nft_backend_writer(void *state)
 {
 	const struct nft *n = state;
@@ -521,6 +635,8 @@ const struct backend nft_backend = {
 	.open = nft_open,
 	.close = nft_close,
 	.verify = nft_verify,
+	.outranked = nft_outranked,
 	.apply = nft_apply,
-	.remove = nft_remove,
+	.remove = nft_tables_remove,
+	.list = nft_tables_list,
 };

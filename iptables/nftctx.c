@@ -50,6 +50,11 @@ void nftctx_set_dry_run(struct nft_ctx *ctx)
 	nft_ctx_set_dry_run(ctx, true);
 }
 
+void nftctx_show_counters(struct nft_ctx *ctx)
+{
+	nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_NUMERIC_PROTO | NFT_CTX_OUTPUT_NUMERIC_PRIO);
+}
+
 /* libnftables reports as text only: "Error: Could not process rule: Operation not permitted\n…" */
 bool nftctx_failed_with(const struct err *err, int os_errno)
 {

@@ -20,5 +20,7 @@ DEFINE_CLEANUP(struct nft_ctx, nftctx_free);
 int nftctx_run(struct nft_ctx *ctx, const char *commands, const char **out, struct err *err);
 /* Have the kernel check what is run, and not do it. */
 void nftctx_set_dry_run(struct nft_ctx *ctx);
+/* In listings; left out otherwise, so that two of the same rules are equal. */
+void nftctx_show_counters(struct nft_ctx *ctx);
 /* Was this the kernel's reason? */
 bool nftctx_failed_with(const struct err *err, int os_errno);

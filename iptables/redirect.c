@@ -15,6 +15,7 @@
 #include "iptables/wire.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 #include "lib/loop/loop.h"
 
 #include <assert.h>
@@ -39,11 +40,15 @@ struct redirect {
 	void *ctx;
 	uint8_t *ports; /* a message that could not be sent yet; NULL: none */
 	size_t ports_bytes;
+	redirect_tested_fn *tested; /* NULL: no test is under way */
+	void *tested_ctx;
+	uint32_t test_seq;
 };
 
 static const char *const backend_names[] = {
 	[REDIRECT_AUTO] = "auto",
 	[REDIRECT_NFT] = "nft",
+	[REDIRECT_IPTABLES] = "iptables",
 	[REDIRECT_NONE] = "none",
 };
 static_assert(ARRAY_SIZE(backend_names) == REDIRECT_BACKENDS, "a name for each backend");
@@ -52,10 +57,11 @@ static const char *const protection_names[] = {
 	[REDIRECT_REPAIRED] = "put back when removed",
 	[REDIRECT_DOUBLED] = "put back when removed, a copy cannot be",
 	[REDIRECT_HELD] = "only nmi can remove them",
+	[REDIRECT_GUARDED] = "put back when removed, a guard cannot be",
 };
 static_assert(ARRAY_SIZE(protection_names) == REDIRECT_PROTECTIONS, "a name for each");
 
-struct redirect *redirect_spawn(struct err *err)
+struct redirect *redirect_spawn(enum redirect_backend wanted, struct err *err)
 {
 	int pair[2];
 	struct redirect *r;
@@ -68,7 +74,7 @@ struct redirect *redirect_spawn(struct err *err)
 	pid = fork();
 	if (pid == 0) {
 		close(pair[0]);
-		redirector_main(pair[1]);
+		redirector_main(pair[1], wanted);
 	}
 	close(pair[1]);
 	if (pid < 0) {
@@ -130,6 +136,26 @@ static void send_ports(struct redirect *r)
 	r->ports = NULL;
 }
 
+static void on_tested(struct redirect *r, const void *msg, size_t n)
+{
+	redirect_tested_fn *fn = r->tested;
+	struct redirect_test test;
+	struct err err;
+	uint32_t seq;
+
+	if (wire_get_tested(msg, n, &seq, &test, &err) < 0) {
+		log_warn("ignoring what the redirector says of a self-test: %s", err.msg);
+		return;
+	}
+	/* of an earlier one, which was given up */
+	if (!fn || seq != r->test_seq)
+		return;
+	r->tested = NULL;
+	fn(r->tested_ctx, &test);
+}
+
+static_assert(WIRE_TESTED_BYTES <= WIRE_STATUS_BYTES, "one buffer for both");
+
 static void on_channel(struct loop_fd *f, uint32_t events)
 {
 	struct redirect *r = container_of(f, struct redirect, channel);
@@ -146,6 +172,8 @@ static void on_channel(struct loop_fd *f, uint32_t events)
 		return;
 	if (n <= 0)
 		set_gone(r);
+	else if (wire_is_tested(msg, (size_t)n))
+		on_tested(r, msg, (size_t)n);
 	else if (wire_get_status(msg, (size_t)n, &r->status, &err) == 0)
 		r->fn(r->ctx, &r->status);
 	else
@@ -196,6 +224,19 @@ int redirect_probe_ports(struct err *err)
 	return spoof_probe(err);
 }
 
+int redirect_try(struct redirect *r, const uint8_t nonce[static REDIRECT_NONCE_BYTES],
+		 redirect_tested_fn *fn, void *ctx, struct err *err)
+{
+	uint8_t msg[WIRE_TRY_BYTES];
+
+	wire_put_try(++r->test_seq, nonce, msg);
+	if (send(r->fd, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return err_set_errno(err, errno, "asking the redirector for a self-test");
+	r->tested = fn;
+	r->tested_ctx = ctx;
+	return 0;
+}
+
 const struct redirect_status *redirect_status(const struct redirect *r)
 {
 	return &r->status;
@@ -212,7 +253,7 @@ static void end_process(pid_t pid)
 		(void)nanosleep(&step, NULL); /* woken early, it looks early */
 	}
 	log_warn("the redirector does not end: killing it");
-	/* Not permitted once nmi runs as another user; it then ends when the kernel lets go of it. */
+	/* Not permitted once nmi is isolated; it then ends when the kernel lets go of it. */
 	if (kill(pid, SIGKILL) == 0)
 		(void)waitpid(pid, NULL, 0);
 }
@@ -235,6 +276,32 @@ int redirect_uninstall(struct err *err)
 	return backend_remove_all(err);
 }
 
+int redirect_list(char **out, struct err *err)
+{
+	return backend_list_all(out, err);
+}
+
+/* A chain of that name, to its brace, or in the listings of iptables a line; an empty one keeps nobody. */
+bool redirect_listing_guards(const char *listing)
+{
+	for (const char *at = listing; (at = strstr(at, "guard")); at++) {
+		size_t line = strcspn(at, "\n");
+		bool is_block = line && at[line - 1] == '{';
+		struct str rules = { at, is_block ? strcspn(at, "}") : line };
+
+		if (memmem(rules.p, rules.n, " reject", 7) ||
+		    memmem(rules.p, rules.n, " drop", 5) ||
+		    memmem(rules.p, rules.n, " REJECT", 7) || memmem(rules.p, rules.n, " DROP", 5))
+			return true;
+	}
+	return false;
+}
+
+pid_t redirect_pid(const struct redirect *r)
+{
+	return r->pid;
+}
+
 const char *redirect_backend_name(enum redirect_backend b)
 {
 	return (unsigned)b < REDIRECT_BACKENDS ? backend_names[b] : "?";
@@ -253,6 +320,6 @@ int redirect_backend_parse(const char *name, enum redirect_backend *out, struct 
 			return 0;
 		}
 	}
-	return err_set(err, ERR_INPUT, "'%.40s' is not a redirect backend: auto, nft or none",
-		       name);
+	return err_set(err, ERR_INPUT,
+		       "'%.40s' is not a redirect backend: auto, nft, iptables or none", name);
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct loop;
 
@@ -18,7 +19,13 @@ struct loop;
  */
 struct redirect;
 
-enum redirect_backend { REDIRECT_AUTO, REDIRECT_NFT, REDIRECT_NONE, REDIRECT_BACKENDS };
+enum redirect_backend {
+	REDIRECT_AUTO,
+	REDIRECT_NFT,
+	REDIRECT_IPTABLES,
+	REDIRECT_NONE,
+	REDIRECT_BACKENDS
+};
 
 /* Fixed size: it crosses the socketpair as it is. */
 struct redirect_spec {
@@ -43,6 +50,7 @@ enum redirect_protection {
 	REDIRECT_REPAIRED, /* it can; they are put back */
 	REDIRECT_DOUBLED, /* the same, but a copy that only we can remove stands beside: Linux 5.12 */
 	REDIRECT_HELD,	  /* it cannot: Linux 6.9 */
+	REDIRECT_GUARDED, /* it can; they are put back, and a guard that it cannot remove stands beside */
 	REDIRECT_PROTECTIONS
 };
 
@@ -58,14 +66,53 @@ struct redirect_status {
 	char why[200];
 };
 
+/*
+ * A self-test: somebody in a network namespace of his own, whose only link leads to this node, asks the
+ * metadata address for /nmi/self-test/NONCE, as a pod would (tester.c). Whether it was this agent that
+ * was asked is for the agent to say.
+ */
+#define REDIRECT_NONCE_BYTES 16
+#define REDIRECT_TEST_PATH   "/nmi/self-test/"
+/* The answer's body begins so where an agent of ours, but not this one, was asked. */
+#define REDIRECT_TEST_OTHER "nmi: no such self-test"
+
+enum redirect_tested {
+	REDIRECT_TEST_ANSWERED,	  /* HTTP; `text` is the status line, `server` that header */
+	REDIRECT_TEST_GARBLED,	  /* something else came, which `text` begins with */
+	REDIRECT_TEST_REFUSED,	  /* a reset */
+	REDIRECT_TEST_SILENT,	  /* no connection within the time */
+	REDIRECT_TEST_MUTE,	  /* a connection, but no answer within the time */
+	REDIRECT_TEST_BROKEN,	  /* the kernel had another reason, which is `text` */
+	REDIRECT_TEST_IMPOSSIBLE, /* it could not be made; `text` is why */
+	REDIRECT_TESTED
+};
+
+/* Text of others is escaped, so that it is safe in a line. */
+struct redirect_test {
+	enum redirect_tested outcome;
+	uint16_t status; /* of HTTP, with REDIRECT_TEST_ANSWERED */
+	char text[100], server[48], body[40];
+};
+
+/* From the loop, once for each redirect_try(), within some five seconds. */
+typedef void redirect_tested_fn(void *ctx, const struct redirect_test *t);
+
 /* Called from the loop whenever the status changes. */
 typedef void redirect_status_fn(void *ctx, const struct redirect_status *s);
 
-struct redirect *redirect_spawn(struct err *err);
+/*
+ * `wanted`: the backend of the spec that will follow. A redirector that may have to run iptables, which is found
+ * out here for REDIRECT_AUTO, keeps what that takes; any other one can do nothing but speak nftables.
+ */
+struct redirect *redirect_spawn(enum redirect_backend wanted, struct err *err);
 /* Send the spec; the rules are installed soon after. */
 int redirect_start(struct redirect *r, struct loop *l, const struct redirect_spec *spec,
 		   redirect_status_fn *fn, void *ctx, struct err *err);
 const struct redirect_status *redirect_status(const struct redirect *r);
+
+/* One test at a time; `fn` is told of how it ended. After redirect_start(). */
+int redirect_try(struct redirect *r, const uint8_t nonce[static REDIRECT_NONCE_BYTES],
+		 redirect_tested_fn *fn, void *ctx, struct err *err);
 
 /*
  * Pods behind a bridge share a link; what tells them apart is the port, that is the host's end of the
@@ -93,8 +140,20 @@ int redirect_probe_ports(struct err *err);
 struct redirect *redirect_free(struct redirect *r);
 DEFINE_CLEANUP(struct redirect, redirect_free);
 
-/* `nmi uninstall`: remove every table of ours, in this process. Nothing there is not an error. */
+/* Of the redirector; 0 once it is known to have ended. */
+pid_t redirect_pid(const struct redirect *r);
+
+/*
+ * `nmi uninstall`: remove every rule of ours, of any backend, in this process. Nothing there is not an error;
+ * else the message says what is left.
+ */
 int redirect_uninstall(struct err *err);
+/*
+ * `nmi status`: all rules of ours as the kernel has them, with counters and comments, "" if there are none; on
+ * the heap. Needs CAP_NET_ADMIN, and no agent. Whether they keep pods from the metadata service: next.
+ */
+int redirect_list(char **out, struct err *err);
+bool redirect_listing_guards(const char *listing);
 const char *redirect_backend_name(enum redirect_backend b);
 const char *redirect_protection_name(enum redirect_protection p);
 int redirect_backend_parse(const char *name, enum redirect_backend *out, struct err *err);

@@ -31,10 +31,14 @@
 #include "iptables/backend.h"
 #include "iptables/confine.h"
 #include "iptables/conntrack.h"
+#include "iptables/culprit.h"
+#include "iptables/ipt_left.h"
 #include "iptables/monitor.h"
 #include "iptables/ruleset.h"
 #include "iptables/spoof.h"
 #include "iptables/spoof_rules.h"
+#include "iptables/tester.h"
+#include "iptables/trial.h"
 #include "iptables/wire.h"
 #include "lib/base/backoff.h"
 #include "lib/base/bucket.h"
@@ -61,9 +65,15 @@
 /* Once the commit is through: the listing of connections must not hold up a repair. */
 #define CONNTRACK_DELAY_MSEC 20
 /* After the last look at the rules, and the listing of connections. */
-#define SETTLED_MSEC	200
+#define SETTLED_MSEC 200
+/* How often another reason is told while the rules are not in place. */
+#define FAILING_LOG_MSEC 10000
+/* How often news are subscribed to again, where the kernel has refused it. */
+#define SUBSCRIBE_MSEC	1000
 #define FIGHT_LOG_MSEC	60000
 #define REPAIR_LOG_MSEC 10000
+/* Who it was is told after what was done, and repairs do not wait for that. */
+#define REPAIR_TELL_MSEC 20
 /* How often is looked who has borrowed an address; sooner while rules against it are not in place. */
 #define SPOOF_LOOK_MSEC	 5000
 #define SPOOF_RETRY_MSEC 500
@@ -71,31 +81,37 @@
 
 struct redirector {
 	struct loop *loop;
-	int fd;
+	struct confine_files files; /* `tester`: until `trial` has it */
 	struct loop_fd channel;
 	struct redirect_status status, sent;
 	struct redirect_spec spec;
+	bool runs_programs;		 /* it may: it is confined so that it can */
+	enum redirect_backend automatic; /* what REDIRECT_AUTO is */
 
 	const struct backend *backend; /* NULL until one works */
 	void *state;
 	struct monitor *monitor;
 	bool started;	/* the spec has come */
 	bool installed; /* apply() went through once */
+	bool waits;	/* another nmi has the rules */
 	bool altered;	/* found so, and not yet put back */
 	struct mono altered_since;
 	char rules_note[sizeof(((struct backend_report *)0)->text)]; /* of the last report */
-	char conntrack_note[80], spoof_note[120];		     /* "": all is well */
+	char conntrack_note[80], spoof_note[120], news_note[120];    /* "": all is well */
 
 	struct spoof *spoof; /* NULL: no rules of ours, or not yet */
 	bool spoofs_untold;  /* packets were dropped, and no line says whose */
 	uint8_t msg[WIRE_DOWN_MAX + 1];
+	struct trial *trial;
+	uint32_t test_seq;
 	struct redirect_port *ports; /* told before there was `spoof`, which has them since */
 	size_t n_ports;
 
-	struct loop_timer retry, sweep, conntrack, settled, look;
+	struct loop_timer retry, sweep, conntrack, settled, look, tell, subscribe;
+	char repaired[sizeof(((struct backend_report *)0)->text)]; /* to be told */
 	struct backoff backoff;
 	struct bucket repairs; /* that may still be made at once */
-	struct log_limit repair_log, fight_log, spoof_log;
+	struct log_limit repair_log, fight_log, spoof_log, failing_log;
 };
 
 /* status */
@@ -106,7 +122,7 @@ static void send_status(struct redirector *r)
 	bool full;
 
 	wire_put_status(&r->status, msg);
-	full = send(r->fd, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	full = send(r->files.channel, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
 	       (errno == EAGAIN || errno == EINTR);
 	/* Another failure means that nmi is gone, which the channel tells by itself. */
 	(void)loop_fd_mod(&r->channel, full ? EPOLLIN | EPOLLOUT : EPOLLIN, NULL);
@@ -137,7 +153,8 @@ static void on_settled(struct loop_timer *t)
 /* All that the operator should know although the rules are in place. */
 static void put_notes(struct redirector *r)
 {
-	const char *const notes[] = { r->rules_note, r->conntrack_note, r->spoof_note };
+	const char *const notes[] = { r->rules_note, r->news_note, r->conntrack_note,
+				      r->spoof_note };
 	char *why = r->status.why;
 	size_t n = 0;
 
@@ -157,7 +174,7 @@ static void set_active(struct redirector *r, const struct backend_report *report
 	r->installed = true;
 	r->altered = false;
 	backoff_reset(&r->backoff);
-	s->state = REDIRECT_ACTIVE;
+	s->state = report->waits ? REDIRECT_FAILING : REDIRECT_ACTIVE;
 	s->protection = report->protection;
 	memcpy(r->rules_note, report->text, sizeof(r->rules_note));
 	put_notes(r);
@@ -277,13 +294,33 @@ static void on_look(struct loop_timer *t)
 /* With the first rules; ports that were told before come in with them. */
 static void start_spoof(struct redirector *r)
 {
-	if (r->spoof || r->backend->id != REDIRECT_NFT)
+	struct nft_ctx *writer = NULL;
+
+	if (r->spoof)
 		return;
-	r->spoof = spoof_new(&r->spec, nft_backend_writer(r->state));
+	if (r->backend->id == REDIRECT_NFT)
+		writer = nft_backend_writer(r->state);
+	else if (r->backend->id == REDIRECT_IPTABLES)
+		writer = ipt_backend_writer(r->state);
+	if (!writer)
+		return;
+	r->spoof = spoof_new(&r->spec, writer);
 	spoof_set_ports(r->spoof, r->ports, r->n_ports);
 	free(r->ports);
 	r->ports = NULL;
 	on_look(&r->look);
+}
+
+/* The first time, or after another nmi had them. */
+static void put_in_place(struct redirector *r, const struct backend_report *report)
+{
+	r->waits = report->waits;
+	set_active(r, report);
+	if (report->waits)
+		return;
+	plan_conntrack(r);
+	start_spoof(r);
+	ipt_left_remove(&r->files.left);
 }
 
 /*
@@ -292,8 +329,14 @@ static void start_spoof(struct redirector *r)
 
 static unsigned later(struct redirector *r, const struct err *err)
 {
-	if (r->status.state != REDIRECT_FAILING || strcmp(r->status.why, err->msg) != 0)
-		log_warn("packet rules are not as they should be, trying again: %s", err->msg);
+	bool is_news = r->status.state != REDIRECT_FAILING || strcmp(r->status.why, err->msg) != 0;
+	unsigned long held;
+
+	/* The first at once; one that comes and goes with each try is not told each time. */
+	if (is_news &&
+	    (log_limit_pass(&r->failing_log, loop_mono(r->loop), FAILING_LOG_MSEC, &held) ||
+	     r->status.state != REDIRECT_FAILING))
+		log_err("packet rules are not as they should be, trying again: %s", err->msg);
 	set_failing(r, err->msg);
 	return backoff_next(&r->backoff, loop_mono(r->loop));
 }
@@ -305,25 +348,55 @@ static unsigned install(struct redirector *r)
 
 	if (r->backend->apply(r->state, &report, &err) < 0)
 		return later(r, &err);
-	log_info("packet rules in place (%s, %s)", r->backend->name,
-		 redirect_protection_name(report.protection));
+	if (!report.waits)
+		log_info("packet rules in place (%s, %s)", r->backend->name,
+			 redirect_protection_name(report.protection));
 	if (*report.text)
 		log_warn("packet rules: %s", report.text);
-	plan_conntrack(r);
-	set_active(r, &report);
-	start_spoof(r);
+	if (*r->news_note)
+		log_warn("packet rules: %s", r->news_note);
+	put_in_place(r, &report);
 	return report.again_msec;
+}
+
+static const char *print_culprit(const struct redirector *r, char buf[static CULPRIT_TEXT_MAX])
+{
+	static const struct culprits nobody;
+
+	return culprits_print(r->monitor ? monitor_culprits(r->monitor) : &nobody, buf);
+}
+
+static void on_tell(struct loop_timer *t)
+{
+	struct redirector *r = container_of(t, struct redirector, tell);
+	char who[CULPRIT_TEXT_MAX];
+	unsigned long held;
+
+	if (log_limit_pass(&r->repair_log, loop_mono(r->loop), REPAIR_LOG_MSEC, &held))
+		log_warn("packet rules put back after %u us: %s; it was %s (%lu repairs since the "
+			 "last such line)",
+			 (unsigned)r->status.last_repair_usec, r->repaired, print_culprit(r, who),
+			 held);
+}
+
+static void plan_tell(struct redirector *r, const char *what)
+{
+	(void)snprintf(r->repaired, sizeof(r->repaired), "%s", what);
+	if (!r->tell.loop)
+		loop_timer_set_msec(r->loop, &r->tell, REPAIR_TELL_MSEC, on_tell);
 }
 
 static unsigned repair(struct redirector *r, const char *what)
 {
+	char who[CULPRIT_TEXT_MAX];
 	struct backend_report report;
 	struct err err = { 0 };
 	struct mono now = loop_mono(r->loop);
 	unsigned long held;
 
 	if (!bucket_try(&r->repairs, NSEC_PER_SEC / REPAIR_PER_SEC, REPAIR_BURST, now)) {
-		(void)err_set(&err, ERR_LIMIT, "another program keeps undoing them: %.150s", what);
+		(void)err_set(&err, ERR_LIMIT, "another program keeps undoing them: %.80s: %.80s",
+			      print_culprit(r, who), what);
 		if (log_limit_pass(&r->fight_log, now, FIGHT_LOG_MSEC, &held))
 			log_warn("packet rules: %s; repairing %d times a second from now on",
 				 err.msg, REPAIR_PER_SEC);
@@ -335,10 +408,7 @@ static unsigned repair(struct redirector *r, const char *what)
 	now = loop_mono(r->loop);
 	r->status.repairs++;
 	r->status.last_repair_usec = (uint32_t)((now.ns - r->altered_since.ns) / 1000);
-	if (log_limit_pass(&r->repair_log, now, REPAIR_LOG_MSEC, &held))
-		log_warn("packet rules put back after %u us: %s (%lu repairs since the last such "
-			 "line)",
-			 (unsigned)r->status.last_repair_usec, what, held);
+	plan_tell(r, what);
 	/* Where one of our tables stood all the time, nobody got past the rules. */
 	if (report.protection == REDIRECT_REPAIRED)
 		plan_conntrack(r);
@@ -354,6 +424,13 @@ static unsigned verify(struct redirector *r, struct mono since, bool deleted)
 
 	if (r->backend->verify(r->state, deleted, &verdict, &report, &err) < 0)
 		return later(r, &err);
+	if (verdict == BACKEND_SAME && r->waits) {
+		if (!report.waits)
+			log_info("packet rules in place (%s, %s): the other nmi ended",
+				 r->backend->name, redirect_protection_name(report.protection));
+		put_in_place(r, &report);
+		return report.again_msec;
+	}
 	if (verdict == BACKEND_SAME) {
 		set_active(r, &report);
 		return report.again_msec;
@@ -364,19 +441,34 @@ static unsigned verify(struct redirector *r, struct mono since, bool deleted)
 	return repair(r, report.text);
 }
 
+static const struct backend *choose(struct redirector *r, struct err *err)
+{
+	enum redirect_backend id = r->spec.backend;
+
+	if (id == REDIRECT_AUTO)
+		id = r->automatic;
+	if (id == REDIRECT_IPTABLES && !r->runs_programs) {
+		(void)err_set(err, ERR_INPUT, "this redirector was not started to run iptables");
+		return NULL;
+	}
+	return backend_choose(id, err);
+}
+
 /* Puts the rules in place or back. */
 static unsigned advance(struct redirector *r, struct mono since, bool deleted)
 {
 	struct err err = { 0 };
 
 	if (!r->backend) {
-		const struct backend *b = backend_choose(r->spec.backend, &err);
+		const struct backend *b = choose(r, &err);
 
 		r->state = b ? b->open(&r->spec, &err) : NULL;
 		if (!r->state)
 			return later(r, &err);
 		r->backend = b;
 		r->status.backend = b->id;
+		if (r->monitor)
+			monitor_set_concerns(r->monitor, b->concerns);
 	}
 	return r->installed ? verify(r, since, deleted) : install(r);
 }
@@ -393,8 +485,12 @@ static void on_retry(struct loop_timer *t)
 static void on_news(void *ctx, struct mono since, bool deleted)
 {
 	struct redirector *r = ctx;
+	char rival[MONITOR_RIVAL_MAX];
 	unsigned wait;
 
+	if (r->monitor && monitor_take_rival(r->monitor, rival) && r->backend &&
+	    r->backend->outranked)
+		r->backend->outranked(r->state, rival);
 	/* A try after a failure is due anyway; news do not hasten it. */
 	if (!r->installed || (r->retry.loop && r->status.state == REDIRECT_FAILING))
 		return;
@@ -411,6 +507,24 @@ static void on_sweep(struct loop_timer *t)
 	loop_timer_set_msec(r->loop, t, r->spec.sweep_msec, on_sweep);
 }
 
+static void on_subscribe(struct loop_timer *t)
+{
+	struct redirector *r = container_of(t, struct redirector, subscribe);
+	struct err err = { 0 };
+
+	r->news_note[0] = '\0';
+	r->monitor = monitor_new(r->loop, on_news, r, &err);
+	if (r->monitor) {
+		if (r->backend)
+			monitor_set_concerns(r->monitor, r->backend->concerns);
+		on_news(r, loop_mono(r->loop), false); /* what was missed */
+		return;
+	}
+	(void)snprintf(r->news_note, sizeof(r->news_note),
+		       "changes are only seen by the sweep: %.80s", err.msg);
+	loop_timer_set_msec(r->loop, t, SUBSCRIBE_MSEC, on_subscribe);
+}
+
 /* the channel to nmi */
 
 static int start(struct redirector *r, const void *msg, size_t n, struct err *err)
@@ -425,9 +539,7 @@ static int start(struct redirector *r, const void *msg, size_t n, struct err *er
 		loop_timer_set_msec(r->loop, &r->sweep, r->spec.sweep_msec, on_sweep);
 	/* Subscribed before the first commit, so that no change after it can be missed. */
 	if (r->spec.backend != REDIRECT_NONE)
-		r->monitor = monitor_new(r->loop, on_news, r, err);
-	if (!r->monitor && r->spec.backend != REDIRECT_NONE)
-		log_warn("changes of the packet rules are only seen by the sweep: %s", err->msg);
+		on_subscribe(&r->subscribe);
 	on_retry(&r->retry);
 	return 0;
 }
@@ -456,12 +568,35 @@ static void set_ports(struct redirector *r, size_t n)
 		loop_timer_set_msec(r->loop, &r->look, SPOOF_RETRY_MSEC, on_look);
 }
 
+/* If nmi does not read, it takes the test for failed. */
+static void on_tested(void *ctx, const struct redirect_test *t)
+{
+	struct redirector *r = ctx;
+	uint8_t msg[WIRE_TESTED_BYTES];
+
+	wire_put_tested(r->test_seq, t, msg);
+	(void)send(r->files.channel, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void test(struct redirector *r, size_t n)
+{
+	uint8_t nonce[REDIRECT_NONCE_BYTES];
+	struct err err = { 0 };
+
+	if (!r->started || wire_get_try(r->msg, n, &r->test_seq, nonce, &err) < 0)
+		log_warn("ignoring what nmi says about a self-test");
+	else
+		trial_try(r->trial, &r->spec, nonce);
+}
+
 static void on_message(struct redirector *r, size_t n)
 {
 	struct err err = { 0 };
 
 	if (wire_is_ports(r->msg, n))
 		set_ports(r, n);
+	else if (wire_is_try(r->msg, n))
+		test(r, n);
 	else if (r->started)
 		log_warn("the redirector was told twice where to send pods: ignoring the second");
 	else if (start(r, r->msg, n, &err) < 0)
@@ -479,7 +614,7 @@ static void on_channel(struct loop_fd *f, uint32_t events)
 		send_status(r);
 	if (!(events & ~(uint32_t)EPOLLOUT))
 		return;
-	n = recv(r->fd, r->msg, sizeof(r->msg), MSG_DONTWAIT);
+	n = recv(r->files.channel, r->msg, sizeof(r->msg), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0)
@@ -494,40 +629,54 @@ static struct redirector *redirector_free(struct redirector *r)
 		return NULL;
 	r->monitor = monitor_free(r->monitor);
 	r->spoof = spoof_free(r->spoof);
+	r->trial = trial_free(r->trial);
 	free(r->ports);
 	if (r->backend)
 		r->backend->close(r->state);
 	r->loop = loop_free(r->loop);
-	if (r->fd >= 0)
-		close(r->fd);
+	if (r->files.channel >= 0)
+		close(r->files.channel);
+	if (r->files.left >= 0)
+		close(r->files.left);
 	free(r);
 	return NULL;
 }
 DEFINE_CLEANUP(struct redirector, redirector_free);
 
-static int live(int fd, struct err *err)
+static int live(int fd, enum redirect_backend wanted, struct err *err)
 {
 	_cleanup_(redirector_freep) struct redirector *r = xnew(struct redirector);
+	char why[BACKEND_WHY_MAX];
 	int e;
 
-	r->fd = fd;
+	r->files = (struct confine_files){ .channel = fd, .tester = -1, .left = -1 };
 	r->backoff = (struct backoff){ .min_msec = RETRY_MIN_MSEC,
 				       .max_msec = RETRY_MAX_MSEC,
 				       .reset_msec = RETRY_RESET_MSEC };
-	e = confine(&r->fd, err);
+	r->automatic = backend_resolve(wanted, why);
+	r->runs_programs = r->automatic == REDIRECT_IPTABLES;
+	if (*why)
+		log_info("redirect backend: %s, since %s", redirect_backend_name(r->automatic),
+			 why);
+	if (r->automatic == REDIRECT_NFT)
+		r->files.left = ipt_left_prepare();
+	if (tester_spawn(&r->files.tester, err) < 0)
+		log_warn("no self-tests: %s", err->msg);
+	e = confine(&r->files, r->runs_programs, err);
 	if (e < 0)
 		return err_wrap(err, "confining the redirector");
 	r->loop = loop_new(err);
 	if (!r->loop)
 		return -(int)ERR_OS;
-	e = loop_fd_add(r->loop, &r->channel, r->fd, EPOLLIN, on_channel, err);
+	r->trial = trial_new(r->loop, r->files.tester, on_tested, r);
+	e = loop_fd_add(r->loop, &r->channel, r->files.channel, EPOLLIN, on_channel, err);
 	return e < 0 ? e : loop_run(r->loop, err);
 }
 
-_Noreturn void redirector_main(int fd)
+_Noreturn void redirector_main(int fd, enum redirect_backend wanted)
 {
 	struct err err = { 0 };
-	int r = live(fd, &err);
+	int r = live(fd, wanted, &err);
 
 	if (r < 0)
 		log_err("the redirector ends: %s", err.msg);

@@ -19,10 +19,24 @@
  *   guard        Redirected packets go to the input hook and never meet it. What does meet it was not
  *                redirected (the chain is gone, a foreign NOTRACK kept DNAT from happening) and must
  *                not reach the metadata service. A reset, since a pod that hears nothing waits.
+ *                Nor does anything with options of IP to that port, wherever it goes: on a node that
+ *                accepts source routes, a packet to the node goes on to the address in its option, which
+ *                takes the place of the destination after this hook only (ip_forward_options()). Looking
+ *                for the option itself needs Linux 5.3; nobody else has any (RFC 7126).
+ *
+ * Two more close the ways around these that a neighbour's rules can make (tests/platform/detour.sh):
+ *
+ *   detour_out   A foreign DNAT that came first sent the packet to another machine. Connection tracking
+ *                still knows where the pod wanted to go.
+ *   detour_in    The same to another agent on this node: pods are refused, so that they get no token of
+ *                its. A source that was rewritten on its way in would have the agent take one pod for
+ *                another; it shows from the second packet on, before there is a request. And a
+ *                connection that was not translated, where the metadata address is one of the node's.
  *
  * None of them is in the output path: the host's own agents reach the metadata service as ever.
- * `iif lo` is left out where the metadata address is a local one and the host's own requests come
- * round through prerouting.
+ * The loopback link is matched by its name: for its number libnftables would list all links, over a
+ * netlink that the redirector's filter refuses. It is left out where the metadata address is a local one
+ * and the host's own requests come round through prerouting.
  *
  * Both tables say the same. Of two DNAT chains the first decides, the second then finds the
  * connection translated and is not asked (tests/platform/two-tables.sh); a drop in either is a drop.
@@ -54,6 +68,33 @@ static const struct {
 /* clang-format on */
 static_assert(sizeof(tables) / sizeof(tables[0]) == RULESET_TABLES, "a row for each table");
 
+/*
+ * What a person reads who lists the rules: what each is for, and where to ask. At most 128 bytes each, as
+ * above. FOR_ is a chain's, SAYS_ a rule's.
+ */
+#define FOR_SPOOF    "nmi: a pod may not ask with the address of another"
+#define FOR_REDIRECT "nmi: what pods ask the metadata service is answered by the agent of this node"
+#define FOR_PORT     "nmi: the agent's port takes nothing but what was redirected to it"
+#define FOR_GUARD                                                                                  \
+	"nmi: no pod reaches the metadata service itself, and with it the node's own identity"
+
+#define SAYS_SPOOF                                                                                 \
+	"nmi: a source address that is not routed to the link it came from; see: nmi status"
+#define SAYS_REDIRECT                                                                              \
+	"nmi: to the agent, which answers with the pod's own identity; see: nmi status"
+#define SAYS_REDIRECTED "nmi: redirected by the chain to_agent"
+#define SAYS_DIRECT	"nmi: nobody speaks to the agent directly; pods ask the metadata service"
+#define SAYS_GUARD                                                                                 \
+	"nmi: was not redirected, so it is refused; see: nmi status; ends with: nmi uninstall"
+#define FOR_DETOUR "nmi: no way to the metadata service that a rule of another program makes"
+#define SAYS_ELSEWHERE                                                                             \
+	"nmi: a rule of another program led it elsewhere before ours did; see: nmi status"
+#define SAYS_SOURCE  "nmi: a rule of another program gave it another source address; see: nmi status"
+#define SAYS_OPTIONS "nmi: with IP options, of which a source route would lead past the rule before"
+
+static const char beside_comment[] = "nmi: beside its rules in iptables, so that a flush of those "
+				     "opens nothing; ends with: nmi uninstall";
+
 #define FLAGS_LINE "\tflags " /* of the table; a set's has two tabs */
 
 const char *ruleset_table_name(enum ruleset_table t)
@@ -66,7 +107,34 @@ bool ruleset_is_ours(const char *table_name)
 	for (size_t t = 0; t < ARRAY_SIZE(tables); t++)
 		if (strcmp(table_name, tables[t].name) == 0)
 			return true;
-	return false;
+	return strcmp(table_name, RULESET_WAITS) == 0;
+}
+
+bool ruleset_leads_elsewhere(const struct redirect_spec *spec, const char *listing,
+			     char where[static RULESET_WHERE_MAX])
+{
+	static const char dnat[] = " dnat to ";
+	const char *at = strstr(listing, dnat);
+	char ip[INET_IP_TEXT_MAX], ours[RULESET_WHERE_MAX], theirs[RULESET_WHERE_MAX];
+
+	if (!at)
+		return false;
+	at += strlen(dnat);
+	(void)snprintf(theirs, sizeof(theirs), "%.*s", (int)strcspn(at, " \n"), at);
+	(void)snprintf(ours, sizeof(ours), "%s:%u", inet_ip_print(&spec->agent_ip, ip),
+		       (unsigned)spec->agent_port);
+	if (strcmp(theirs, ours) == 0)
+		return false;
+	str_escape(where, RULESET_WHERE_MAX, str_of(theirs));
+	return true;
+}
+
+bool ruleset_is_owned(const char *listing)
+{
+	const char *flags = strstr(listing, "\n" FLAGS_LINE);
+	const char *owner = flags ? strstr(flags, "owner") : NULL;
+
+	return owner && owner < flags + 1 + strcspn(flags + 1, "\n");
 }
 
 int ruleset_check(const struct redirect_spec *spec, struct err *err)
@@ -96,6 +164,51 @@ int ruleset_check(const struct redirect_spec *spec, struct err *err)
 	return 0;
 }
 
+/* What the iptables backend does by its own means. */
+static char *print_redirect(const struct redirect_spec *spec, const char *wanted, const char *agent)
+{
+	return xasprintf(
+		"	chain spoof_check {\n"
+		"		comment \"" FOR_SPOOF "\"\n"
+		"		type filter hook prerouting priority -310; policy accept;\n"
+		"		iifname != \"lo\" %1$s fib saddr . iif oif missing counter drop "
+		"comment \"" SAYS_SPOOF "\"\n"
+		"	}\n"
+		"	chain to_agent {\n"
+		"		comment \"" FOR_REDIRECT "\"\n"
+		"		type nat hook prerouting priority -199; policy accept;\n"
+		"		iifname != \"lo\" %1$s counter dnat to %2$s:%3$u "
+		"comment \"" SAYS_REDIRECT "\"\n"
+		"	}\n",
+		wanted, agent, (unsigned)spec->agent_port);
+}
+
+/* Against what a foreign rule did to a packet before it came to ours; see above. */
+static char *print_detours(const struct redirect_spec *spec, const char *wanted,
+			   const char *metadata)
+{
+	return xasprintf(
+		"	chain detour_out {\n"
+		"		comment \"" FOR_DETOUR "\"\n"
+		"		type filter hook forward priority -300; policy accept;\n"
+		"		meta l4proto tcp ct original ip daddr %1$s ct original proto-dst "
+		"%2$u counter reject with tcp reset comment \"" SAYS_ELSEWHERE "\"\n"
+		"	}\n"
+		"	chain detour_in {\n"
+		"		comment \"" FOR_DETOUR "\"\n"
+		"		type filter hook input priority -299; policy accept;\n"
+		"		iifname != \"lo\" tcp dport %3$u ct status snat counter reject "
+		"with "
+		"tcp reset comment \"" SAYS_SOURCE "\"\n"
+		"		iifname != \"lo\" %4$s counter reject with tcp reset comment "
+		"\"" SAYS_GUARD "\"\n"
+		"		iifname != \"lo\" tcp dport != %3$u ct original ip daddr %1$s "
+		"ct original proto-dst %2$u ct direction original counter reject with tcp reset "
+		"comment \"" SAYS_ELSEWHERE "\"\n"
+		"	}\n",
+		metadata, (unsigned)spec->metadata_port, (unsigned)spec->agent_port, wanted);
+}
+
 /*
  * Declare, delete, declare: in one transaction that is "replace whatever is there, if anything".
  * The first declaration carries the flags, since the kernel refuses to take ownership off a table.
@@ -103,38 +216,43 @@ int ruleset_check(const struct redirect_spec *spec, struct err *err)
 char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t)
 {
 	char metadata[INET_IP_TEXT_MAX], agent[INET_IP_TEXT_MAX];
-	_cleanup_free_ char *wanted = NULL;
+	_cleanup_free_ char *wanted = NULL, *redirect = NULL, *detours = NULL;
 
 	(void)inet_ip_print(&spec->metadata_ip, metadata);
 	(void)inet_ip_print(&spec->agent_ip, agent);
 	wanted = xasprintf("ip daddr %s tcp dport %u", metadata, (unsigned)spec->metadata_port);
+	/* Beside the rules of iptables: what those lose must not open the node. */
+	if (spec->backend != REDIRECT_IPTABLES)
+		redirect = print_redirect(spec, wanted, agent);
+	detours = print_detours(spec, wanted, metadata);
 	return xasprintf(
 		"table ip %1$s { %2$s }\n"
 		"delete table ip %1$s\n"
 		"table ip %1$s {\n"
 		"	%2$s\n"
 		"	comment \"%3$s\"\n"
-		"	chain spoof_check {\n"
-		"		type filter hook prerouting priority -310; policy accept;\n"
-		"		iif != \"lo\" %4$s fib saddr . iif oif missing counter drop\n"
-		"	}\n"
-		"	chain to_agent {\n"
-		"		type nat hook prerouting priority -199; policy accept;\n"
-		"		iif != \"lo\" %4$s counter dnat to %5$s:%6$u\n"
-		"	}\n"
+		"%5$s"
 		"	chain agent_port {\n"
+		"		comment \"" FOR_PORT "\"\n"
 		"		type filter hook input priority -300; policy accept;\n"
-		"		iif != \"lo\" tcp dport %6$u ct status dnat ct original ip daddr "
-		"%7$s ct original proto-dst %8$u accept\n"
-		"		iif != \"lo\" tcp dport %6$u counter drop\n"
+		"		iifname != \"lo\" tcp dport %6$u ct status dnat ct original ip "
+		"daddr "
+		"%7$s ct original proto-dst %8$u accept comment \"" SAYS_REDIRECTED "\"\n"
+		"		iifname != \"lo\" tcp dport %6$u counter drop "
+		"comment \"" SAYS_DIRECT "\"\n"
 		"	}\n"
 		"	chain guard {\n"
+		"		comment \"" FOR_GUARD "\"\n"
 		"		type filter hook forward priority -300; policy accept;\n"
-		"		%4$s counter reject with tcp reset\n"
+		"		%4$s counter reject with tcp reset comment \"" SAYS_GUARD "\"\n"
+		"		ip hdrlength > 5 tcp dport %8$u counter drop comment "
+		"\"" SAYS_OPTIONS "\"\n"
 		"	}\n"
+		"%9$s"
 		"}\n",
-		tables[t].name, tables[t].flags, tables[t].comment, wanted, agent,
-		(unsigned)spec->agent_port, metadata, (unsigned)spec->metadata_port);
+		tables[t].name, tables[t].flags, redirect ? tables[t].comment : beside_comment,
+		wanted, redirect ? redirect : "", (unsigned)spec->agent_port, metadata,
+		(unsigned)spec->metadata_port, detours);
 }
 
 /*
@@ -145,18 +263,21 @@ char *ruleset_print_guard(const struct redirect_spec *spec)
 {
 	char metadata[INET_IP_TEXT_MAX];
 
-	return xasprintf("table ip %1$s { }\n"
-			 "delete table ip %1$s\n"
-			 "table ip %1$s {\n"
-			 "	comment \"nmi: the kernel refuses the other rules, so pods get no "
-			 "token; ends with: nmi uninstall\"\n"
-			 "	chain guard {\n"
-			 "		type filter hook forward priority -300; policy accept;\n"
-			 "		ip daddr %2$s tcp dport %3$u drop\n"
-			 "	}\n"
-			 "}\n",
-			 tables[RULESET_KEPT].name, inet_ip_print(&spec->metadata_ip, metadata),
-			 (unsigned)spec->metadata_port);
+	return xasprintf(
+		"table ip %1$s { }\n"
+		"delete table ip %1$s\n"
+		"table ip %1$s {\n"
+		"	comment \"nmi: the kernel refuses the other rules, so pods get no "
+		"token; ends with: nmi uninstall\"\n"
+		"	chain guard {\n"
+		"		comment \"" FOR_GUARD "\"\n"
+		"		type filter hook forward priority -300; policy accept;\n"
+		"		ip daddr %2$s tcp dport %3$u drop comment \"" SAYS_GUARD "\"\n"
+		"		ip hdrlength > 5 tcp dport %3$u drop comment \"" SAYS_OPTIONS "\"\n"
+		"	}\n"
+		"}\n",
+		tables[RULESET_KEPT].name, inet_ip_print(&spec->metadata_ip, metadata),
+		(unsigned)spec->metadata_port);
 }
 
 /*

@@ -12,6 +12,9 @@ enum ruleset_table {
 	RULESET_TABLES,
 };
 
+/* One without rules, of an nmi that stands by; see nft.c. */
+#define RULESET_WAITS "nmi-waits"
+
 const char *ruleset_table_name(enum ruleset_table t);
 bool ruleset_is_ours(const char *table_name);
 /* Can rules be made of it at all? */
@@ -20,6 +23,13 @@ int ruleset_check(const struct redirect_spec *spec, struct err *err);
 char *ruleset_print(const struct redirect_spec *spec, enum ruleset_table t);
 /* The same for table nmi with nothing in it but a guard that any kernel with nftables takes. */
 char *ruleset_print_guard(const struct redirect_spec *spec);
+
+/* Does a listing of a table of ours lead pods elsewhere than `spec` does? Then `where` is ADDRESS:PORT. */
+#define RULESET_WHERE_MAX (INET_IP_TEXT_MAX + 8)
+bool ruleset_leads_elsewhere(const struct redirect_spec *spec, const char *listing,
+			     char where[static RULESET_WHERE_MAX]);
+/* Has the table an owner, by its listing? */
+bool ruleset_is_owned(const char *listing);
 
 /*
  * Take out of a listing what differs between two listings of the same rules: blank lines, and who owns

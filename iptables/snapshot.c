@@ -177,7 +177,8 @@ struct snapshot *snapshot_take(const char *table, struct err *err)
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
 		if (read_objects(s, types[i], err) < 0)
 			return NULL;
-	if (s->error || s->last == 0) {
+	/* without the table there may be chains: it came after it was asked for */
+	if (s->error || s->flags == 0) {
 		(void)err_set(err, ERR_LIMIT, "table %s is missing or too large", table);
 		return NULL;
 	}

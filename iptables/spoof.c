@@ -32,6 +32,10 @@
  * off the network.
  * For the same reason there is no bridge table on a kernel without owned tables (before 5.12).
  *
+ * While another redirector runs, which this one is going to replace, that one has both names. The ports then
+ * go into table bridge nmi-spoof-next, lest there be a moment without them when it ends; some 500 ms later
+ * they are in table nmi-spoof.
+ *
  * A change of the ports is one transaction of three sets, flushed and filled: no state in between, and no
  * difference to be worked out.
  */
@@ -59,6 +63,8 @@ struct spoof {
 	size_t n_ports;
 	bool is_there[SPOOF_FAMILIES];
 	bool are_ports_new; /* since they were written */
+	bool has_stand_in;  /* there is the bridge's table under another name */
+	bool stands_in;	    /* and it has these ports */
 	uint64_t packets[SPOOF_FAMILIES];
 	struct seen *seen[SPOOF_FAMILIES]; /* when culprits were asked for last; NULL: never */
 };
@@ -91,11 +97,14 @@ void spoof_set_ports(struct spoof *s, const struct redirect_port *ports, size_t 
 	s->ports = n ? xmemdup(ports, n * sizeof(*ports)) : NULL;
 	s->n_ports = n;
 	s->are_ports_new = true;
+	s->stands_in = false;
 }
 
 size_t spoof_ports(const struct spoof *s)
 {
-	return s->is_there[SPOOF_BRIDGED] && !s->are_ports_new ? s->n_ports : 0;
+	bool written = s->is_there[SPOOF_BRIDGED] && !s->are_ports_new;
+
+	return written || s->stands_in ? s->n_ports : 0;
 }
 
 /* In words that name what is missing, where it is known. */
@@ -125,6 +134,42 @@ static int create(struct spoof *s, enum spoof_family f, const char *rules, const
 	return 0;
 }
 
+static void remove_stand_in(struct spoof *s)
+{
+	if (s->has_stand_in) /* what cannot be removed says the same, and ends with us */
+		(void)nftctx_run(s->writer, "delete table bridge " SPOOF_STAND_IN, NULL, NULL);
+	s->has_stand_in = s->stands_in = false;
+}
+
+static void put_stand_in(struct spoof *s)
+{
+	_cleanup_free_ char *rules = NULL;
+
+	if (s->stands_in)
+		return;
+	rules = spoof_rules_print_stand_in(&s->spec, s->ports, s->n_ports);
+	s->stands_in = nftctx_run(s->writer, rules, NULL, NULL) == 0;
+	s->has_stand_in = s->has_stand_in || s->stands_in;
+}
+
+static int create_bridged(struct spoof *s, const char *drop, struct err *err)
+{
+	_cleanup_free_ char *rules = spoof_rules_print_bridged(&s->spec, s->ports, s->n_ports);
+	int r = create(s, SPOOF_BRIDGED, rules, drop, err);
+
+	if (r == -(int)ERR_REFUSED)
+		put_stand_in(s);
+	if (r < 0 && s->stands_in)
+		return err_set(err, ERR_REFUSED,
+			       "another running nmi owns table " SPOOF_TABLE
+			       "; until it ends, ours is " SPOOF_STAND_IN);
+	if (r < 0)
+		return r;
+	remove_stand_in(s);
+	s->are_ports_new = false;
+	return 0;
+}
+
 static int apply_routed(struct spoof *s, struct err *err)
 {
 	_cleanup_free_ char *rules = NULL;
@@ -145,6 +190,7 @@ static int apply_bridged(struct spoof *s, struct err *err)
 	if (!s->n_ports && s->is_there[SPOOF_BRIDGED])
 		r = nftctx_run(s->writer, drop, NULL, &why);
 	if (r == 0 && !s->n_ports) {
+		remove_stand_in(s);
 		s->is_there[SPOOF_BRIDGED] = s->are_ports_new = false;
 		return 0;
 	}
@@ -152,11 +198,7 @@ static int apply_bridged(struct spoof *s, struct err *err)
 		rules = spoof_rules_print_change(s->ports, s->n_ports);
 		r = nftctx_run(s->writer, rules, NULL, &why);
 	} else if (r == 0 && !s->is_there[SPOOF_BRIDGED]) {
-		rules = spoof_rules_print_bridged(&s->spec, s->ports, s->n_ports);
-		r = create(s, SPOOF_BRIDGED, rules, drop, err);
-		if (r == 0)
-			s->are_ports_new = false;
-		return r;
+		return create_bridged(s, drop, err);
 	}
 	if (r < 0) {
 		s->is_there[SPOOF_BRIDGED] = false; /* whatever it is, it is made anew */

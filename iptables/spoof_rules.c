@@ -53,10 +53,10 @@ int spoof_rules_check(const struct redirect_port *ports, size_t n, struct err *e
 /* clang-format off */
 
 /* Declare, delete, declare: as in ruleset.c. */
-#define REPLACE(family) \
-	"table " family " " SPOOF_TABLE " { flags owner; }\n" \
-	"delete table " family " " SPOOF_TABLE "\n" \
-	"table " family " " SPOOF_TABLE " {\n" \
+#define REPLACE(family, table) \
+	"table " family " " table " { flags owner; }\n" \
+	"delete table " family " " table "\n" \
+	"table " family " " table " {\n" \
 	"	flags owner\n"
 
 /* What was counted, and where it came from; an entry that nobody renews goes. */
@@ -72,13 +72,16 @@ int spoof_rules_check(const struct redirect_port *ports, size_t n, struct err *e
 #define COUNT(source) \
 	"counter name " SPOOF_COUNTER " update @" SPOOF_SEEN " { iifname . " source " counter }"
 
-#define ROUTED REPLACE("ip") \
+#define SAYS_TAGS "comment \"nmi: a second VLAN tag hides an address from the rules below\"\n"
+
+#define ROUTED REPLACE("ip", SPOOF_TABLE) \
 	"	comment \"nmi-redirector: counts what the tables nmi drop as spoofed\"\n" \
 	SEEN \
 	"	chain arrives {\n" \
+	"		comment \"nmi: counts requests with an address that is not their link's; drops nothing\"\n" \
 	"		type filter hook prerouting priority -311; policy accept;\n" \
-	"		iif != \"lo\" ip daddr %2$s tcp dport %3$u fib saddr . iif oif missing " \
-			COUNT("ip saddr") "\n" \
+	"		iifname != \"lo\" ip daddr %2$s tcp dport %3$u fib saddr . iif oif missing " \
+			COUNT("ip saddr") " comment \"nmi: counted here, dropped by the tables nmi\"\n" \
 	"	}\n" \
 	"}\n"
 
@@ -87,24 +90,29 @@ int spoof_rules_check(const struct redirect_port *ports, size_t n, struct err *e
 	"	comment \"nmi-redirector: ties the addresses of pods to their ports of a bridge\"\n" \
 	SEEN \
 	"	chain arrives {\n" \
+	"		comment \"nmi: a pod behind the bridge may not use the address of another\"\n" \
 	"		type filter hook prerouting priority -310; policy accept;\n" \
-	"		meta protocol 0x8100 @ll,116,12 0 counter drop\n" \
-	"		meta protocol 0x88a8 @ll,116,12 0 counter drop\n" \
+	"		meta protocol 0x8100 @ll,116,12 0 counter drop " SAYS_TAGS \
+	"		meta protocol 0x88a8 @ll,116,12 0 counter drop " SAYS_TAGS \
 	"		meta protocol arp arp saddr ip @addresses iifname . arp saddr ip != @pairs " \
-			COUNT("arp saddr ip") "\n" \
-	"		meta protocol arp arp saddr ip @addresses iifname . arp saddr ip != @pairs drop\n" \
+			COUNT("arp saddr ip") " comment \"nmi: counted; dropped by the next\"\n" \
+	"		meta protocol arp arp saddr ip @addresses iifname . arp saddr ip != @pairs drop " \
+			"comment \"nmi: ARP for an address that belongs to another port\"\n" \
 	"		meta protocol ip ip daddr %2$s tcp dport %3$u iifname . ip saddr != @pairs " \
-			"jump stranger\n" \
+			"jump stranger comment \"nmi: asks the metadata service by a port not known as its own\"\n" \
 	"	}\n" \
 	"	chain stranger {\n" \
-	"		iifname != @ports ip saddr != @addresses return\n" \
-	"		" COUNT("ip saddr") "\n" \
-	"		drop\n" \
+	"		comment \"nmi: drops what uses a known address or port, and not as a pair\"\n" \
+	"		iifname != @ports ip saddr != @addresses return " \
+			"comment \"nmi: a new pod, of which the agent knows nothing yet: it decides\"\n" \
+	"		" COUNT("ip saddr") " comment \"nmi: a borrowed address; see: nmi status\"\n" \
+	"		drop comment \"nmi: a borrowed address; see: nmi status\"\n" \
 	"	}\n" \
 	"	chain leaves {\n" \
+	"		comment \"nmi: answers of the metadata service go to the port of their pod only\"\n" \
 	"		type filter hook output priority -310; policy accept;\n" \
 	"		ip saddr %2$s tcp sport %3$u ip daddr @addresses oifname . ip daddr != @pairs " \
-			"counter drop\n" \
+			"counter drop comment \"nmi: an answer on its way to another pod's port\"\n" \
 	"	}\n" \
 	"}\n"
 
@@ -165,14 +173,14 @@ char *spoof_rules_print_change(const struct redirect_port *ports, size_t n)
 	return buf_steal(&b, NULL);
 }
 
-char *spoof_rules_print_bridged(const struct redirect_spec *spec, const struct redirect_port *ports,
-				size_t n)
+static char *print_bridged(const char *head, const struct redirect_spec *spec,
+			   const struct redirect_port *ports, size_t n)
 {
 	char metadata[INET_IP_TEXT_MAX];
 	_cleanup_free_ char *rules = NULL;
 	struct buf b = { 0 };
 
-	add(&b, REPLACE("bridge"));
+	add(&b, head);
 	for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
 		add(&b, "	set ");
 		add(&b, views[i].set);
@@ -186,4 +194,16 @@ char *spoof_rules_print_bridged(const struct redirect_spec *spec, const struct r
 			  (unsigned)spec->metadata_port);
 	add(&b, rules);
 	return buf_steal(&b, NULL);
+}
+
+char *spoof_rules_print_bridged(const struct redirect_spec *spec, const struct redirect_port *ports,
+				size_t n)
+{
+	return print_bridged(REPLACE("bridge", SPOOF_TABLE), spec, ports, n);
+}
+
+char *spoof_rules_print_stand_in(const struct redirect_spec *spec,
+				 const struct redirect_port *ports, size_t n)
+{
+	return print_bridged(REPLACE("bridge", SPOOF_STAND_IN), spec, ports, n);
 }

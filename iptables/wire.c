@@ -8,7 +8,13 @@
 #include <string.h>
 
 /* Both ends are the same binary, so a version is not needed; the kind catches a mix-up. */
-enum wire_kind { WIRE_START = 0x6e6d6901, WIRE_STATUS = 0x6e6d6902, WIRE_PORTS = 0x6e6d6903 };
+enum wire_kind {
+	WIRE_START = 0x6e6d6901,
+	WIRE_STATUS = 0x6e6d6902,
+	WIRE_PORTS = 0x6e6d6903,
+	WIRE_TRY = 0x6e6d6911,
+	WIRE_TESTED = 0x6e6d6912,
+};
 
 struct wire_start {
 	uint32_t kind;
@@ -131,14 +137,19 @@ int wire_get_status(const void *p, size_t n, struct redirect_status *out, struct
 	return 0;
 }
 
-bool wire_is_ports(const void *p, size_t n)
+static bool is_kind(enum wire_kind which, const void *p, size_t n)
 {
 	uint32_t kind;
 
 	if (n < sizeof(kind))
 		return false;
 	memcpy(&kind, p, sizeof(kind));
-	return kind == WIRE_PORTS;
+	return kind == which;
+}
+
+bool wire_is_ports(const void *p, size_t n)
+{
+	return is_kind(WIRE_PORTS, p, n);
 }
 
 void wire_put_ports(const struct redirect_port *ports, size_t n, uint8_t *out)
@@ -187,5 +198,107 @@ int wire_get_ports(const void *p, size_t n, struct redirect_port out[static REDI
 		memcpy(out[i].ip.b, at + REDIRECT_LINK_MAX, sizeof(out[i].ip.b));
 	}
 	*out_n = w.n;
+	return 0;
+}
+
+/* self-tests */
+
+struct wire_try {
+	uint32_t kind;
+	uint32_t seq;
+	uint8_t nonce[REDIRECT_NONCE_BYTES];
+};
+static_assert(sizeof(struct wire_try) == WIRE_TRY_BYTES, "no padding");
+
+struct wire_tested {
+	uint32_t kind;
+	uint32_t seq;
+	uint16_t status;
+	uint8_t outcome;
+	uint8_t zero;
+	char text[sizeof(((struct redirect_test *)0)->text)];
+	char server[sizeof(((struct redirect_test *)0)->server)];
+	char body[sizeof(((struct redirect_test *)0)->body)];
+};
+static_assert(sizeof(struct wire_tested) == WIRE_TESTED_BYTES, "no padding");
+
+bool wire_is_try(const void *p, size_t n)
+{
+	return is_kind(WIRE_TRY, p, n);
+}
+
+void wire_put_try(uint32_t seq, const uint8_t nonce[static REDIRECT_NONCE_BYTES],
+		  uint8_t out[static WIRE_TRY_BYTES])
+{
+	struct wire_try w = { .kind = WIRE_TRY, .seq = seq };
+
+	memcpy(w.nonce, nonce, sizeof(w.nonce));
+	memcpy(out, &w, sizeof(w));
+}
+
+int wire_get_try(const void *p, size_t n, uint32_t *seq, uint8_t nonce[static REDIRECT_NONCE_BYTES],
+		 struct err *err)
+{
+	struct wire_try w;
+
+	if (n != sizeof(w) || !wire_is_try(p, n))
+		return err_set(err, ERR_INPUT, "not a request for a test");
+	memcpy(&w, p, sizeof(w));
+	*seq = w.seq;
+	memcpy(nonce, w.nonce, sizeof(w.nonce));
+	return 0;
+}
+
+bool wire_is_tested(const void *p, size_t n)
+{
+	return is_kind(WIRE_TESTED, p, n);
+}
+
+void wire_put_tested(uint32_t seq, const struct redirect_test *t,
+		     uint8_t out[static WIRE_TESTED_BYTES])
+{
+	struct wire_tested w = {
+		.kind = WIRE_TESTED, .seq = seq, .status = t->status, .outcome = (uint8_t)t->outcome
+	};
+
+	memcpy(w.text, t->text, strnlen(t->text, sizeof(w.text) - 1));
+	memcpy(w.server, t->server, strnlen(t->server, sizeof(w.server) - 1));
+	memcpy(w.body, t->body, strnlen(t->body, sizeof(w.body) - 1));
+	memcpy(out, &w, sizeof(w));
+}
+
+/* It may have been made by who has read what a stranger answered. */
+static bool is_line(const char *s, size_t size)
+{
+	size_t n = strnlen(s, size);
+
+	for (size_t i = 0; i < n; i++)
+		if (s[i] < 0x20 || s[i] > 0x7e)
+			return false;
+	for (size_t i = n; i < size; i++)
+		if (s[i])
+			return false;
+	return n < size;
+}
+
+int wire_get_tested(const void *p, size_t n, uint32_t *seq, struct redirect_test *out,
+		    struct err *err)
+{
+	struct wire_tested w;
+
+	if (n != sizeof(w) || !wire_is_tested(p, n))
+		return err_set(err, ERR_INPUT, "not the outcome of a test");
+	memcpy(&w, p, sizeof(w));
+	if (w.outcome >= REDIRECT_TESTED || w.zero || w.status > 999 ||
+	    (w.outcome == REDIRECT_TEST_ANSWERED) != (w.status != 0) ||
+	    !is_line(w.text, sizeof(w.text)) || !is_line(w.server, sizeof(w.server)) ||
+	    !is_line(w.body, sizeof(w.body)))
+		return err_set(err, ERR_INPUT, "an outcome with a value out of range");
+	*seq = w.seq;
+	*out = (struct redirect_test){ .outcome = (enum redirect_tested)w.outcome,
+				       .status = w.status };
+	memcpy(out->text, w.text, sizeof(out->text));
+	memcpy(out->server, w.server, sizeof(out->server));
+	memcpy(out->body, w.body, sizeof(out->body));
 	return 0;
 }

@@ -5,8 +5,9 @@
  *
  * Start: listeners are opened before the first object is known, so that a pod which asks early waits
  * instead of being refused; the rules are installed only when there is a listener to send pods to.
- * Readiness says the rest. Stop: no new connections, those under way are finished within a grace
- * period, and the rules stay: pods get a refused connection until the next agent is up, never IMDS.
+ * Readiness says the rest. Where another agent runs already it goes on until this one is ready, and hands
+ * its listeners over. Stop: no new connections, those under way are finished within a grace period, and the
+ * rules stay: pods get a refused connection until the next agent is up, never IMDS.
  */
 
 #include "nmi/agent.h"
@@ -22,7 +23,9 @@
 #include "lib/loop/loop.h"
 #include "mic-client/index.h"
 #include "mic-client/store.h"
+#include "nmi/agent_internal.h"
 #include "nmi/config.h"
+#include "nmi/describe.h"
 #include "nmi/events.h"
 #include "nmi/front/front.h"
 #include "nmi/health.h"
@@ -40,8 +43,14 @@
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
 #include "nmi/ports.h"
+#include "nmi/probe.h"
 #include "nmi/proxy.h"
 #include "nmi/run_dir.h"
+#include "nmi/selftest.h"
+#include "nmi/status/server.h"
+#include "nmi/succession.h"
+#include "nmi/surroundings_read.h"
+#include "nmi/taint.h"
 #include "nmi/token/cache.h"
 #include "nmi/token/cert.h"
 #include "nmi/token/entra.h"
@@ -50,149 +59,17 @@
 #include "nmi/token/secrets.h"
 #include "nmi/token/sp.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#define STOP_GRACE_MSEC	  5000
 #define STOP_POLL_MSEC	  20
 #define IMDS_TIMEOUT_MSEC 15000
 #define DEAD_PEER_MSEC	  5000
 #define SYNC_WAIT_MSEC	  10000
 #define REFLECTORS_MAX	  8
-
-struct agent {
-	const struct nmi_config *config;
-	struct inet_ip metadata_ip, listen_ip, redirect_ip;
-	char *user_agent;
-	char *imds_url;
-	const char *run_dir; /* of our sockets; NULL: there is none */
-
-	struct loop *loop;
-	struct loop_signals *signals;
-	struct metrics *metrics;
-	struct health health;
-
-	struct kube_client *kube;
-	struct pod_store *pods;
-	struct binding *binding; /* NULL: --link-binding=off */
-	struct ports *ports;	 /* likewise */
-	struct pod_watch *pod_watch;
-	struct resolver *resolver;
-	struct by_name *names;
-	struct identity_store *identities;
-	struct standard_mode standard;
-	struct decider decider;
-
-	struct http_client *imds_http;
-	struct imds_source *imds;
-	struct http_client *entra_http;
-	struct entra *entra;
-	struct secrets *secrets;
-	struct sp_source *sp;
-	struct federation *federation;
-	struct token_source imds_vtable, sp_vtable, federation_vtable;
-	const struct token_source *sources[AZURE_IDENTITY_TYPES];
-	struct token_cache *tokens;
-
-	struct events *events; /* NULL: --events=false */
-	struct issuer *issuer;
-	struct proxy *proxy;
-	struct front *front;
-	struct redirect *redirect;
-
-	struct loop_timer stop_timer;
-	struct mono stop_by;
-	bool stopping;
-	enum redirect_state redirect_was;
-	uint32_t repairs_told;
-};
-
-/* health */
-
-static bool check_redirect(void *ctx, char *why, size_t size)
-{
-	const struct agent *a = ctx;
-	const struct redirect_status *s = redirect_status(a->redirect);
-
-	if (s->state == REDIRECT_ACTIVE)
-		return true;
-	snprintf(why, size, "%s", *s->why ? s->why : "the packet rules are not in place yet");
-	return false;
-}
-
-static bool check_reflector(const struct reflector *r, char *why, size_t size)
-{
-	const struct reflector_status *s = reflector_status(r);
-
-	if (s->has_synced)
-		return true;
-	snprintf(why, size, "%s not listed yet%s%s", reflector_name(r),
-		 s->last_err.kind ? ": " : "", s->last_err.kind ? s->last_err.msg : "");
-	return false;
-}
-
-static bool check_pods(void *ctx, char *why, size_t size)
-{
-	const struct agent *a = ctx;
-
-	return check_reflector(pod_watch_reflector(a->pod_watch), why, size);
-}
-
-static bool check_identities(void *ctx, char *why, size_t size)
-{
-	const struct agent *a = ctx;
-	const struct reflector *r;
-
-	for (size_t i = 0; (r = identity_store_reflector(a->identities, i)); i++) {
-		if (!check_reflector(r, why, size))
-			return false;
-	}
-	return true;
-}
-
-/* metrics */
-
-static void set_gauge(struct agent *a, enum nmi_metric id, double v)
-{
-	metric_set(a->metrics, id, NULL, v);
-}
-
-static void measure_reflector(struct agent *a, const struct reflector *r)
-{
-	const struct reflector_status *s = reflector_status(r);
-	const char *labels[] = { reflector_name(r) };
-
-	metric_set(a->metrics, NMI_METRIC_WATCH_UP, labels,
-		   s->state == REFLECTOR_SYNCED || s->state == REFLECTOR_NOT_INSTALLED);
-	metric_set(a->metrics, NMI_METRIC_WATCH_RESTARTS, labels, (double)s->restarts);
-}
-
-static void before_metrics(void *ctx)
-{
-	struct agent *a = ctx;
-	const struct redirect_status *s = redirect_status(a->redirect);
-	const struct token_cache_stats *t = token_cache_stats(a->tokens);
-	const struct reflector *r;
-
-	token_cache_measure(a->tokens);
-	set_gauge(a, NMI_METRIC_PODS, (double)pod_store_count(a->pods));
-	set_gauge(a, NMI_METRIC_CACHE_TOKENS, (double)t->tokens);
-	set_gauge(a, NMI_METRIC_WAITING,
-		  (double)(t->waiting + resolver_waiting(a->resolver) + by_name_waiting(a->names) +
-			   issuer_waiting(a->issuer)));
-	set_gauge(a, NMI_METRIC_CONNECTIONS, (double)front_connections(a->front));
-	set_gauge(a, NMI_METRIC_LINK_MISMATCH, pod_store_stats(a->pods)->mismatches);
-	set_gauge(a, NMI_METRIC_REDIRECT_ACTIVE, s->state == REDIRECT_ACTIVE);
-	set_gauge(a, NMI_METRIC_REDIRECT_REPAIRS, s->repairs);
-	set_gauge(a, NMI_METRIC_SPOOFED, (double)s->spoofed);
-	set_gauge(a, NMI_METRIC_BRIDGE_PORTS, s->ports);
-	set_gauge(a, NMI_METRIC_LOG_DROPPED, (double)log_dropped());
-	measure_reflector(a, pod_watch_reflector(a->pod_watch));
-	for (size_t i = 0; (r = identity_store_reflector(a->identities, i)); i++)
-		measure_reflector(a, r);
-}
 
 /* events */
 
@@ -226,6 +103,7 @@ static void on_redirect_status(void *ctx, const struct redirect_status *s)
 		log_warn("the packet rules were altered by someone else and put back in %u us "
 			 "(%u times so far)",
 			 s->last_repair_usec, s->repairs);
+		selftest_start(a->selftest);
 	}
 	if (s->state == a->redirect_was)
 		return;
@@ -235,10 +113,10 @@ static void on_redirect_status(void *ctx, const struct redirect_status *s)
 		a->health.active = true;
 		log_info("packet rules in place: %s", redirect_protection_name(s->protection));
 		say_protection(a);
+		selftest_start(a->selftest);
 		break;
 	case REDIRECT_FAILING:
-		log_err("packet rules cannot be written, trying again: %s", s->why);
-		break;
+		break; /* the redirector has said so, each reason once */
 	case REDIRECT_GONE:
 		/* this process has no capability left to start another one: the kubelet does */
 		if (a->stopping)
@@ -309,8 +187,16 @@ static void on_signal(void *ctx, int signo)
 		return;
 	log_info("received SIG%s, shutting down; the packet rules stay", sigabbrev_np(signo));
 	a->stopping = true;
-	a->stop_by = mono_add_msec(loop_mono(a->loop), STOP_GRACE_MSEC);
-	front_drain(a->front);
+	if (!a->front) {
+		loop_quit(a->loop, EXIT_SUCCESS);
+		return;
+	}
+	selftest_pause(a->selftest);
+	a->stop_by = mono_add_msec(loop_mono(a->loop), a->config->shutdown_grace_msec);
+	if (succession_stop(a->succession))
+		log_info("another agent accepts in our place: connections that are left end behind "
+			 "their next answer, or in %u ms",
+			 a->config->shutdown_grace_msec);
 	loop_timer_set_msec(a->loop, &a->stop_timer, 0, stop_when_idle);
 }
 
@@ -496,6 +382,66 @@ static int make_tokens(struct agent *a, struct err *err)
 	return 0;
 }
 
+static void on_tested(void *ctx, const struct redirect_test *t)
+{
+	const struct agent *a = ctx;
+
+	selftest_done(a->selftest, t);
+}
+
+static int try_path(void *ctx, const uint8_t nonce[static REDIRECT_NONCE_BYTES], struct err *err)
+{
+	struct agent *a = ctx;
+
+	return redirect_try(a->redirect, nonce, on_tested, a, err);
+}
+
+static bool on_self_test(void *ctx, struct str nonce)
+{
+	const struct agent *a = ctx;
+
+	return selftest_asked(a->selftest, nonce);
+}
+
+static void on_arrived(void *ctx)
+{
+	const struct agent *a = ctx;
+
+	selftest_arrived(a->selftest);
+}
+
+static void make_selftest(struct agent *a)
+{
+	const struct nmi_config *c = a->config;
+
+	/* who asks and who answers do not see each other */
+	assert(strcmp(FRONT_SELF_TEST, REDIRECT_TEST_PATH) == 0 &&
+	       strcmp(FRONT_SELF_TEST_OTHER, REDIRECT_TEST_OTHER) == 0);
+	a->selftest = selftest_new(
+		a->loop,
+		&(struct selftest_spec){ .kind = strcasecmp(c->self_test, "off") == 0 ? SELFTEST_OFF
+						 : nmi_config_has_rules(c) ? SELFTEST_RULES
+									   : SELFTEST_PLUGIN,
+					 .metadata_ip = a->metadata_ip,
+					 .metadata_port = c->metadata_port,
+					 .agent_port = c->port,
+					 .try = try_path,
+					 .ctx = a,
+					 .metrics = a->metrics });
+	health_add_traffic(&a->health, "self-test", selftest_check, a->selftest);
+	selftest_pause(a->selftest); /* until requests come to this agent */
+}
+
+static void on_charge(void *ctx, bool in_charge)
+{
+	const struct agent *a = ctx;
+
+	if (in_charge)
+		selftest_resume(a->selftest);
+	else
+		selftest_pause(a->selftest);
+}
+
 static enum front_host host_token(const char *setting)
 {
 	return strcasecmp(setting, "any") == 0	 ? FRONT_HOST_ANY
@@ -521,28 +467,32 @@ static int make_front(struct agent *a, struct err *err)
 				 .refused_ctx = a,
 			 });
 	a->proxy = proxy_new(a->loop, a->imds_http, a->imds_url);
-	health_add(&a->health, "redirect", check_redirect, a);
-	health_add(&a->health, "pods", check_pods, a);
-	health_add(&a->health, "identities", check_identities, a);
-	a->front =
-		front_new(a->loop,
-			  &(struct front_spec){
-				  .address = a->listen_ip,
-				  .port = a->config->port,
-				  .probe_port = a->config->probe_port,
-				  .metrics_port = a->config->prometheus_port,
-				  .metadata_header_required = a->config->metadata_header_required,
-				  .block_instance_metadata = a->config->block_instance_metadata,
-				  .host_token = host_token(a->config->host_token),
-				  .peer_uid = peer_uid_find,
-				  .issuer = a->issuer,
-				  .proxy = a->proxy,
-				  .health = &a->health,
-				  .metrics = a->metrics,
-				  .before_metrics = before_metrics,
-				  .before_metrics_ctx = a,
-			  },
-			  err);
+	agent_add_checks(a);
+	make_selftest(a);
+	a->succession = succession_new(a->loop, a->run_dir, &a->health, on_charge, a);
+	health_add_traffic(&a->health, "listeners", succession_check, a->succession);
+	a->front = succession_open(
+		a->succession,
+		&(struct front_spec){
+			.address = a->listen_ip,
+			.port = a->config->port,
+			.probe_port = a->config->probe_port,
+			.metrics_port = a->config->prometheus_port,
+			.metadata_header_required = a->config->metadata_header_required,
+			.block_instance_metadata = a->config->block_instance_metadata,
+			.host_token = host_token(a->config->host_token),
+			.peer_uid = peer_uid_find,
+			.issuer = a->issuer,
+			.proxy = a->proxy,
+			.health = &a->health,
+			.metrics = a->metrics,
+			.self_test = on_self_test,
+			.arrived = nmi_config_has_rules(a->config) ? NULL : on_arrived,
+			.self_test_ctx = a,
+			.before_metrics = agent_before_metrics,
+			.before_metrics_ctx = a,
+		},
+		&a->stopping, err);
 	if (!a->front)
 		return -(int)err->kind;
 	pod_store_on_claim_end(a->pods, on_claim_end, a);
@@ -576,11 +526,24 @@ static int make_run_dir(struct agent *a, struct err *err)
 	r = run_dir_prepare(path, a->config->user, err);
 	if (r == -(int)ERR_INPUT)
 		return r;
-	if (r < 0)
-		log_warn("no sockets, so that nmi status cannot ask this agent: %s", err->msg);
-	else
+	if (r == 0)
 		a->run_dir = path;
+	else
+		log_warn("no sockets, so that nmi status cannot ask this agent: %s", err->msg);
 	return 0;
+}
+
+/* Before addresses are chosen, so that its lines explain what fails then. */
+static void look_around(struct agent *a)
+{
+	struct around_spec spec = { .port = a->config->port,
+				    .has_rules = nmi_config_has_rules(a->config) };
+	struct around around;
+
+	(void)inet_ip_parse(a->config->listen_address, &spec.listen, NULL); /* or auto */
+	surroundings_read(&spec, &around);
+	a->surroundings = surroundings_judge(&around);
+	surroundings_log(a->surroundings);
 }
 
 static int agent_init(struct agent *a, struct err *err)
@@ -597,11 +560,13 @@ static int agent_init(struct agent *a, struct err *err)
 	if (!a->signals)
 		return -(int)err->kind;
 	a->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, LIMIT_METRIC_SERIES);
+	look_around(a);
 	if (choose_addresses(a, err) < 0 || make_run_dir(a, err) < 0 || make_kube(a, err) < 0)
 		return -(int)err->kind;
 	if (make_who(a, err) < 0 || make_tokens(a, err) < 0 || make_front(a, err) < 0)
 		return -(int)err->kind;
-	return isolate_late(a->config->user, err);
+	agent_start_status(a);
+	return isolate_late(a->config->user, a->run_dir, err);
 }
 
 struct agent *agent_new_take(const struct nmi_config *config, struct redirect *redirect,
@@ -618,15 +583,31 @@ struct agent *agent_new_take(const struct nmi_config *config, struct redirect *r
 	return a;
 }
 
+static void start_probe(struct agent *a)
+{
+	struct err err = { 0 };
+
+	if (!a->run_dir)
+		return;
+	a->probe = probe_new(a->loop, a->run_dir, &a->health, &err);
+	if (!a->probe)
+		log_warn("nmi probe cannot ask this agent: %s", err.msg);
+}
+
 int agent_run(struct agent *a, struct err *err)
 {
 	char listen[INET_IP_PORT_TEXT_MAX], target[INET_IP_PORT_TEXT_MAX];
 	char how[2 * INET_IP_PORT_TEXT_MAX + 32] = "";
 
+	if (*a->config->startup_taint)
+		a->taint = taint_new(a->loop, a->kube, &a->health, a->config->node,
+				     a->config->startup_taint);
 	pod_watch_start(a->pod_watch);
 	identity_store_start(a->identities);
 	if (make_redirect(a, err) < 0)
 		return err_wrap(err, "redirector");
+	succession_start(a->succession);
+	start_probe(a);
 	if (nmi_config_has_rules(a->config))
 		(void)snprintf(how, sizeof(how), ", redirecting %s:%u to %s",
 			       a->config->metadata_ip, a->config->metadata_port,
@@ -644,10 +625,15 @@ struct agent *agent_free(struct agent *a)
 	if (!a)
 		return NULL;
 	loop_timer_del(&a->stop_timer);
+	a->taint = taint_free(a->taint);
+	a->status = status_server_free(a->status);
+	a->probe = probe_free(a->probe);
 	a->redirect = redirect_free(a->redirect);
+	a->selftest = selftest_free(a->selftest);
 	if (a->pods)
 		pod_store_on_claim_end(a->pods, NULL, NULL);
 	a->front = front_free(a->front);
+	a->succession = succession_free(a->succession);
 	a->proxy = proxy_free(a->proxy);
 	a->issuer = issuer_free(a->issuer);
 	a->events = events_free(a->events);
@@ -670,6 +656,7 @@ struct agent *agent_free(struct agent *a)
 	a->metrics = metrics_free(a->metrics);
 	a->signals = loop_signals_free(a->signals);
 	a->loop = loop_free(a->loop);
+	a->surroundings = surroundings_free(a->surroundings);
 	free(a->imds_url);
 	free(a->user_agent);
 	free(a);

@@ -24,9 +24,14 @@ const struct opt_table nmi_options = {
 	.opts = opts,
 	.n = sizeof(opts) / sizeof(opts[0]),
 	.prog = "nmi",
-	.usage = "nmi [SETTING]...\n       nmi uninstall",
+	.usage = "nmi [SETTING]...\n       nmi COMMAND [SETTING]...",
 	.intro = "Gives pods on this node tokens of their own Entra identities, in place of the\n"
-		 "instance metadata service. `nmi uninstall` removes every packet rule of ours.",
+		 "instance metadata service.\n\n"
+		 "Commands; nmi COMMAND --help says more:"
+#define X(name, args, function, what) "\n  nmi " name "\n      " what
+#include "nmi/commands.def"
+#undef X
+	,
 };
 
 static int check_metadata_ip(const char *text, struct err *err)
@@ -154,6 +159,35 @@ static int check_node(const char *node, struct err *err)
 	return 0;
 }
 
+/*
+ * A key as labels and taints have it: a name, which a DNS domain and / may precede (Kubernetes, "Labels and
+ * Selectors").
+ */
+static bool is_key(const char *key)
+{
+	static const char lower[] = "abcdefghijklmnopqrstuvwxyz0123456789-.";
+	static const char name_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					 "0123456789-._";
+	const char *slash = strchr(key, '/'), *name = slash ? slash + 1 : key;
+	size_t n = strlen(name), domain = slash ? (size_t)(slash - key) : 0;
+
+	if (slash && (domain == 0 || domain > NODE_NAME_MAX || strspn(key, lower) != domain))
+		return false;
+	return n > 0 && n <= 63 && strspn(name, name_chars) == n && !strchr("-._", name[0]) &&
+	       !strchr("-._", name[n - 1]);
+}
+
+static int check_taint(const char *key, struct err *err)
+{
+	if (*key && !is_key(key))
+		return err_set(
+			err, ERR_INPUT,
+			"--startup-taint: '%.64s' is not the key of a taint: give it without "
+			"value and effect, as in nmi.azure.com/not-ready",
+			key);
+	return 0;
+}
+
 /* It becomes part of a header. */
 static int check_user_agent(const char *text, struct err *err)
 {
@@ -168,7 +202,8 @@ static int check_user_agent(const char *text, struct err *err)
 
 int nmi_config_check(const struct nmi_config *c, struct err *err)
 {
-	if (check_node(c->node, err) < 0 || check_user_agent(c->custom_user_agent, err) < 0)
+	if (check_node(c->node, err) < 0 || check_user_agent(c->custom_user_agent, err) < 0 ||
+	    check_taint(c->startup_taint, err) < 0)
 		return -ERR_INPUT;
 	if (check_metadata_ip(c->metadata_ip, err) < 0 || check_listen(c, err) < 0)
 		return -ERR_INPUT;

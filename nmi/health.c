@@ -10,7 +10,26 @@
 void health_add(struct health *h, const char *name, health_check_fn *fn, void *ctx)
 {
 	assert(h->n < HEALTH_CHECKS_MAX);
-	h->checks[h->n++] = (struct health_check){ name, fn, ctx };
+	h->checks[h->n++] = (struct health_check){ name, fn, ctx, false };
+}
+
+void health_add_traffic(struct health *h, const char *name, health_check_fn *fn, void *ctx)
+{
+	health_add(h, name, fn, ctx);
+	h->checks[h->n - 1].needs_traffic = true;
+}
+
+bool health_may_serve(const struct health *h)
+{
+	char why[HEALTH_LINE_MAX];
+
+	for (size_t i = 0; i < h->n; i++) {
+		const struct health_check *c = &h->checks[i];
+
+		if (!c->needs_traffic && !c->fn(c->ctx, why, sizeof(why)))
+			return false;
+	}
+	return true;
 }
 
 bool health_ready(const struct health *h, char *buf, size_t size)

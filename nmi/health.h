@@ -14,6 +14,7 @@ struct health_check {
 	const char *name;
 	health_check_fn *fn;
 	void *ctx;
+	bool needs_traffic;
 };
 
 #define HEALTH_CHECKS_MAX 16
@@ -27,5 +28,9 @@ struct health {
 };
 
 void health_add(struct health *h, const char *name, health_check_fn *fn, void *ctx);
+/* One that passes only when pods' requests come to this agent, not to the one that it replaces. */
+void health_add_traffic(struct health *h, const char *name, health_check_fn *fn, void *ctx);
+/* Every check but those passes: this agent may take over. */
+bool health_may_serve(const struct health *h);
 /* True when every check passes; one line a check, "[+]name ok" or "[-]name: why", into buf. */
 bool health_ready(const struct health *h, char *buf, size_t size);

@@ -31,6 +31,10 @@
 #define LIMIT_UNACKNOWLEDGED_MSEC 3000
 /* While draining: long enough for a request that was on its way, short enough for a quick exit. */
 #define LIMIT_DRAIN_IDLE_MSEC 500
+/* Each answer of another agent, when one takes the other's place; it is on this machine, and has a loop. */
+#define LIMIT_HANDOVER_MSEC 2000
+/* A port that is in use when an agent starts: as long as one that was ended needs for what is under way. */
+#define LIMIT_LISTEN_WAIT_MSEC 10000
 /* Connections to the probe or metrics listener: a kubelet, a scraper, a person. */
 #define LIMIT_OPERATOR_CONNECTIONS 64
 /* Connections to the loopback listeners: the CSI driver has one for each volume that it mounts. */
@@ -53,6 +57,12 @@
 /* Under way at once, and how long one may take. */
 #define LIMIT_EVENTS_SENDING  4
 #define LIMIT_EVENT_POST_MSEC 10000
+/* The start-up taint: one call, and after a failure the first wait and the longest: a right may be granted. */
+#define LIMIT_TAINT_CALL_MSEC	   10000
+#define LIMIT_TAINT_RETRY_MSEC	   500
+#define LIMIT_TAINT_RETRY_MAX_MSEC 120000
+/* So often in a row the Node can well have changed under our hands; an admission policy answers the same. */
+#define LIMIT_TAINT_OVERTAKEN 5
 /* Body of a forwarded request and of its answer (instance metadata is under 64 KiB). */
 #define LIMIT_FORWARD_REQUEST_BYTES 65536
 #define LIMIT_FORWARD_ANSWER_BYTES  1048576
@@ -83,6 +93,9 @@
 /* Entra throttles by application and tenant and publishes no figure; this starts a full node in seconds. */
 #define LIMIT_ENTRA_IN_FLIGHT  16
 #define LIMIT_ENTRA_PER_SECOND 50
+/* It answers within a second, and where it does not (an adEndpoint that is a black hole) others go on. */
+#define LIMIT_ENTRA_SLOW_MSEC 2000
+#define LIMIT_ENTRA_SLOW      64
 /* And 20 a second (the same page). */
 #define LIMIT_IMDS_PER_SECOND 20
 /*

@@ -4,16 +4,21 @@
 
 #include "iptables/redirect.h"
 #include "lib/base/log.h"
+#include "lib/base/mem.h"
 #include "nmi/agent.h"
 #include "nmi/config.h"
 #include "nmi/isolate.h"
 #include "nmi/kubenet.h"
+#include "nmi/probe_command.h"
+#include "nmi/status/command.h"
+#include "nmi/uninstall.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 /* Settings that are wrong: nothing was begun. */
 #define EXIT_USAGE 2
@@ -39,6 +44,7 @@ static int run(const struct nmi_config *config, struct err *err)
 {
 	_cleanup_(redirect_freep) struct redirect *redirect = NULL;
 	_cleanup_(agent_freep) struct agent *agent = NULL;
+	enum redirect_backend backend;
 
 	log_setup(strcasecmp(config->log_format, "json") == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
 		  config->verbosity >= VERBOSITY_DEBUG ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
@@ -49,9 +55,12 @@ static int run(const struct nmi_config *config, struct err *err)
 			 "can be made to fetch a token");
 	if (check_network(config, err) < 0)
 		return -(int)err->kind;
+	closefrom(STDERR_FILENO + 1); /* what whoever started us left open is not ours to have */
 	if (isolate_early(err) < 0)
 		return -(int)err->kind;
-	redirect = redirect_spawn(err);
+	if (redirect_backend_parse(config->redirect_backend, &backend, err) < 0)
+		return err_wrap(err, "--redirect-backend");
+	redirect = redirect_spawn(backend, err);
 	if (!redirect)
 		return err_wrap(err, "starting the redirector");
 	agent = agent_new_take(config, steal_ptr(redirect), err);
@@ -96,45 +105,21 @@ static int settings(int argc, char **argv)
 	return err.kind == ERR_INPUT ? EXIT_USAGE : EXIT_FAILURE;
 }
 
-static const char uninstall_help[] =
-	"Usage: nmi uninstall\n\n"
-	"Removes every packet rule of ours from this node, the guard too: pods reach the\n"
-	"instance metadata service again, and with it the node's own identity. While an\n"
-	"agent runs this is refused: stop it first. Needs CAP_NET_ADMIN in the network\n"
-	"namespace of the node; takes no setting.\n\n"
-	"  -h, --help                      Show this help\n\n"
-	"Exit status: 0 nothing of ours is left, 1 it could not be removed, 2 usage.\n";
-
-static int uninstall(int argc, char **argv)
-{
-	struct err err = { 0 };
-
-	for (int i = 2; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			fputs(uninstall_help, stdout);
-			return EXIT_SUCCESS;
-		}
-	}
-	if (argc > 2) {
-		fprintf(stderr,
-			"nmi: uninstall takes no further argument, not '%.80s'; see nmi uninstall "
-			"--help\n",
-			argv[2]);
-		return EXIT_USAGE;
-	}
-	if (redirect_uninstall(&err) < 0) {
-		fprintf(stderr, "nmi: uninstall: %s\n", err.msg);
-		return EXIT_FAILURE;
-	}
-	puts("nmi: every packet rule of ours is removed; pods reach the metadata service again");
-	return EXIT_SUCCESS;
-}
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+#define X(name, args, function, what) { name, function },
+#include "nmi/commands.def"
+#undef X
+};
 
 int main(int argc, char **argv)
 {
 	/* a peer that hangs up is an error of one write, not of the process */
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (argc > 1 && strcmp(argv[1], "uninstall") == 0)
-		return uninstall(argc, argv);
+	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc, argv);
 	return settings(argc, argv);
 }

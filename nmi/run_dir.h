@@ -5,7 +5,7 @@
 
 /*
  * The directory of the agent's sockets (--run-directory). Who can write there can stand in for the agent:
- * it belongs to root or to us, and nobody else may write.
+ * it belongs to root or to us, and nobody else may write. Root takes it from whoever had it.
  */
 
 /*

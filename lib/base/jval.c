@@ -362,3 +362,84 @@ char *jval_print_items(const struct jval_item *items, size_t n, size_t *out_len)
 	json_decref(root);
 	return text;
 }
+
+/* piece by piece */
+
+static json_t *of(struct jval *v)
+{
+	return (void *)v;
+}
+
+struct jval *jval_new_obj(void)
+{
+	own_memory();
+	return (void *)json_object();
+}
+
+void jval_put_str(struct jval *obj, const char *key, const char *s)
+{
+	(void)json_object_set_new(of(obj), key, s ? jval_string(s) : json_null());
+}
+
+void jval_put_int(struct jval *obj, const char *key, int64_t n)
+{
+	(void)json_object_set_new(of(obj), key, json_integer(n));
+}
+
+void jval_put_bool(struct jval *obj, const char *key, bool b)
+{
+	(void)json_object_set_new(of(obj), key, json_boolean(b));
+}
+
+void jval_put_null(struct jval *obj, const char *key)
+{
+	(void)json_object_set_new(of(obj), key, json_null());
+}
+
+void jval_put_val(struct jval *obj, const char *key, const struct jval *v)
+{
+	(void)json_object_set(of(obj), key, (json_t *)(uintptr_t)in(v));
+}
+
+static struct jval *put(struct jval *obj, const char *key, json_t *(*make)(void))
+{
+	json_t *had = json_object_get(of(obj), key);
+
+	if (had)
+		return (void *)had;
+	(void)json_object_set_new(of(obj), key, make());
+	return (void *)json_object_get(of(obj), key);
+}
+
+struct jval *jval_put_obj(struct jval *obj, const char *key)
+{
+	return put(obj, key, json_object);
+}
+
+struct jval *jval_put_arr(struct jval *obj, const char *key)
+{
+	return put(obj, key, json_array);
+}
+
+struct jval *jval_add_obj(struct jval *array)
+{
+	(void)json_array_append_new(of(array), json_object());
+	return (void *)json_array_get(of(array), json_array_size(of(array)) - 1);
+}
+
+void jval_add_str(struct jval *array, const char *s)
+{
+	(void)json_array_append_new(of(array), jval_string(s));
+}
+
+char *jval_print_indented(const struct jval *v, size_t *out_len)
+{
+	char *text;
+
+	own_memory();
+	text = json_dumps(in(v), JSON_INDENT(2) | JSON_ENCODE_ANY);
+	assert(text); /* as in dump() */
+	if (out_len)
+		*out_len = strlen(text);
+	return text;
+}

@@ -90,3 +90,23 @@ struct jval_item {
 };
 /* Compact, on the heap. A path below what is no object, or named twice, is the caller's mistake. */
 char *jval_print_items(const struct jval_item *items, size_t n, size_t *out_len);
+
+/*
+ * A document that is put together piece by piece, for what has lists: jval_new_obj() makes it, jval_free()
+ * frees it, the rest is borrowed from it. Keys stand in the order in which they are put; a key that is
+ * there is replaced. Text that is no UTF-8 is made ASCII.
+ */
+struct jval *jval_new_obj(void);
+void jval_put_str(struct jval *obj, const char *key, const char *s); /* NULL: null */
+void jval_put_int(struct jval *obj, const char *key, int64_t n);
+void jval_put_bool(struct jval *obj, const char *key, bool b);
+void jval_put_null(struct jval *obj, const char *key);
+/* What another document has; it is shared, and lives as long as either. */
+void jval_put_val(struct jval *obj, const char *key, const struct jval *v);
+/* The object, or the array, of that key; made if it is missing. */
+struct jval *jval_put_obj(struct jval *obj, const char *key);
+struct jval *jval_put_arr(struct jval *obj, const char *key);
+struct jval *jval_add_obj(struct jval *array);
+void jval_add_str(struct jval *array, const char *s);
+/* The same document for people's eyes too: two spaces a level. */
+char *jval_print_indented(const struct jval *v, size_t *out_len);

@@ -151,22 +151,37 @@ void metric_observe(struct metrics *m, size_t id, const char *const *values, dou
 	s->value += v;
 }
 
+static double value_of(const struct family *f, const struct series *s)
+{
+	double count = 0;
+
+	if (!s->counts)
+		return s->value;
+	for (size_t i = 0; i <= f->desc->n_buckets; i++)
+		count += (double)s->counts[i];
+	return count;
+}
+
+double metric_sum(const struct metrics *m, size_t id)
+{
+	double sum = 0;
+
+	if (!m)
+		return 0;
+	for (struct hmap_node *n = hmap_first(&m->families[id].series); n; n = hmap_next(n))
+		sum += value_of(&m->families[id], container_of(n, struct series, node));
+	return sum;
+}
+
 double metric_get(const struct metrics *m, size_t id, const char *const *values)
 {
 	const struct series *s;
 	char key[KEY_MAX];
-	double count = 0;
 
 	if (!m)
 		return 0;
 	s = find(&m->families[id], key, make_key(key, &m->families[id], values));
-	if (!s)
-		return 0;
-	if (!s->counts)
-		return s->value;
-	for (size_t i = 0; i <= m->families[id].desc->n_buckets; i++)
-		count += (double)s->counts[i];
-	return count;
+	return s ? value_of(&m->families[id], s) : 0;
 }
 
 static void print_labels(FILE *f, const struct family *fam, const char *key, const char *le)

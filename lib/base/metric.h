@@ -40,5 +40,7 @@ void metric_set(struct metrics *m, size_t id, const char *const *values, double 
 void metric_observe(struct metrics *m, size_t id, const char *const *values, double v);
 /* A value, or a histogram's count of samples; 0 if absent. */
 double metric_get(const struct metrics *m, size_t id, const char *const *values);
+/* That of all series together. */
+double metric_sum(const struct metrics *m, size_t id);
 /* The whole page, on the heap. */
 char *metrics_print(const struct metrics *m, size_t *out_len);

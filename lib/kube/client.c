@@ -42,7 +42,8 @@ struct kube_call {
 	struct kube_client *client;
 	char *method;
 	char *path;
-	char *accept; /* the header; NULL: JSON */
+	char *accept;	    /* the header; NULL: JSON */
+	char *content_type; /* likewise */
 	bool is_secret;
 	char *body;
 	size_t body_len;
@@ -117,6 +118,7 @@ static void call_free(struct kube_call *call)
 	free(call->method);
 	free(call->path);
 	free(call->accept);
+	free(call->content_type);
 	if (call->body)
 		explicit_bzero(call->body, call->body_len);
 	free(call->body);
@@ -251,7 +253,8 @@ static void send_call(struct kube_call *call)
 		return;
 	}
 	if (call->body)
-		headers[n++] = "Content-Type: application/json";
+		headers[n++] = call->content_type ? call->content_type
+						  : "Content-Type: application/json";
 	if (token->p) {
 		bearer = xasprintf("Authorization: Bearer %.*s", (int)token->n,
 				   (const char *)token->p);
@@ -274,6 +277,8 @@ static struct kube_call *call_new(struct kube_client *c, const struct kube_reque
 	call->method = xstrdup(req->method ? req->method : "GET");
 	call->path = xstrdup(req->path);
 	call->accept = req->accept ? xasprintf("Accept: %s", req->accept) : NULL;
+	if (req->content_type)
+		call->content_type = xasprintf("Content-Type: %s", req->content_type);
 	call->is_secret = req->is_secret;
 	if (req->body)
 		call->body = xmemdup(req->body, req->body_len);

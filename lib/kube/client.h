@@ -50,6 +50,7 @@ struct kube_request {
 	const char *accept; /* NULL: the whole object, as JSON */
 	const char *body;   /* JSON; NULL: none. Copied; the copy is wiped */
 	size_t body_len;
+	const char *content_type; /* NULL: application/json */
 	unsigned timeout_msec;
 	bool is_secret; /* as http_request's */
 };

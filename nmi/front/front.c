@@ -157,7 +157,7 @@ static struct response *refusal_response(struct front *f, const struct refusal *
 			{ "Allow", why->allow },
 			{ "x-ms-request-id", why->id },
 		},
-		.close = why->close || server_is_draining(f->servers[LISTENER_PODS]),
+		.close = why->close || f->closing,
 	};
 
 	if (reply_retry_after(why))
@@ -224,7 +224,7 @@ bool front_check_metadata(struct front *f, struct exchange *x)
 	const char *code = reply_code(REASON_METADATA_HEADER);
 
 	if (f->spec.metadata_header_required && !head_has_metadata(&x->head)) {
-		if (server_is_draining(f->servers[LISTENER_PODS])) {
+		if (f->closing) {
 			front_refuse(f, x, &why);
 			return false;
 		}
@@ -344,6 +344,11 @@ static void on_client(struct front *f, struct exchange *x, enum listener listene
 
 static void on_pod(void *ctx, struct exchange *x)
 {
+	const struct front *f = ctx;
+
+	if (f->spec.arrived && !inet_ip_is_loopback(&x->peer) &&
+	    !str_starts(x->target, STR(FRONT_SELF_TEST)))
+		f->spec.arrived(f->spec.self_test_ctx);
 	on_client(ctx, x, LISTENER_PODS);
 }
 
@@ -425,7 +430,7 @@ static void on_accepted(void *ctx, const struct inet_ip *peer)
 	issuer_admit(f->spec.issuer, peer);
 }
 
-static int start_listeners(struct front *f, struct err *err)
+static void describe(struct front *f, struct server_spec out[static LISTENERS])
 {
 	const struct front_spec *spec = &f->spec;
 	const struct server_spec host = {
@@ -436,7 +441,7 @@ static int start_listeners(struct front *f, struct err *err)
 		.handle = on_host,
 		.ctx = f,
 	};
-	struct server_spec specs[LISTENERS] = {
+	const struct server_spec specs[LISTENERS] = {
 		[LISTENER_PODS] = {
 			.address = spec->address,
 			.port = spec->port,
@@ -466,12 +471,31 @@ static int start_listeners(struct front *f, struct err *err)
 		},
 	};
 
-	specs[LISTENER_HOST6].address = (struct inet_ip){ { [15] = 1 } };
+	memcpy(out, specs, sizeof(specs));
+	out[LISTENER_HOST6].address = (struct inet_ip){ { [15] = 1 } };
+}
+
+static struct handover_listener listener_of(enum listener i, const struct server_spec *s, int fd)
+{
+	return (struct handover_listener){
+		.role = (uint8_t)i, .ip = s->address, .port = s->port, .fd = fd
+	};
+}
+
+static int start_listeners(struct front *f, struct err *err)
+{
+	const struct front_spec *spec = &f->spec;
+	struct server_spec specs[LISTENERS];
+
+	describe(f, specs);
 	for (enum listener i = 0; i < LISTENERS; i++) {
+		struct handover_listener want = listener_of(i, &specs[i], -EBADF);
 		struct err why = { 0 };
 
 		if (!is_wanted(spec, i, &specs[i]))
 			continue;
+		if (spec->adopt)
+			specs[i].listening = spec->adopt(spec->adopt_ctx, &want);
 		f->servers[i] = server_new(f->loop, &specs[i], &why);
 		if (f->servers[i] || is_dispensable(i, &why))
 			continue;
@@ -489,6 +513,8 @@ struct front *front_new(struct loop *l, const struct front_spec *spec, struct er
 
 	f->loop = l;
 	f->spec = *spec;
+	for (enum listener i = 0; i < LISTENERS; i++)
+		f->kept[i] = -EBADF;
 	id_start(f);
 	f->answers = answers_new(l);
 	if (start_listeners(f, err) < 0)
@@ -497,11 +523,97 @@ struct front *front_new(struct loop *l, const struct front_spec *spec, struct er
 	return steal_ptr(f);
 }
 
-void front_drain(struct front *f)
+void front_start(struct front *f)
 {
+	for (enum listener i = 0; i < LISTENERS; i++) {
+		struct err err = { 0 };
+
+		if (f->servers[i] && server_start(f->servers[i], &err) < 0)
+			log_err("nothing is accepted on a listener: %s", err.msg);
+	}
+}
+
+void front_drain(struct front *f, bool cut_idle)
+{
+	f->closing = true;
 	for (enum listener i = LISTENER_PODS; i <= LISTENER_HOST6; i++) {
 		if (f->servers[i])
-			server_drain(f->servers[i]);
+			server_drain(f->servers[i], cut_idle);
+	}
+}
+
+/* handing over */
+
+size_t front_listeners(struct front *f, struct handover_listener out[static HANDOVER_LISTENERS_MAX])
+{
+	struct server_spec specs[LISTENERS];
+	size_t n = 0;
+
+	static_assert(LISTENERS <= HANDOVER_LISTENERS_MAX, "all fit");
+	describe(f, specs);
+	for (enum listener i = 0; i < LISTENERS; i++) {
+		int fd = f->servers[i] ? server_listening(f->servers[i]) : -EBADF;
+
+		if (fd >= 0)
+			out[n++] = listener_of(i, &specs[i], fd);
+	}
+	return n;
+}
+
+static void forget_older(struct front *f, size_t i)
+{
+	server_free(f->older[i].server);
+	memmove(&f->older[i], &f->older[i + 1], (f->n_older - i - 1) * sizeof(f->older[0]));
+	f->n_older--;
+}
+
+static void put_older(struct front *f, enum listener role, struct server *s)
+{
+	for (size_t i = f->n_older; i-- > 0;) {
+		if (server_connections(f->older[i].server) == 0)
+			forget_older(f, i);
+	}
+	if (f->n_older == FRONT_OLDER_MAX)
+		forget_older(f, 0);
+	f->older[f->n_older].role = role;
+	f->older[f->n_older++].server = s;
+}
+
+void front_hand_over(struct front *f, uint32_t roles)
+{
+	f->closing = true;
+	for (enum listener i = 0; i < LISTENERS; i++) {
+		if (!f->servers[i] || !(roles & UINT32_C(1) << i))
+			continue;
+		f->kept[i] = server_release(f->servers[i]);
+		put_older(f, i, steal_ptr(f->servers[i]));
+	}
+}
+
+void front_take_back(struct front *f)
+{
+	struct server_spec specs[LISTENERS];
+
+	describe(f, specs);
+	for (enum listener i = 0; i < LISTENERS; i++) {
+		struct err err = { 0 };
+
+		if (f->kept[i] < 0)
+			continue;
+		specs[i].listening = steal_fd(&f->kept[i]);
+		f->servers[i] = server_new(f->loop, &specs[i], &err);
+		if (!f->servers[i])
+			log_err("a listener is not taken back: %s", err.msg);
+	}
+	f->closing = false;
+	front_start(f);
+}
+
+void front_settle(struct front *f)
+{
+	for (enum listener i = 0; i < LISTENERS; i++) {
+		if (f->kept[i] >= 0)
+			close(steal_fd(&f->kept[i]));
 	}
 }
 
@@ -517,7 +629,10 @@ static bool is_of_pod(const struct exchange *x, const char *pod_uid)
 
 void front_close_peer(struct front *f, const struct inet_ip *ip, const char *pod_uid)
 {
-	server_close_peer(f->servers[LISTENER_PODS], ip, is_of_pod, pod_uid);
+	if (f->servers[LISTENER_PODS])
+		server_close_peer(f->servers[LISTENER_PODS], ip, is_of_pod, pod_uid);
+	for (size_t i = 0; i < f->n_older; i++)
+		server_close_peer(f->older[i].server, ip, is_of_pod, pod_uid);
 }
 
 size_t front_connections(const struct front *f)
@@ -526,6 +641,9 @@ size_t front_connections(const struct front *f)
 
 	for (enum listener i = LISTENER_PODS; i <= LISTENER_HOST6; i++)
 		n += f->servers[i] ? server_connections(f->servers[i]) : 0;
+	for (size_t i = 0; i < f->n_older; i++)
+		n += f->older[i].role <= LISTENER_HOST6 ? server_connections(f->older[i].server)
+							: 0;
 	return n;
 }
 
@@ -533,8 +651,11 @@ struct front *front_free(struct front *f)
 {
 	if (!f)
 		return NULL;
+	front_settle(f);
 	for (enum listener i = 0; i < LISTENERS; i++)
 		f->servers[i] = server_free(f->servers[i]);
+	while (f->n_older)
+		forget_older(f, f->n_older - 1);
 	f->answers = answers_free(f->answers);
 	f->no_metadata = response_unref(f->no_metadata);
 	free(f);

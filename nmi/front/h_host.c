@@ -145,7 +145,7 @@ static void grant(struct front *f, struct exchange *x, const struct issue_answer
 	struct response_spec spec = {
 		.status = 200,
 		.headers = { { "Content-Type", "application/json; charset=utf-8" } },
-		.close = server_is_draining(f->servers[LISTENER_PODS]),
+		.close = f->closing,
 		.free_body = issue_body_free,
 	};
 

@@ -46,7 +46,7 @@ static void on_answer(void *ctx, const struct proxy_answer *a)
 		},
 		.body = xmemdup(a->body ? a->body : "", a->body_len + 1),
 		.body_len = a->body_len,
-		.close = server_is_draining(f->servers[LISTENER_PODS]),
+		.close = f->closing,
 	});
 	front_answer(f, x, r, NULL, NULL);
 }

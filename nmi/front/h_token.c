@@ -25,7 +25,7 @@ static struct response *response_for(struct front *f, const struct issue_answer 
 	struct wall now = loop_wall(f->loop);
 	struct response *r;
 
-	if (server_is_draining(f->servers[LISTENER_PODS]))
+	if (f->closing)
 		return make_response(f, a->token, true);
 	r = answers_find(f->answers, a->body_id, now);
 	if (r)

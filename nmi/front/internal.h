@@ -12,7 +12,7 @@
 #include "nmi/front/target.h"
 #include "nmi/issue.h"
 
-/* HOST6 has the routes of HOST. */
+/* HOST6 has the routes of HOST. The numbers are the roles of a hand-over: new ones go to the end. */
 enum listener {
 	LISTENER_PODS,
 	LISTENER_HOST,
@@ -59,10 +59,20 @@ struct front_told {
 
 #define FRONT_TOLD 256
 
+/* Of how many hand-overs that were taken back connections may be left; beyond it the oldest are cut. */
+#define FRONT_OLDER_MAX ((size_t)4 * LISTENERS)
+
 struct front {
 	struct loop *loop;
 	struct front_spec spec;
-	struct server *servers[LISTENERS];
+	struct server *servers[LISTENERS]; /* NULL: none, or handed over */
+	struct {
+		struct server *server;
+		enum listener role;
+	} older[FRONT_OLDER_MAX]; /* handed over: they have connections, and listen no more */
+	size_t n_older;
+	int kept[LISTENERS];	      /* what those listened on, to take it back; -EBADF: none */
+	bool closing;		      /* each answer ends its connection */
 	struct answers *answers;      /* finished ones, by token and second */
 	struct response *no_metadata; /* what every SDK's probe gets */
 	char id[GUID_LEN + 1];	      /* template of request ids */
@@ -96,6 +106,6 @@ void front_issue(struct front *f, struct exchange *x, const struct issue_request
 struct refusal front_refusal(const struct issue_answer *a);
 
 /* handlers */
-route_fn h_token, h_identity, h_host_token, h_host_other, h_instance, h_forward;
+route_fn h_token, h_identity, h_host_token, h_host_other, h_instance, h_forward, h_self_test;
 route_fn h_healthz, h_readyz, h_livez;
 route_fn h_metrics;

@@ -22,6 +22,11 @@ static bool is_host_token(struct str path)
 	return str_starts(path, STR("/host/token"));
 }
 
+static bool is_self_test(struct str path)
+{
+	return str_starts(path, STR(FRONT_SELF_TEST));
+}
+
 static bool is_any(struct str path)
 {
 	(void)path; /* whatever it is */
@@ -40,6 +45,8 @@ static const struct route routes[] = {
 	  "As below, if the listener has a loopback address; to pods 403" },
 	{ PODS, READ, "/metadata/instance/...", target_is_instance, "instance", h_instance,
 	  "Forwarded to IMDS; 403 with --block-instance-metadata" },
+	{ PODS, GET, FRONT_SELF_TEST "...", is_self_test, "self-test", h_self_test,
+	  "The agent asks here whether the metadata address leads to it; to others 404" },
 	{ PODS, ANY, "/...", is_any, "forward", h_forward,
 	  "Forwarded to IMDS" },
 

@@ -21,7 +21,7 @@
  * - A NUL ends the target that the library hands out, but not the request line: see is_cut().
  * - A connection whose peer has lost its address is reset, not closed: what the kernel still holds of an
  *   answer would else be sent again, and again, to whoever has the address next. So one that ends before
- *   the peer has acknowledged its answer lingers: we keep its fd until that has happened.
+ *   the peer has acknowledged its answer lingers: see linger.h.
  *
  * A connection is in one phase (who is slow?), and its exchange in one stage (what is to be done when
  * the library calls next?). Both are below.
@@ -33,22 +33,17 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
+#include "nmi/front/linger.h"
 #include "nmi/front/response.h"
 #include "nmi/limits.h"
 
 #include <assert.h>
-#include <fcntl.h>
-#include <linux/sockios.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <utlist.h>
-
-/* How often is looked whether an answer has been acknowledged: a round trip to a pod is microseconds. */
-#define LINGER_LOOK_MSEC 20
 
 enum phase {
 	PHASE_FRESH,   /* accepted; a request line is due */
@@ -92,14 +87,6 @@ struct conn {
 	struct buf target, body;
 };
 
-/* A connection that is done with for the library, not for the kernel. */
-struct lingerer {
-	struct exchange x; /* its peer and pod only */
-	int fd;
-	struct mono until;
-	struct lingerer *prev, *next;
-};
-
 struct server {
 	struct loop *loop;
 	struct server_spec spec;
@@ -108,10 +95,11 @@ struct server {
 	struct loop_timer again;    /* the library has more to do */
 	struct loop_timer deadline; /* of the connection that is first in some phase */
 	struct conn *phases[PHASES];
-	struct lingerer *lingers;
-	struct loop_timer linger_look;
-	size_t n_conns, n_lingers;
-	bool draining, ending;
+	struct lingering linger;
+	size_t n_conns;
+	int listening; /* the library's; -EBADF: it listens no more */
+	bool draining; /* idle ones are cut soon */
+	bool ending;
 };
 
 /* phases */
@@ -152,19 +140,10 @@ static void cut(struct conn *c, struct mono now)
 	(void)shutdown(c->fd, SHUT_RDWR); /* fails only if it is gone already */
 }
 
-/* connect() to nobody aborts a TCP connection: RST, and nothing that was written is sent any more. */
-static void abort_fd(int fd)
-{
-	static const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
-
-	if (connect(fd, &nobody, sizeof(nobody)) < 0)
-		(void)shutdown(fd, SHUT_RDWR); /* fails only if it is gone already */
-}
-
 static void reset(struct conn *c, struct mono now)
 {
 	enter(c, PHASE_CUT, now);
-	abort_fd(c->fd);
+	linger_abort(c->fd);
 }
 
 static void on_deadline(struct loop_timer *t)
@@ -184,74 +163,6 @@ static void on_deadline(struct loop_timer *t)
 	}
 	if (next.ns != UINT64_MAX)
 		loop_timer_set(s->loop, &s->deadline, next, on_deadline);
-}
-
-/* lingering */
-
-static void linger_free(struct server *s, struct lingerer *l)
-{
-	DL_DELETE(s->lingers, l);
-	s->n_lingers--;
-	close(l->fd);
-	free(l->x.pod_uid);
-	free(l);
-}
-
-/* Of one that is over, SIOCOUTQ tells nothing. */
-static bool is_unacknowledged(int fd)
-{
-	struct tcp_info info = { 0 };
-	socklen_t size = sizeof(info);
-	int n = 0;
-
-	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
-	       info.tcpi_state != TCP_CLOSE && ioctl(fd, SIOCOUTQ, &n) == 0 && n > 0;
-}
-
-static void on_linger_look(struct loop_timer *t)
-{
-	struct server *s = container_of(t, struct server, linger_look);
-	struct mono now = loop_mono(s->loop);
-	struct lingerer *l, *next;
-
-	DL_FOREACH_SAFE (s->lingers, l, next) {
-		bool late = !mono_before(now, l->until);
-
-		if (late)
-			abort_fd(l->fd);
-		if (late || !is_unacknowledged(l->fd))
-			linger_free(s, l);
-	}
-	if (s->lingers)
-		loop_timer_set_msec(s->loop, t, LINGER_LOOK_MSEC, on_linger_look);
-}
-
-/* Of a connection that the library is about to close. Takes the name of its pod. */
-static void linger(struct conn *c)
-{
-	struct server *s = c->server;
-	struct lingerer *l;
-	int fd;
-
-	if (!c->x.pod_uid || s->ending || !is_unacknowledged(c->fd))
-		return;
-	fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0) {
-		abort_fd(c->fd); /* rather no answer than one for somebody else */
-		return;
-	}
-	if (s->n_lingers >= LIMIT_LINGERING) {
-		abort_fd(s->lingers->fd);
-		linger_free(s, s->lingers);
-	}
-	l = xnew(struct lingerer);
-	l->fd = fd;
-	l->x.peer = c->x.peer;
-	l->x.pod_uid = steal_ptr(c->x.pod_uid);
-	l->until = mono_add_msec(loop_mono(s->loop), LIMIT_REQUEST_MSEC);
-	DL_APPEND(s->lingers, l);
-	s->n_lingers++;
-	loop_timer_set_msec(s->loop, &s->linger_look, LINGER_LOOK_MSEC, on_linger_look);
 }
 
 /* running the library */
@@ -369,14 +280,8 @@ void server_close_peer(struct server *s, const struct inet_ip *ip, server_meant_
 		       const char *pod_uid)
 {
 	struct mono now = loop_mono(s->loop);
-	struct lingerer *l, *next_l;
 
-	DL_FOREACH_SAFE (s->lingers, l, next_l) {
-		if (!inet_ip_eq(&l->x.peer, ip) || !meant(&l->x, pod_uid))
-			continue;
-		abort_fd(l->fd);
-		linger_free(s, l);
-	}
+	linger_close_peer(&s->linger, ip, meant, pod_uid);
 	for (enum phase p = 0; p < PHASES; p++) {
 		struct conn *c, *next;
 
@@ -572,7 +477,8 @@ static void conn_start(struct server *s, struct MHD_Connection *mhd, void **cont
 static void conn_end(struct server *s, struct conn *c)
 {
 	assert(!c->watch.loop);
-	linger(c);
+	if (!s->ending)
+		linger_begin(&s->linger, &c->x, c->fd);
 	DL_DELETE(s->phases[c->phase], c);
 	s->n_conns--;
 	response_unref(c->answer);
@@ -697,12 +603,12 @@ static struct MHD_Daemon *start(struct server *s, int fd)
 struct server *server_new(struct loop *l, const struct server_spec *spec, struct err *err)
 {
 	_cleanup_(server_freep) struct server *s = xnew(struct server);
-	const union MHD_DaemonInfo *info;
 	int fd;
 
-	s->loop = l;
+	s->loop = s->linger.loop = l;
 	s->spec = *spec;
-	fd = listen_on(spec, err);
+	s->listening = -EBADF;
+	fd = spec->listening > 0 ? spec->listening : listen_on(spec, err);
 	if (fd < 0)
 		return NULL;
 	s->daemon = start(s, fd);
@@ -710,24 +616,52 @@ struct server *server_new(struct loop *l, const struct server_spec *spec, struct
 		(void)err_set(err, ERR_OS, "libmicrohttpd did not start on port %u", spec->port);
 		return NULL;
 	}
-	info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	if (loop_fd_add(l, &s->source, info->epoll_fd, EPOLLIN, on_epoll, err) < 0)
+	s->listening = fd;
+	if (spec->listening <= 0 && server_start(s, err) < 0)
 		return NULL;
 	return steal_ptr(s);
 }
 
-void server_drain(struct server *s)
+/* Until then the library is not run, so that it accepts nothing. */
+int server_start(struct server *s, struct err *err)
+{
+	const union MHD_DaemonInfo *info;
+
+	if (s->source.loop)
+		return 0;
+	info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	return loop_fd_add(s->loop, &s->source, info->epoll_fd, EPOLLIN, on_epoll, err);
+}
+
+int server_listening(const struct server *s)
+{
+	return s->listening;
+}
+
+int server_release(struct server *s)
+{
+	int fd = s->listening;
+
+	s->listening = -EBADF;
+	return fd < 0 ? fd : MHD_quiesce_daemon(s->daemon);
+}
+
+void server_drain(struct server *s, bool cut_idle)
 {
 	struct mono now = loop_mono(s->loop);
-	MHD_socket fd;
+	int fd;
 
 	if (s->draining)
 		return;
-	run(s); /* closing a listener resets what waits to be accepted: accept it first */
-	s->draining = true;
-	fd = MHD_quiesce_daemon(s->daemon);
-	if (fd != MHD_INVALID_SOCKET)
+	/* closing a listener resets what waits to be accepted: accept it first */
+	if (s->listening >= 0 && s->source.loop)
+		run(s);
+	fd = server_release(s);
+	if (fd >= 0)
 		close(fd);
+	if (!cut_idle)
+		return;
+	s->draining = true;
 	/* idle ones get a moment, so that a request that is on its way to us is answered */
 	for (enum phase p = PHASE_FRESH; p <= PHASE_IDLE; p++) {
 		struct conn *c;
@@ -738,14 +672,9 @@ void server_drain(struct server *s)
 	loop_timer_set_msec(s->loop, &s->deadline, LIMIT_DRAIN_IDLE_MSEC, on_deadline);
 }
 
-bool server_is_draining(const struct server *s)
-{
-	return s->draining;
-}
-
 size_t server_connections(const struct server *s)
 {
-	return s->n_conns + s->n_lingers;
+	return s->n_conns + s->linger.n;
 }
 
 /* Others are answered, but the answer is not yet sent. */
@@ -774,11 +703,7 @@ struct server *server_free(struct server *s)
 		MHD_stop_daemon(s->daemon);
 	}
 	assert(s->n_conns == 0);
-	while (s->lingers) {
-		abort_fd(s->lingers->fd);
-		linger_free(s, s->lingers);
-	}
-	loop_timer_del(&s->linger_look);
+	linger_deinit(&s->linger);
 	loop_timer_del(&s->again);
 	loop_timer_del(&s->deadline);
 	free(s);

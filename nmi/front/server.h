@@ -59,6 +59,11 @@ struct server_spec {
 	struct inet_ip address; /* unspecified: all */
 	uint16_t port;
 	const char *port_setting; /* what to tell a person whose port is taken */
+	/*
+	 * One that listens already, taken when the server is made; 0: none, it opens its own. It may be
+	 * shared with another process, so nothing is accepted on it before server_start().
+	 */
+	int listening;
 	unsigned connections, connections_per_peer;
 	size_t body_max;
 	server_handle_fn *handle;
@@ -69,9 +74,15 @@ struct server_spec {
 struct server *server_new(struct loop *l, const struct server_spec *spec, struct err *err);
 struct server *server_free(struct server *s);
 DEFINE_CLEANUP(struct server, server_free);
-/* No new connections; answers should say so (server_is_draining); idle connections end soon. */
-void server_drain(struct server *s);
-bool server_is_draining(const struct server *s);
+int server_start(struct server *s, struct err *err); /* accepts from now on; again is fine */
+int server_listening(const struct server *s);	     /* its fd, borrowed; -EBADF: none any more */
+/*
+ * No new connections, those that there are go on. The fd that listens is the caller's then; what waits to
+ * be accepted waits on, as long as anybody has it open. -EBADF: it was drained or released before.
+ */
+int server_release(struct server *s);
+/* No new connections; with `cut_idle`, idle ones get a moment for a request that is on its way. */
+void server_drain(struct server *s, bool cut_idle);
 size_t server_connections(const struct server *s);
 /*
  * Ends the connections from that address that are meant, whatever state they are in: at once nothing more

@@ -268,6 +268,28 @@ const struct token_cache_stats *token_cache_stats(const struct token_cache *c)
 	return &c->stats;
 }
 
+size_t token_cache_sources(struct token_cache *c, struct token_cache_source *out, size_t max)
+{
+	struct mono now = loop_mono(c->loop);
+	struct cache_upstream *u;
+	size_t n = 0;
+
+	DL_FOREACH (c->upstreams, u) {
+		if (n == max)
+			break;
+		out[n++] = (struct token_cache_source){
+			.name = u->name,
+			.in_flight = u->rate.under_way,
+			.max_in_flight = u->max_in_flight,
+			.per_second = u->rate.per_second ? u->rate.per_second : UINT32_MAX,
+			.left = rate_left(&u->rate, now),
+			.queued = u->queued,
+			.braked_msec = mono_msec_until(now, u->braked_until),
+		};
+	}
+	return n;
+}
+
 void token_cache_measure(const struct token_cache *c)
 {
 	int64_t now = loop_wall(c->loop).s, longest = 0;

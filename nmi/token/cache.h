@@ -7,6 +7,7 @@
 #include "nmi/token/token.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct loop;
 struct metrics;
@@ -58,5 +59,14 @@ struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask
 				   struct mono deadline, token_done_fn *done, void *ctx);
 void token_cache_cancel(struct token_wait *w);
 const struct token_cache_stats *token_cache_stats(const struct token_cache *c);
+/* What a source still bears; those of one ctx are one. UINT32_MAX: any number. */
+struct token_cache_source {
+	const char *name;
+	unsigned in_flight, max_in_flight, per_second, left;
+	size_t queued;
+	uint64_t braked_msec; /* nothing is asked for so long, because of a 429; 0: it may be */
+};
+/* Those that were ever asked, at most `max`; how many. */
+size_t token_cache_sources(struct token_cache *c, struct token_cache_source *out, size_t max);
 /* Sets the gauges, which are looked at when somebody reads them. */
 void token_cache_measure(const struct token_cache *c);

@@ -205,7 +205,12 @@ static void flight_landed(struct cache_flight *f)
 	struct cache_upstream *u = f->entry->upstream;
 
 	DL_DELETE(u->sent, f);
-	rate_answered(&u->rate, loop_mono(u->cache->loop));
+	loop_timer_del(&f->slow);
+	if (f->is_slow)
+		u->slow--;
+	else
+		rate_answered(&u->rate, loop_mono(u->cache->loop));
+	f->is_slow = false;
 	u->cache->stats.in_flight--;
 	if (f->turn) {
 		f->turn->in_flight--;
@@ -281,6 +286,22 @@ static struct token *known_to(const struct cache_flight *f)
 	return e->tok;
 }
 
+/* Whatever it asks has it, or never will: for the rate it counts as answered. */
+static void on_slow(struct loop_timer *t)
+{
+	struct cache_flight *f = container_of(t, struct cache_flight, slow);
+	struct cache_upstream *u = f->entry->upstream;
+
+	if (u->slow >= u->max_slow) {
+		loop_timer_set_msec(u->cache->loop, t, u->slow_msec, on_slow);
+		return;
+	}
+	f->is_slow = true;
+	u->slow++;
+	rate_answered(&u->rate, loop_mono(u->cache->loop));
+	cache_pump(u);
+}
+
 static void flight_took_off(struct cache_flight *f, struct cache_lane *turn)
 {
 	struct cache_upstream *u = f->entry->upstream;
@@ -290,6 +311,8 @@ static void flight_took_off(struct cache_flight *f, struct cache_lane *turn)
 	f->tries++;
 	DL_APPEND(u->sent, f);
 	rate_sent(&u->rate, loop_mono(u->cache->loop));
+	if (u->slow_msec)
+		loop_timer_set_msec(u->cache->loop, &f->slow, u->slow_msec, on_slow);
 	u->cache->stats.in_flight++;
 	if (turn) {
 		turn->in_flight++;

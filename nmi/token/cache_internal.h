@@ -47,6 +47,8 @@ struct cache_flight {
 	struct cache_outcome *failed; /* the last try, if there was one */
 	struct mono failed_at, queued_at;
 	struct loop_timer rest;
+	struct loop_timer slow;		  /* while SENT and in its place */
+	bool is_slow;			  /* it has given its place away */
 	struct cache_flight *prev, *next; /* behind, or among those sent */
 };
 

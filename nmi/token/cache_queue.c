@@ -14,7 +14,9 @@
  * idle while they are away; a pod has paid for them out of its allowance.
  *
  * One place at an upstream is always kept from a pod that has all the others, and half of them from those
- * behind, so that slow answers of one kind do not hold up the other.
+ * behind, so that slow answers of one kind do not hold up the other. Where the upstream is many hosts (Entra,
+ * and whatever an adEndpoint names), a flight that takes far longer than any answer gives its place away and
+ * goes on without; what its pod may have in flight still counts it.
  *
  * A lane outlives its users, because of the allowance: a pod could else begin it anew with each request.
  * It goes when the allowance is full again, or when too many are remembered.
@@ -85,6 +87,8 @@ struct cache_upstream *cache_upstream_get(struct token_cache *c, const struct to
 	u->ctx = source->ctx;
 	u->name = source->name;
 	u->max_in_flight = source->budget.max_in_flight ? source->budget.max_in_flight : UINT32_MAX;
+	u->slow_msec = source->budget.slow_msec;
+	u->max_slow = source->budget.max_slow;
 	rate_init(&u->rate, source->budget.per_second);
 	u->nobody.upstream = u;
 	DL_APPEND(c->upstreams, u);

@@ -42,7 +42,8 @@ struct cache_upstream {
 	struct token_cache *cache;
 	const void *ctx;
 	const char *name;
-	unsigned max_in_flight;
+	unsigned max_in_flight, slow_msec, max_slow;
+	unsigned slow; /* of those sent: without a place */
 	struct rate rate;
 	struct hmap lanes; /* by UID of the pod */
 	struct cache_lane nobody;

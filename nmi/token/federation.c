@@ -306,6 +306,8 @@ struct token_source federation_vtable(struct federation *s)
 		.ctx = s,
 		.budget = { .max_in_flight = LIMIT_ENTRA_IN_FLIGHT,
 			    .per_second = LIMIT_ENTRA_PER_SECOND,
+			    .slow_msec = LIMIT_ENTRA_SLOW_MSEC,
+			    .max_slow = LIMIT_ENTRA_SLOW,
 			    .throttles_apart = true },
 		.fetch = fetch_start,
 		.cancel = fetch_cancel,

@@ -66,6 +66,15 @@ struct mono rate_next(struct rate *r, struct mono now)
 	return mono_before(place, paced) ? paced : place;
 }
 
+unsigned rate_left(struct rate *r, struct mono now)
+{
+	if (!r->per_second)
+		return UINT32_MAX;
+	forget_older(r, now);
+	return r->under_way + r->n < r->per_second ? r->per_second - r->under_way - (unsigned)r->n
+						   : 0;
+}
+
 void rate_sent(struct rate *r, struct mono now)
 {
 	r->under_way++;

@@ -30,5 +30,7 @@ void rate_init(struct rate *r, unsigned per_second);
 void rate_deinit(struct rate *r);
 /* From when on one more may be sent; RATE_NEVER: not before one of those under way is answered. */
 struct mono rate_next(struct rate *r, struct mono now);
+/* How many more may arrive within this second; UINT32_MAX: any number. */
+unsigned rate_left(struct rate *r, struct mono now);
 void rate_sent(struct rate *r, struct mono now);
 void rate_answered(struct rate *r, struct mono now);

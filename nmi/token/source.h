@@ -82,6 +82,11 @@ enum token_news {
 /* What the upstream bears, kept by the cache. 0: any number. */
 struct token_budget {
 	unsigned max_in_flight, per_second;
+	/*
+	 * One that is unanswered for so long gives its place to others, and waits on: what it asks hangs, which
+	 * says nothing of what they ask. At most so many. 0: a place is kept until the answer.
+	 */
+	unsigned slow_msec, max_slow;
 	/* A 429 is of what was asked for; else of all that is asked of this source, which then rests. */
 	bool throttles_apart;
 };

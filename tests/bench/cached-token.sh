@@ -58,10 +58,11 @@ load() { # URL: "requests/s p99-in-us errors"
 		-H 'Metadata: true' "$1" | tail -n 1
 }
 
-memory() { # Pss and private dirty of both processes, in KiB
-	local pid
+memory() { # Pss and private dirty of its processes, in KiB
+	local pid child
 	pid=$(sb_pid nmi) || return
-	for p in "$pid" $(pgrep -P "$pid"); do cat "/proc/$p/smaps_rollup"; done |
+	child=$(pgrep -P "$pid")
+	for p in "$pid" $child $(pgrep -P "${child:-0}"); do cat "/proc/$p/smaps_rollup"; done |
 		awk '/^Pss:/ { pss += $2 } /^Private_Dirty:/ { dirty += $2 } END { print pss, dirty }'
 }
 

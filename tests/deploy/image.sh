@@ -34,6 +34,7 @@ like 'and the package and version of each library' "$(grep -o 'pkg:deb/debian/li
 
 # what a container has: its own root, read-only but for /run/nmi, and the node's network
 SB_NMI_ROOT=$build/a/rootfs
+SB_UNDER=("$sb_root/tests/sandbox/cluster.sh" --name "e2e${NMI_E2E_BOX:-}-image" contained "$SB_NMI_ROOT")
 e2e_begin image
 is 'that is its root' "$(readlink "/proc/$(sb_pid nmi)/root")" "$SB_NMI_ROOT"
 gives 'from it, a pod is served' "$SB_SHOP" web "$SB_ASK"

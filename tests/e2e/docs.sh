@@ -75,11 +75,16 @@ while IFS= read -r command; do
 	command=$(filled "$command")
 	case $command in
 	# a kubelet, an authorizer or Azure would have to answer
-	'kubectl -n kube-system logs '* | *'/proxy/'* | 'kubectl auth can-i '* | 'az '*) ;;
+	'kubectl -n kube-system logs '* | 'kubectl -n kube-system exec '* | *'/proxy/'* | 'kubectl auth can-i '* | 'az '*) ;;
+	'nmi status') passes 'nmi status' sb_in "$SB_NODE" "$(sb_program nmi)" status ;;
 	'kubectl '*) kubectl_case "$command" ;;
 	*'/metadata/identity/'*) like "in a pod: ${command%% *}" "$(eval "sb_exec web $command" 2>/dev/null)" '"access_token"' ;;
 	'curl '*) passes "on the node: ${command:0:60}" eval "sb_in $SB_NODE ${command/curl/curl -f -o /dev/null}" ;;
-	'ip '*) passes "on the node: $command" eval "sb_in $SB_NODE $command >/dev/null" ;;
+	'iptables '*)
+		sb_in "$SB_NODE" iptables -t nat -N aad-metadata
+		passes "on the node: $command" eval "sb_in $SB_NODE $command >/dev/null"
+		;;
+	'ip '* | 'ss '*) passes "on the node: $command" eval "sb_in $SB_NODE $command >/dev/null" ;;
 	*) not_ok "nobody tries this line of the guide: $command" ;;
 	esac
 done < <(awk '/^```/ { inside = !inside; next } inside || /^    [a-z]/' docs/troubleshooting.md |

@@ -63,9 +63,10 @@ gives 'the header not required' "$SB_SHOP" web "$SB_ASK" -H 'Metadata:'
 sb_stop_nmi
 
 # leftovers of the old agent
-sb_in "$SB_NODE" sh -c 'iptables -t nat -N aad-metadata && iptables -t nat -A aad-metadata ! -s 127.0.0.1/32 \
+# shellcheck disable=SC2016 # for the shell that it is given to
+sb_in "$SB_NODE" env IPT="${NMI_BACKEND:-iptables}" sh -c '$IPT -t nat -N aad-metadata && $IPT -t nat -A aad-metadata ! -s 127.0.0.1/32 \
 	-d 169.254.169.254/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 127.0.0.1:2579 &&
-	iptables -t nat -I PREROUTING -j aad-metadata'
+	$IPT -t nat -I PREROUTING -j aad-metadata'
 sb_start_nmi
 gives 'beside the rules that the old agent left' "$SB_SHOP" web "$SB_ASK"
 no_leak 'IMDS has seen no pod'

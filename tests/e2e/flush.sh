@@ -101,16 +101,48 @@ attacks() { # PROTECTION WHAT-THE-LOG-SAYS
 	alter
 }
 
-# What this kernel has, then what one before 6.9 has.
-IFS=.- read -r major minor _ <<<"$(uname -r)"
-if ((major > 6 || (major == 6 && minor >= 9))); then
-	attacks held 'only nmi can remove them'
+# Over iptables the rules go with each flush and come back by the next look; it is the guard that stands.
+attacks_on_iptables() {
+	local round rounds=10 before command
+	[[ $NMI_BACKEND == iptables-nft ]] || rounds=4 # each waits for a look, every second
+	like 'iptables: that is what nmi says' "$(grep 'rules in place: ' "$SB_DIR/nmi.log" | tail -n 1)" 'put back when removed, a guard cannot be'
+	repaired() { (($(metric nmi_redirect_repairs_total) > before)); }
+	for command in '-F' '-t nat -F' '-D FORWARD 1' '-t nat -I PREROUTING -s 10.244.0.0/16 -j ACCEPT'; do
+		sb_imds reset >/dev/null
+		askers=()
+		asking web "$SB_ASK"
+		asking plain "$SB_ASK"
+		for ((round = 0; round < rounds; round++)); do
+			before=$(metric nmi_redirect_repairs_total)
+			# shellcheck disable=SC2086
+			sb_in "$SB_NODE" "$NMI_BACKEND" $command || break
+			eventually 10 repaired || break
+		done
+		answered
+		echo "# $command: answers: $(tr '\n' ' ' <<<"$replies")"
+		is "iptables $command: the rules are there after every round" "$round" "$rounds"
+		no_leak "iptables $command: IMDS saw no pod"
+		like "iptables $command: the bound pod was served" "$replies" '(^|'$'\n'')200 [0-9]+'
+		like "iptables $command: the one without identity was refused" "$replies" '(^|'$'\n'')400 [0-9]+'
+		passes "iptables $command: nmi is ready" eventually 5 sb_nmi_ready
+		gives "iptables $command: and all is well" "$SB_SHOP" web "$SB_ASK"
+	done
+}
+
+if [[ ${NMI_BACKEND:-} == iptables-* ]]; then
+	attacks_on_iptables
+else
+	# What this kernel has, then what one before 6.9 has.
+	IFS=.- read -r major minor _ <<<"$(uname -r)"
+	if ((major > 6 || (major == 6 && minor >= 9))); then
+		attacks held 'only nmi can remove them'
+		sb_stop_nmi
+		LD_PRELOAD=$SB_BUILD/tests/platform/no-hold.so sb_start_nmi || bail 'nmi does not start a second time'
+	fi
+	attacks doubled 'a copy cannot be'
 	sb_stop_nmi
-	LD_PRELOAD=$SB_BUILD/tests/platform/no-hold.so sb_start_nmi || bail 'nmi does not start a second time'
+	sb_start_nmi || bail 'nmi does not start a third time'
 fi
-attacks doubled 'a copy cannot be'
-sb_stop_nmi
-sb_start_nmi || bail 'nmi does not start a third time'
 
 # a foreign rule in the way: pods are blocked, not passed through
 sb_in "$SB_NODE" nft 'add table ip foreign; add chain ip foreign raw { type filter hook prerouting priority -300; };
@@ -123,9 +155,13 @@ sb_in "$SB_NODE" nft delete table ip foreign
 passes 'the foreign rule gone: served' eventually 2 asks_as web "$SB_SHOP"
 
 # another DNAT before ours, as a second agent would bring it
-sb_in "$SB_NODE" iptables -t nat -I PREROUTING -d 169.254.169.254/32 -p tcp --dport 80 -j DNAT --to-destination 10.240.0.4:1
-gives 'a foreign DNAT does not win' "$SB_SHOP" web "$SB_ASK"
-sb_in "$SB_NODE" iptables -t nat -F PREROUTING
+sb_in "$SB_NODE" "${NMI_BACKEND:-iptables}" -t nat -I PREROUTING -d 169.254.169.254/32 -p tcp --dport 80 -j DNAT --to-destination 10.240.0.4:1
+if [[ ${NMI_BACKEND:-} == iptables-* ]]; then # until ours is first again
+	passes 'a foreign DNAT does not win' eventually 5 asks_as web "$SB_SHOP"
+else
+	gives 'a foreign DNAT does not win' "$SB_SHOP" web "$SB_ASK"
+fi
+sb_in "$SB_NODE" "${NMI_BACKEND:-iptables}" -t nat -F PREROUTING
 
 # a connection to IMDS from before the rules
 sb_stop_nmi

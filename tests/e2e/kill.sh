@@ -26,7 +26,8 @@ host_reaches() { # SENTENCE
 }
 
 host_reaches 'the host reaches IMDS while nmi runs'
-is 'nmi is two processes' "$(nmi_processes)" 2
+three() { [[ $(nmi_processes) == 3 ]]; } # four for the moment of a self-test
+passes 'nmi is three processes' eventually 2 three
 gives 'a pod is served' "$SB_SHOP" web "$SB_ASK"
 sb_imds reset >/dev/null
 
@@ -85,8 +86,16 @@ host_reaches 'SIGTERM: the host reaches IMDS'
 
 # uninstalled
 like 'before uninstall: the rules stand' "$(sb_in "$SB_NODE" nft list tables)" 'table ip nmi'
+[[ ${NMI_BACKEND:-} != iptables-* ]] ||
+	passes 'and those of iptables' sb_in "$SB_NODE" "$NMI_BACKEND" -t nat --check PREROUTING -j aad-metadata
 passes 'nmi uninstall' sb_in "$SB_NODE" "$(sb_program nmi)" uninstall
-is 'uninstalled: no rule is left' "$(sb_in "$SB_NODE" nft list ruleset)" ''
+# iptables leaves its own tables, and the chain that shows the flavour is not ours
+left() { sb_in "$SB_NODE" nft list ruleset; sb_in "$SB_NODE" iptables-legacy-save; }
+if [[ ${NMI_BACKEND:-} == iptables-* ]]; then
+	is 'uninstalled: no rule is left' "$(left | grep -E 'nmi|aad-metadata|rule |^-A')" ''
+else
+	is 'uninstalled: no rule is left' "$(left)" ''
+fi
 passes 'uninstall again is no error' sb_in "$SB_NODE" "$(sb_program nmi)" uninstall
 sb_ask web '/metadata/instance?api-version=2021-02-01' -m 3
 is 'uninstalled: the node is as it was before nmi' "$SB_STATUS" 200

@@ -68,10 +68,34 @@ static void try_ports(const uint8_t *data, size_t size)
 	assert(quotes == n * 4);
 }
 
+static void try_tests(const uint8_t *data, size_t size)
+{
+	struct redirect_test t = { .status = 7 };
+	uint8_t again[WIRE_TESTED_BYTES], nonce[REDIRECT_NONCE_BYTES];
+	uint32_t seq = 7;
+
+	if (wire_get_try(data, size, &seq, nonce, NULL) == 0) {
+		wire_put_try(seq, nonce, again);
+		assert(size == WIRE_TRY_BYTES && memcmp(data, again, size) == 0);
+		return;
+	}
+	assert(seq == 7);
+	if (wire_get_tested(data, size, &seq, &t, NULL) < 0) {
+		assert(seq == 7 && t.status == 7);
+		return;
+	}
+	assert((unsigned)t.outcome < REDIRECT_TESTED);
+	for (const char *p = t.text; *p; p++)
+		assert(*p >= 0x20 && *p < 0x7f);
+	wire_put_tested(seq, &t, again);
+	assert(size == sizeof(again) && memcmp(data, again, size) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	try_start(data, size);
 	try_status(data, size);
 	try_ports(data, size);
+	try_tests(data, size);
 	return 0;
 }

@@ -92,6 +92,7 @@ done <<-'END'
 	nmi.metadataHeaderRequired=false metadata-header-required false
 	nmi.allowNetworkPluginKubenet=true allow-network-plugin-kubenet true
 	nmi.enableConntrackDeletion=false enable-conntrack-deletion false
+	nmi.startupTaint=example.org/not-ready startup-taint example.org/not-ready
 	nmi.settings.host-token=off host-token off
 END
 
@@ -111,7 +112,7 @@ wrong() { # SENTENCE REGEX SED
 	like "$1" "$(cat "$work/err")" "$2"
 }
 wrong 'a field that is misspelt would be found' 'unknown field "spec.template.spec.hostNetwrk"' 's/hostNetwork/hostNetwrk/'
-wrong 'a value of another type too' 'DaemonSet' 's/containerPort: 8085/containerPort: probes/'
+wrong 'a value of another type too' 'DaemonSet' 's/terminationGracePeriodSeconds: 30/terminationGracePeriodSeconds: soon/'
 wrong 'a custom resource with a wrong type too' 'AzureIdentity.*spec.type' 's/^  type: 1$/  type: one/'
 wrong 'and with a field that its schema does not have' 'unknown fields' 's/^  clientID:/  clientId:/'
 

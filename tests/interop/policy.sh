@@ -16,4 +16,5 @@ to=$root/build/interop/policy
 "$build/tests/interop/token-request" web 0d5c2a1e-7f0b-4c39-9d6e-2b8f1a3c4d5e >"$to/token-request.json" ||
 	bail 'what nmi asks cannot be had'
 # the libraries log each thing that they do
-exec "$to/policy" "$to/token-request.json" "$root"/deploy/policy/*.yaml -- "$root"/deploy/rbac/*.yaml 2>"$to/log"
+exec "$to/policy" "$to/token-request.json" "$root"/deploy/policy/*.yaml -- "$root"/deploy/rbac/*.yaml \
+	-- "$root"/deploy/boot-guard/*.yaml 2>"$to/log"

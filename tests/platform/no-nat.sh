@@ -11,7 +11,7 @@ make_node
 start_agent
 is "$(get "$a")" "imds *" "without rules a pod reaches the metadata service: the hole to close"
 
-spawn "$tmp/lacking" ip netns exec "$node" "$LACKING" run $NODE_IP $AGENT_PORT
+spawn "$tmp/lacking" ip netns exec "$node" "$LACKING" run $NODE_IP $AGENT_PORT nft
 lacking=$last
 wait_for "$tmp/lacking" "^failing .*refuses the packet rules .*Operation not supported.*guard.*load nft_chain_nat"
 ok $? "the redirector fails, says what the kernel said, and what to load"
@@ -39,10 +39,21 @@ is "$(get "$a")" "agent $POD_A" "and the pod reaches the agent"
 # rules that stand when the kernel lacks something: nothing may open while they are replaced
 kill -TERM "$driver"
 wait "$driver" 2>/dev/null
-spawn "$tmp/lacking" ip netns exec "$node" "$LACKING" run $NODE_IP $AGENT_PORT
+spawn "$tmp/lacking" ip netns exec "$node" "$LACKING" run $NODE_IP $AGENT_PORT nft
 lacking=$last
 wait_for "$tmp/lacking" "^failing "
 is "$(get "$a")" timeout "rules of an earlier run give way to the guard"
+kill -TERM "$lacking"
+wait "$lacking" 2>/dev/null
+
+# left to choose, it takes iptables there
+on "$node" iptables-legacy -t mangle -N KUBE-IPTABLES-HINT
+spawn "$tmp/lacking" ip netns exec "$node" "$LACKING" run $NODE_IP $AGENT_PORT auto
+lacking=$last
+wait_for "$tmp/lacking" "^active guarded "
+ok $? "auto: it is iptables then"
+is "$(cat "$tmp/lacking.err")" "*redirect backend: iptables, since nftables does not work here: *Operation not supported*" "and the reason is said"
+is "$(get "$a")" "agent $POD_A" "the pod reaches the agent"
 kill -TERM "$lacking"
 wait "$lacking" 2>/dev/null
 on "$node" "$DRIVER" uninstall

@@ -6,10 +6,13 @@
  *	redirector-driver run AGENT_IP PORT [BACKEND]	one line for each status, until SIGTERM
  *	redirector-driver uninstall
  *	redirector-driver probe-ports
+ *	redirector-driver list-iptables
  *
- * While it runs, each line of stdin is the ports: LINK=IP, separated by spaces; an empty one is none.
+ * While it runs, each line of stdin is the ports: LINK=IP, separated by spaces; an empty one is none. The line
+ * "try" has it make a self-test.
  */
 
+#include "iptables/backend.h"
 #include "iptables/redirect.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -24,7 +27,7 @@
 static void on_status(void *ctx, const struct redirect_status *s)
 {
 	static const char *const names[] = { "starting", "active", "failing", "gone" };
-	static const char *const protections[] = { "repaired", "doubled", "held" };
+	static const char *const protections[] = { "repaired", "doubled", "held", "guarded" };
 
 	(void)printf("%s %s repairs=%u usec=%u ports=%u spoofed=%llu why=%s\n", names[s->state],
 		     protections[s->protection], s->repairs, s->last_repair_usec, s->ports,
@@ -65,6 +68,22 @@ static void set_ports(struct redirect *r, char *line)
 	(void)fflush(stdout);
 }
 
+static void on_tested(void *ctx, const struct redirect_test *t)
+{
+	(void)printf("tried %u %u %s|%s|%s\n", (unsigned)t->outcome, t->status, t->text, t->server,
+		     t->body);
+	(void)fflush(stdout);
+}
+
+static void try_path(struct redirect *r)
+{
+	static const uint8_t nonce[REDIRECT_NONCE_BYTES] = "0123456789abcdef";
+	struct err err = { 0 };
+
+	if (redirect_try(r, nonce, on_tested, NULL, &err) < 0)
+		(void)printf("refused: %s\n", err.msg);
+}
+
 static void on_input(struct loop_fd *f, uint32_t events)
 {
 	struct input *in = container_of(f, struct input, source);
@@ -79,7 +98,10 @@ static void on_input(struct loop_fd *f, uint32_t events)
 	in->line[in->n] = '\0';
 	while ((end = strchr(in->line, '\n'))) {
 		*end++ = '\0';
-		set_ports(in->redirect, in->line);
+		if (strcmp(in->line, "try") == 0)
+			try_path(in->redirect);
+		else
+			set_ports(in->redirect, in->line);
 		in->n -= (size_t)(end - in->line);
 		memmove(in->line, end, in->n + 1);
 	}
@@ -119,6 +141,14 @@ int main(int argc, char **argv)
 		return redirect_uninstall(&err) < 0 ? fail(&err) : 0;
 	if (argc == 2 && strcmp(argv[1], "probe-ports") == 0)
 		return redirect_probe_ports(&err) < 0 ? fail(&err) : 0;
+	if (argc == 2 && strcmp(argv[1], "list-iptables") == 0) {
+		_cleanup_free_ char *text = NULL;
+
+		if (ipt_backend.list(&text, &err) < 0)
+			return fail(&err);
+		(void)fputs(text, stdout);
+		return 0;
+	}
 	if (argc < 4 || strcmp(argv[1], "run") != 0)
 		return 2;
 	spec.agent_port = (uint16_t)strtoul(argv[3], NULL, 10);
@@ -126,7 +156,7 @@ int main(int argc, char **argv)
 	    inet_ip_parse(argv[2], &spec.agent_ip, &err) < 0 ||
 	    (argc > 4 && redirect_backend_parse(argv[4], &spec.backend, &err) < 0))
 		return fail(&err);
-	r = redirect_spawn(&err);
+	r = redirect_spawn(spec.backend, &err);
 	l = r ? loop_new(&err) : NULL;
 	if (!l || run(r, l, &spec, &err) < 0)
 		return fail(&err);

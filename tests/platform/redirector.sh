@@ -317,7 +317,7 @@ is_held || fight
 start_driver 2580
 on "$node" "$DRIVER" uninstall 2>"$tmp/refusal"
 is "$?" 1 "uninstall is refused while an nmi runs"
-is "$(cat "$tmp/refusal")" "*belongs to an nmi that runs*" "and says why"
+is "$(cat "$tmp/refusal")" "*belongs to a running *: stop nmi first*" "and says why"
 is "$(tables)" $ours "with all left in place"
 stop_driver TERM
 on "$node" "$DRIVER" uninstall && on "$node" "$DRIVER" uninstall

@@ -5,10 +5,36 @@
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
 
-# The process that keeps the rules; nmi's own is $(sb_pid nmi).
-redirector_pid() {
+# The process that keeps the rules, and the one that tests the way to the agent; nmi's own is $(sb_pid nmi).
+redirector_pid() { child_pid nmi-redirector; }
+tester_pid() { child_pid nmi-selftest; }
+child_pid() { # NAME
 	local pid
 	for pid in $(ip netns pids "$SB_NODE"); do
-		[[ $(readlink "/proc/$pid/exe") != */nmi || $(</proc/"$pid"/comm) != nmi-redirector ]] || echo "$pid"
+		[[ $(readlink "/proc/$pid/exe") != */nmi || $(</proc/"$pid"/comm) != "$1" ]] || echo "$pid"
 	done
+}
+
+# Of all tables of ours, as the kernel has them; a rule is what has a verdict, or counts.
+rules_without_comment() {
+	sb_in "$SB_NODE" nft list ruleset | awk '/^table / { ours = $3 ~ /^nmi(-|$)/ }
+		/^\tchain / { chain = 1 } /^\t}/ { chain = 0 }
+		ours && chain && /^\t\t/ && !/^\t\t(type|comment) / && !/ comment "nmi: / { print }'
+}
+
+# Pods that ask all the while: `answered` then puts into $replies what came, of all of them.
+askers=()
+asking() { # POD TARGET
+	sb_spawn "$1" nice -n 5 python3 "$e2e_here/asker.py" "$2" >"$SB_DIR/asked.$1"
+	askers+=("$SB_SPAWNED")
+	eventually 10 grep -q asking "$SB_DIR/asked.$1"
+}
+
+answered() {
+	local pid
+	for pid in "${askers[@]}"; do kill -TERM "$pid" && wait "$pid"; done
+	# shellcheck disable=SC2034
+	replies=$(grep -hv asking "$SB_DIR"/asked.*)
+	rm -f "$SB_DIR"/asked.*
+	askers=()
 }

@@ -319,7 +319,7 @@ sb_imds_start() {
 }
 
 sb_up_parts() {
-	mkdir -p "$SB_DIR/pods" "$SB_DIR/namespaces" && chmod 700 "$SB_DIR" && sb_run_dir && sb_net_up &&
+	mkdir -p "$SB_DIR/pods" "$SB_DIR/namespaces" && chmod 711 "$SB_DIR" && sb_run_dir && sb_net_up &&
 		{ [[ -z ${SB_BRIDGED:-} ]] || sb_bridge_up; } && sb_credentials && sb_api_start &&
 		sb_imds_start
 }
@@ -385,6 +385,7 @@ sb_gather() {
 	pid=$(sb_pid nmi) || return 0
 	sb_in "$SB_NODE" curl -s -m 2 http://127.0.0.1:9090/metrics >"$said/metrics.$n"
 	sb_in "$SB_NODE" curl -s -m 2 http://127.0.0.1:8085/readyz?verbose >"$said/readyz.$n"
+	sb_in "$SB_NODE" timeout 5 "$(sb_program nmi)" status --run-directory="$SB_DIR/nmi" --output=json >"$said/status.$n" 2>&1
 	cat "/proc/$pid/cmdline" "/proc/$pid/environ" >"$said/proc.$n" 2>/dev/null
 	return 0
 }
@@ -580,26 +581,35 @@ sb_start_nmi() { # [ARGUMENT...]: beside the usual ones; ready when it returns
 	sb_launch_nmi "$@" && sb_wait 15 "nmi ($SB_DIR/nmi.log)" sb_nmi_ready
 }
 
-# As a container runtime does it: ROOT read-only, but for the box's own directory; nothing else of the machine.
-sb_contained() { # ROOT COMMAND...
+# As a container runtime does it: ROOT read-only, but for the box's own directory; nothing else of the machine. For SB_UNDER.
+sb_contained() { # ROOT [env NAME=VALUE...] COMMAND...
+	local root=$1
+	shift
+	if [[ $1 == env ]]; then
+		shift
+		while [[ $1 == *=* ]]; do export "${1?}" && shift; done
+	fi
 	# shellcheck disable=SC2016 # the inner shell expands these
 	exec unshare --mount --propagation private sh -c 'root=$1 box=$2; shift 2
 		mount --bind "$root" "$root" && mount -o remount,bind,ro "$root" && mount -t tmpfs tmpfs "$root/run" &&
 		mount -t tmpfs tmpfs "$root/dev" && touch "$root/dev/null" && mount --bind /dev/null "$root/dev/null" &&
-		mount -t proc proc "$root/proc" && mount -t sysfs -o ro sysfs "$root/sys" && mkdir -p "$root$box" && mount --bind "$box" "$root$box" && exec chroot "$root" "$@"' sh "$1" "$SB_DIR" "${@:2}"
+		mount -t proc proc "$root/proc" && mount -t sysfs -o ro sysfs "$root/sys" && mkdir -p "$root$box" &&
+		mount --bind "$box" "$root$box" && exec chroot "$root" "$@"' sh "$root" "$SB_DIR" "$@"
 }
 
+# SB_UNDER: a command that runs it. NMI_BACKEND=iptables-nft or iptables-legacy: over iptables, of the flavour that a kubelet shows.
 sb_launch_nmi() {
-	local prog see=()
+	local prog see=() backend=()
 	prog=$(sb_program nmi) || return
-	[[ ! -e $SB_DIR/entra/ca.crt ]] || see=("$sb_here/cluster.sh" --name "$SB_NAME" see)
-	if [[ ${SB_NMI_ROOT:-} ]]; then
-		see+=("$sb_here/cluster.sh" --name "$SB_NAME" contained "$SB_NMI_ROOT")
-		prog=/usr/sbin/nmi
+	if [[ ${NMI_BACKEND:-} == iptables-* ]]; then
+		backend=(--redirect-backend=iptables)
+		sb_in "$SB_NODE" "$NMI_BACKEND" -t mangle -N KUBE-IPTABLES-HINT 2>/dev/null # it is there from the last time
 	fi
-	sb_start nmi "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "${see[@]}" "$prog" \
+	[[ ! -e $SB_DIR/entra/ca.crt ]] || see=("$sb_here/cluster.sh" --name "$SB_NAME" see)
+	[[ -z ${SB_NMI_ROOT:-} ]] || prog=/usr/sbin/nmi # where that is in an image
+	sb_start nmi "$SB_NODE" "${see[@]}" ${SB_UNDER[@]+"${SB_UNDER[@]}"} env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$prog" \
 		--node "$SB_NODE_NAME" --operation-mode=managed --http-probe-port=8085 \
-		--prometheus-port=9090 --run-directory="$SB_DIR/nmi" "$@"
+		--prometheus-port=9090 --run-directory="$SB_DIR/nmi" ${backend[@]+"${backend[@]}"} "$@"
 }
 
 sb_nmi_ready() {

@@ -18,8 +18,10 @@
 #define FAKE_MAX 64
 
 struct kube_call {
+	char method[8];
 	char path[512];
 	char accept[128];
+	char content_type[64]; /* "" where none was asked for */
 	bool is_secret;
 	char *body; /* of a POST, else NULL */
 	kube_done_fn *done;
@@ -75,8 +77,11 @@ struct kube_call *kube_send(struct kube_client *c, const struct kube_request *re
 	ck_assert_ptr_nonnull(c);
 	ck_assert_uint_gt(req->timeout_msec, 0);
 	ck_assert_uint_lt(fake_kube.n_calls, FAKE_MAX);
+	(void)snprintf(call->method, sizeof(call->method), "%s", req->method ? req->method : "GET");
 	(void)snprintf(call->path, sizeof(call->path), "%s", req->path);
 	(void)snprintf(call->accept, sizeof(call->accept), "%s", req->accept ? req->accept : "");
+	(void)snprintf(call->content_type, sizeof(call->content_type), "%s",
+		       req->content_type ? req->content_type : "");
 	call->is_secret = req->is_secret;
 	call->body = req->body ? xstrndup(req->body, req->body_len) : NULL;
 	call->done = done;

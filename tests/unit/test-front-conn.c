@@ -695,8 +695,8 @@ START_TEST(a_draining_front_finishes_what_is_under_way_and_takes_no_more)
 	waits = client_open(&rig, rig.spec.port);
 	client_send(waits, TOKEN_REQUEST);
 	rig_settle(&rig);
-	front_drain(rig.front);
-	front_drain(rig.front); /* again is fine */
+	front_drain(rig.front, true);
+	front_drain(rig.front, true); /* again is fine */
 	ck_assert_ptr_null(client_open(&rig, rig.spec.port));
 
 	/* a request that was on its way is answered, and told to go */
@@ -740,7 +740,7 @@ START_TEST(refusals_close_while_draining_too)
 	start();
 	c = client_open(&rig, rig.spec.port);
 	rig_settle(&rig);
-	front_drain(rig.front);
+	front_drain(rig.front, true);
 	client_send(c, drained[_i]);
 	ck_assert(client_next(c, &a));
 	ck_assert_str_eq(answer_header(&a, "Connection"), "close");
@@ -758,7 +758,7 @@ START_TEST(what_the_kernel_accepted_before_a_drain_is_served)
 	start();
 	c = client_open(&rig, rig.spec.port); /* in the backlog: the loop has not turned */
 	client_send(c, TOKEN_REQUEST);
-	front_drain(rig.front);
+	front_drain(rig.front, true);
 	ck_assert(client_next(c, &a));
 	ck_assert_int_eq(a.status, 200);
 	client_free(c);

@@ -403,7 +403,7 @@ START_TEST(its_connections_drain_with_the_others)
 	c = client_open_at(&rig, NULL, "127.0.0.1");
 	rig_settle(&rig);
 	ck_assert_uint_eq(front_connections(rig.front), 1);
-	front_drain(rig.front);
+	front_drain(rig.front, true);
 	ck_assert_ptr_null(client_open_at(&rig, NULL, "127.0.0.1"));
 	client_send(c, HOST_REQUEST);
 	ck_assert(client_next(c, &a));

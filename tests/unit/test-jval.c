@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
+#include "lib/base/cleanup.h"
 #include "lib/base/jval.h"
 #include "lib/base/mem.h"
 #include "tests/unit/unit.h"
@@ -448,7 +449,44 @@ START_TEST(a_freed_document_leaves_no_copy_of_its_text)
 }
 END_TEST
 
-UNIT_MAIN("jval", UNIT_LOOP(what_is_not_one_object_or_array_is_refused, not_json),
+START_TEST(a_document_is_put_together_piece_by_piece)
+{
+	_cleanup_(jval_freep) struct jval *doc = jval_new_obj();
+	_cleanup_(jval_freep) struct jval *other = jval_parse("{\"x\":[1]}", 9, 99, NULL);
+	_cleanup_free_ char *text = NULL;
+	struct jval *list;
+	size_t n = 0;
+
+	jval_put_str(doc, "b", "text \xff");
+	jval_put_int(doc, "a", -5);
+	jval_put_bool(jval_put_obj(doc, "o"), "yes", true);
+	list = jval_put_arr(jval_put_obj(doc, "o"), "list");
+	jval_add_str(list, "one");
+	jval_put_str(jval_add_obj(list), "k", NULL);
+	jval_put_null(doc, "none");
+	jval_put_val(doc, "val", jval_get(other, "x"));
+	other = jval_free(other);
+	text = jval_print(doc, &n);
+	ck_assert_str_eq(text, "{\"b\":\"text ?\",\"a\":-5,\"o\":{\"yes\":true,\"list\":[\"one\","
+			       "{\"k\":null}]},\"none\":null,\"val\":[1]}");
+	ck_assert_uint_eq(n, strlen(text));
+}
+END_TEST
+
+START_TEST(what_people_read_too_is_indented)
+{
+	_cleanup_(jval_freep) struct jval *doc = jval_new_obj();
+	_cleanup_free_ char *text = NULL;
+
+	jval_put_int(doc, "a", 1);
+	text = jval_print_indented(doc, NULL);
+	ck_assert_str_eq(text, "{\n  \"a\": 1\n}");
+}
+END_TEST
+
+UNIT_MAIN("jval", UNIT(a_document_is_put_together_piece_by_piece),
+	  UNIT(what_people_read_too_is_indented),
+	  UNIT_LOOP(what_is_not_one_object_or_array_is_refused, not_json),
 	  UNIT(nothing_at_all_is_refused_not_read), UNIT(a_document_over_the_limit_is_not_parsed),
 	  UNIT(a_deep_document_is_refused_not_overflowed), UNIT(an_error_never_quotes_the_document),
 	  UNIT(each_type_is_read_into_its_c_type),

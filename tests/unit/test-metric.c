@@ -285,7 +285,25 @@ START_TEST(large_counts_keep_their_digits)
 }
 END_TEST
 
-UNIT_MAIN("metric", UNIT(the_page_is_what_prometheus_reads),
+START_TEST(all_series_of_a_metric_are_summed)
+{
+	_cleanup_(metrics_freep) struct metrics *m = metrics_new(descs, METRICS, 100);
+
+	ck_assert_double_eq(metric_sum(m, LABELLED), 0);
+	metric_add(m, LABELLED, labels("x", "y"), 2);
+	metric_add(m, LABELLED, labels("y", "x"), 3);
+	metric_add(m, PLAIN, NULL, 7);
+	metric_observe(m, HISTOGRAM, labels("k", NULL), 0.5);
+	metric_observe(m, HISTOGRAM, labels("l", NULL), 99);
+	ck_assert_double_eq(metric_sum(m, LABELLED), 5);
+	ck_assert_double_eq(metric_sum(m, PLAIN), 7);
+	ck_assert_double_eq(metric_sum(m, HISTOGRAM), 2); /* samples */
+	ck_assert_double_eq(metric_sum(NULL, PLAIN), 0);
+}
+END_TEST
+
+UNIT_MAIN("metric", UNIT(all_series_of_a_metric_are_summed),
+	  UNIT(the_page_is_what_prometheus_reads),
 	  UNIT(without_labels_a_metric_is_there_at_zero_with_labels_it_is_not),
 	  UNIT(values_are_read_back), UNIT(no_metrics_is_no_work),
 	  UNIT(past_the_limit_everything_new_is_other),

@@ -61,7 +61,7 @@ static pid_t only_child(void)
 START_TEST(without_rules_it_is_active_and_says_what_that_means)
 {
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 
@@ -78,7 +78,7 @@ END_TEST
 
 START_TEST(ports_that_cannot_be_tied_are_refused_before_they_are_sent)
 {
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct redirect_port port = { .link = "veth*" };
 	struct err err = { 0 };
 
@@ -94,7 +94,7 @@ START_TEST(ports_never_wait_and_may_come_before_the_start)
 {
 	static struct redirect_port ports[REDIRECT_PORTS_MAX];
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 
@@ -115,7 +115,7 @@ END_TEST
 START_TEST(its_end_is_reported_once)
 {
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 
@@ -132,7 +132,7 @@ END_TEST
 
 START_TEST(freed_before_it_was_started_it_ends)
 {
-	struct redirect *r = redirect_spawn(NULL);
+	struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	pid_t child = only_child();
 
 	ck_assert_int_gt(child, 0);
@@ -148,7 +148,7 @@ START_TEST(a_signal_to_the_process_group_does_not_end_it)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 
@@ -165,7 +165,7 @@ START_TEST(it_keeps_no_file_of_ours)
 {
 	_cleanup_close_ int secret = open("/proc/self/status", O_RDONLY);
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct seen seen = { .loop = l };
 	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
 	char path[64], target[256];
@@ -184,7 +184,7 @@ END_TEST
 START_TEST(a_spec_that_cannot_work_is_refused_at_once)
 {
 	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
-	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = redirect_spawn(REDIRECT_NONE, NULL);
 	struct redirect_spec spec = mk_spec(REDIRECT_NFT);
 	struct seen seen = { .loop = l };
 	struct err err = { 0 };
@@ -200,8 +200,9 @@ static const struct {
 	int r;
 	enum redirect_backend backend;
 } backends[] = {
-	{ "auto", 0, REDIRECT_AUTO }, { "nft", 0, REDIRECT_NFT }, { "none", 0, REDIRECT_NONE },
-	{ "", -ERR_INPUT, 0 },	      { "NFT", -ERR_INPUT, 0 },	  { "iptables", -ERR_INPUT, 0 },
+	{ "auto", 0, REDIRECT_AUTO }, { "nft", 0, REDIRECT_NFT },
+	{ "none", 0, REDIRECT_NONE }, { "", -ERR_INPUT, 0 },
+	{ "NFT", -ERR_INPUT, 0 },     { "iptables", 0, REDIRECT_IPTABLES },
 };
 
 START_TEST(a_backend_is_known_by_its_name)
@@ -214,7 +215,7 @@ START_TEST(a_backend_is_known_by_its_name)
 	if (backends[_i].r == 0)
 		ck_assert_str_eq(redirect_backend_name(out), backends[_i].name);
 	else
-		ck_assert_ptr_nonnull(strstr(err.msg, "auto, nft or none"));
+		ck_assert_ptr_nonnull(strstr(err.msg, "auto, nft, iptables or none"));
 }
 END_TEST
 
@@ -228,7 +229,32 @@ START_TEST(each_protection_is_told_in_other_words)
 }
 END_TEST
 
-UNIT_MAIN("redirect", UNIT(without_rules_it_is_active_and_says_what_that_means),
+static const struct {
+	const char *text;
+	bool guards;
+} read_back[] = {
+	{ "", false },
+	{ "table ip nmi {\n\tchain guard {\n\t\tip daddr 1.2.3.4 counter reject with tcp "
+	  "reset\n\t}\n}\n",
+	  true },
+	{ "table ip nmi {\n\tchain guard {\n\t\tip daddr 1.2.3.4 drop\n\t}\n}\n", true },
+	/* flushed: the drop is another chain's */
+	{ "table ip nmi {\n\tchain guard {\n\t\ttype filter hook forward priority -300; policy "
+	  "accept;\n\t}\n\tchain agent_port {\n\t\ttcp dport 2579 drop\n\t}\n}\n",
+	  false },
+	{ "table ip nmi {\n\tchain agent_port {\n\t\ttcp dport 2579 drop\n\t}\n}\n", false },
+	{ "-A nmi-guard -d 1.2.3.4/32 -p tcp -j REJECT --reject-with tcp-reset\n", true },
+	{ "-N nmi-guard\n-A INPUT -j DROP\n", false },
+};
+
+START_TEST(a_guard_is_a_rule_and_not_its_name)
+{
+	ck_assert_int_eq(redirect_listing_guards(read_back[_i].text), read_back[_i].guards);
+}
+END_TEST
+
+UNIT_MAIN("redirect", UNIT_LOOP(a_guard_is_a_rule_and_not_its_name, read_back),
+	  UNIT(without_rules_it_is_active_and_says_what_that_means),
 	  UNIT(ports_that_cannot_be_tied_are_refused_before_they_are_sent),
 	  UNIT(ports_never_wait_and_may_come_before_the_start), UNIT(its_end_is_reported_once),
 	  UNIT(freed_before_it_was_started_it_ends),

@@ -150,6 +150,10 @@ static const struct example strategics[] = {
 	{ "{\"args\":[\"a\",\"b\"]}", "{\"args\":[\"c\"]}", "{\"args\":[\"c\"]}" },
 	{ "{\"tolerations\":[{\"key\":\"a\"}]}", "{\"tolerations\":[{\"key\":\"b\"}]}",
 	  "{\"tolerations\":[{\"key\":\"b\"}]}" },
+	/* a node's taints too: their list is atomic */
+	{ "{\"spec\":{\"taints\":[{\"key\":\"a\"},{\"key\":\"b\"}]}}",
+	  "{\"spec\":{\"taints\":[{\"key\":\"b\"}]}}",
+	  "{\"spec\":{\"taints\":[{\"key\":\"b\"}]}}" },
 	/* sets of plain values */
 	{ "{\"finalizers\":[\"a\"]}", "{\"finalizers\":[\"b\",\"a\"]}",
 	  "{\"finalizers\":[\"a\",\"b\"]}" },

@@ -48,6 +48,23 @@ START_TEST(the_table_of_bridges_is_that_of_the_golden_file)
 }
 END_TEST
 
+START_TEST(the_stand_in_is_the_same_under_another_name)
+{
+	struct redirect_spec s = mk_spec();
+	const struct redirect_port port = mk_port("veth1", "10.244.0.5");
+	_cleanup_free_ char *want = spoof_rules_print_bridged(&s, &port, 1);
+	_cleanup_free_ char *have = spoof_rules_print_stand_in(&s, &port, 1);
+	const char *name = "nmi-spoof";
+	char *rest = have;
+
+	for (char *at; (at = strstr(rest, "nmi-spoof-next")); rest = at + strlen(name))
+		memmove(at + strlen(name), at + strlen("nmi-spoof-next"),
+			strlen(at + strlen("nmi-spoof-next")) + 1);
+	ck_assert_ptr_ne(rest, have);
+	ck_assert_str_eq(have, want);
+}
+END_TEST
+
 START_TEST(a_change_replaces_all_three_views_of_the_ports)
 {
 	const struct redirect_port ports[] = { mk_port("veth1", "10.244.0.5"),
@@ -141,6 +158,7 @@ END_TEST
 
 UNIT_MAIN("spoof_rules", UNIT(the_table_of_routed_links_is_that_of_the_golden_file),
 	  UNIT(the_table_of_bridges_is_that_of_the_golden_file),
+	  UNIT(the_stand_in_is_the_same_under_another_name),
 	  UNIT(a_change_replaces_all_three_views_of_the_ports),
 	  UNIT(the_metadata_address_and_port_of_the_spec_are_used_and_no_other),
 	  UNIT(as_many_as_can_be_fit_in),

@@ -168,6 +168,69 @@ START_TEST(of_many_places_a_pod_has_a_quarter)
 }
 END_TEST
 
+/* `n` pods, each with more than it may have in flight, ask what never answers. */
+static void hang(struct bench *b, unsigned n, struct got *g)
+{
+	for (unsigned i = 0; i < n; i++) {
+		char uid[16];
+
+		(void)snprintf(uid, sizeof(uid), "hangs-%u", i);
+		flood(b, uid, 6, g);
+	}
+}
+
+START_TEST(what_hangs_gives_its_places_to_others)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b, 1000, 16, 1000);
+	b.source.vtable.budget.slow_msec = 2000;
+	b.source.vtable.budget.max_slow = 64;
+	hang(&b, 4, &g);
+	ck_assert_uint_eq(b.source.n_pending, 16);
+	(void)get_as(&b, "other", "mine", &g);
+	loop_fake_advance(b.loop, 1999);
+	ck_assert_uint_eq(b.source.n_pending, 16);
+	loop_fake_advance(b.loop, 1);
+	ck_assert_uint_eq(b.source.n_pending, 17);
+	ck_assert_str_eq(b.source.pending->prev->resource, "mine");
+	/* they still are their pods', which get no more than they may have */
+	ck_assert_uint_eq(token_cache_stats(b.cache)->in_flight, 17);
+	for (unsigned i = 0; i < 17; i++)
+		answer(&b);
+	/* all that was queued went meanwhile */
+	while (b.source.n_pending)
+		answer(&b);
+	ck_assert_uint_eq(g.calls, 25);
+	ck_assert_uint_eq(token_cache_stats(b.cache)->in_flight, 0);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(not_more_hang_than_are_allowed)
+{
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b, 1000, 8, 1000);
+	b.source.vtable.budget.slow_msec = 2000;
+	b.source.vtable.budget.max_slow = 8;
+	hang(&b, 20, &g);
+	ck_assert_uint_eq(b.source.n_pending, 8);
+	loop_fake_advance(b.loop, 2000);
+	ck_assert_uint_eq(b.source.n_pending, 16);
+	loop_fake_advance(b.loop, 20000);
+	ck_assert_uint_eq(b.source.n_pending, 16);
+	/* the oldest, which has no place: it makes one for the next look */
+	answer(&b);
+	ck_assert_uint_eq(b.source.n_pending, 15);
+	loop_fake_advance(b.loop, 2000);
+	ck_assert_uint_eq(b.source.n_pending, 16);
+	bench_deinit(&b);
+}
+END_TEST
+
 /* Tokens "0", "1", ... that are in use and due at about the same time. */
 static void fill_and_use(struct bench *b, unsigned n)
 {
@@ -514,13 +577,41 @@ START_TEST(a_cache_with_all_kinds_of_queues_is_freed_in_silence)
 }
 END_TEST
 
-UNIT_MAIN("token-queue", UNIT(pods_take_turns_whatever_one_of_them_has_queued),
+START_TEST(what_a_source_still_bears_is_told)
+{
+	struct token_cache_source s[2];
+	struct got g = { 0 };
+	struct bench b;
+
+	bench_init(&b, 100, 2, 1000);
+	ck_assert_uint_eq(token_cache_sources(b.cache, s, 2), 0); /* none was asked yet */
+	flood(&b, "pod", 5, &g);
+	turn(&b);
+	ck_assert_uint_eq(token_cache_sources(b.cache, s, 0), 0);
+	ck_assert_uint_eq(token_cache_sources(b.cache, s, 2), 1);
+	ck_assert_uint_eq(s[0].max_in_flight, 2);
+	ck_assert_uint_ge(s[0].in_flight, 1);
+	ck_assert_uint_eq(s[0].in_flight + s[0].queued, 5);
+	ck_assert_uint_eq(s[0].per_second, UINT32_MAX);
+	ck_assert_uint_eq(s[0].left, UINT32_MAX);
+	ck_assert_uint_eq(s[0].braked_msec, 0);
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_THROTTLED, 10));
+	turn(&b);
+	ck_assert_uint_eq(token_cache_sources(b.cache, s, 2), 1);
+	ck_assert_uint_eq(s[0].braked_msec, 10000);
+	bench_deinit(&b);
+}
+END_TEST
+
+UNIT_MAIN("token-queue", UNIT(what_a_source_still_bears_is_told),
+	  UNIT(pods_take_turns_whatever_one_of_them_has_queued),
 	  UNIT(a_token_that_several_pods_want_comes_with_the_first_whose_turn_it_is),
 	  UNIT(a_shared_token_stays_in_the_queue_of_who_still_waits),
 	  UNIT(a_failure_of_the_pod_whose_turn_it_was_is_not_that_of_the_others),
 	  UNIT(pods_that_all_fail_for_themselves_are_all_told),
 	  UNIT(one_place_is_kept_from_a_pod_that_has_all_the_others),
-	  UNIT(of_many_places_a_pod_has_a_quarter), UNIT(renewals_take_half_of_the_places_at_most),
+	  UNIT(of_many_places_a_pod_has_a_quarter), UNIT(what_hangs_gives_its_places_to_others),
+	  UNIT(not_more_hang_than_are_allowed), UNIT(renewals_take_half_of_the_places_at_most),
 	  UNIT(what_callers_were_told_to_come_back_for_is_bounded),
 	  UNIT(a_caller_who_comes_back_takes_it_from_among_those),
 	  UNIT(a_second_never_sees_more_than_the_upstream_takes),

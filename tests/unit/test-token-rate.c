@@ -137,8 +137,30 @@ START_TEST(no_second_ever_sees_more_than_its_number_arrive_and_little_is_wasted)
 }
 END_TEST
 
-UNIT_MAIN("token-rate", UNIT(a_rate_of_none_lets_everything_pass),
-	  UNIT(a_few_go_at_once_and_the_others_evenly),
+START_TEST(what_is_left_of_a_second_is_told)
+{
+	struct rate r;
+
+	rate_init(&r, 3);
+	ck_assert_uint_eq(rate_left(&r, MSEC(1000)), 3);
+	rate_sent(&r, MSEC(1000));
+	rate_sent(&r, MSEC(1000));
+	ck_assert_uint_eq(rate_left(&r, MSEC(5000)), 1);
+	rate_answered(&r, MSEC(5000));
+	ck_assert_uint_eq(rate_left(&r, MSEC(5999)), 1);
+	ck_assert_uint_eq(rate_left(&r, MSEC(6000)), 2);
+	rate_sent(&r, MSEC(6000));
+	rate_sent(&r, MSEC(6000));
+	ck_assert_uint_eq(rate_left(&r, MSEC(6000)), 0);
+	rate_deinit(&r);
+	rate_init(&r, 0);
+	ck_assert_uint_eq(rate_left(&r, MSEC(1000)), UINT32_MAX);
+	rate_deinit(&r);
+}
+END_TEST
+
+UNIT_MAIN("token-rate", UNIT(what_is_left_of_a_second_is_told),
+	  UNIT(a_rate_of_none_lets_everything_pass), UNIT(a_few_go_at_once_and_the_others_evenly),
 	  UNIT(what_is_not_answered_keeps_its_place_however_long_it_takes),
 	  UNIT_LOOP(no_second_ever_sees_more_than_its_number_arrive_and_little_is_wasted,
 		    upstreams))

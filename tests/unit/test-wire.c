@@ -250,6 +250,79 @@ START_TEST(ports_that_are_none_are_refused_and_leave_the_old_ones_alone)
 }
 END_TEST
 
+START_TEST(a_test_is_asked_for_as_it_was_meant)
+{
+	uint8_t nonce[REDIRECT_NONCE_BYTES] = "0123456789abcdef", got[REDIRECT_NONCE_BYTES];
+	uint8_t msg[WIRE_TRY_BYTES + 1] = { 0 };
+	uint32_t seq = 7;
+
+	wire_put_try(99, nonce, msg);
+	ck_assert(wire_is_try(msg, WIRE_TRY_BYTES) && !wire_is_ports(msg, WIRE_TRY_BYTES));
+	ck_assert_int_eq(wire_get_try(msg, WIRE_TRY_BYTES - 1, &seq, got, NULL), -ERR_INPUT);
+	ck_assert_int_eq(wire_get_try(msg, WIRE_TRY_BYTES + 1, &seq, got, NULL), -ERR_INPUT);
+	ck_assert_uint_eq(seq, 7);
+	ck_assert_int_eq(wire_get_try(msg, WIRE_TRY_BYTES, &seq, got, NULL), 0);
+	ck_assert_uint_eq(seq, 99);
+	ck_assert_mem_eq(got, nonce, sizeof(nonce));
+}
+END_TEST
+
+static const struct redirect_test outcomes[] = {
+	{ .outcome = REDIRECT_TEST_ANSWERED,
+	  .status = 404,
+	  .text = "HTTP/1.1 404 Not Found",
+	  .server = "IMDS/150",
+	  .body = "nmi" },
+	{ .outcome = REDIRECT_TEST_IMPOSSIBLE,
+	  .text = "making a namespace: Operation not permitted" },
+	{ .outcome = REDIRECT_TEST_SILENT },
+};
+
+START_TEST(an_outcome_arrives_as_it_was_sent)
+{
+	struct redirect_test got = { 0 };
+	uint8_t msg[WIRE_TESTED_BYTES];
+	uint32_t seq = 0;
+
+	wire_put_tested(3, &outcomes[_i], msg);
+	ck_assert(wire_is_tested(msg, sizeof(msg)));
+	ck_assert_int_eq(wire_get_tested(msg, sizeof(msg), &seq, &got, NULL), 0);
+	ck_assert_uint_eq(seq, 3);
+	ck_assert_mem_eq(&got, &outcomes[_i], sizeof(got));
+}
+END_TEST
+
+/* One byte of the first of them is changed. */
+static const struct {
+	size_t at;
+	uint8_t to;
+} bad_outcomes[] = {
+	{ 0, 1 },		    /* the kind */
+	{ 9, 4 },		    /* a status above 999 */
+	{ 10, REDIRECT_TESTED },    /* no such outcome */
+	{ 10, REDIRECT_TEST_MUTE }, /* with a status, and no answer */
+	{ 11, 1 },		    /* reserved */
+	{ 12, '\n' },		    /* a line of its own */
+	{ 13, 0 },		    /* more behind the end */
+	{ 112, 0x80 },
+	{ 199, 'x' },
+};
+
+START_TEST(an_outcome_out_of_range_is_refused)
+{
+	struct redirect_test got = { .status = 7 };
+	uint8_t msg[WIRE_TESTED_BYTES];
+	uint32_t seq = 7;
+
+	wire_put_tested(3, &outcomes[0], msg);
+	ck_assert_uint_ne(msg[bad_outcomes[_i].at], bad_outcomes[_i].to);
+	msg[bad_outcomes[_i].at] = bad_outcomes[_i].to;
+	ck_assert_int_eq(wire_get_tested(msg, sizeof(msg), &seq, &got, NULL), -ERR_INPUT);
+	ck_assert_int_eq(wire_get_tested(msg, sizeof(msg) - 1, &seq, &got, NULL), -ERR_INPUT);
+	ck_assert(seq == 7 && got.status == 7);
+}
+END_TEST
+
 UNIT_MAIN("wire", UNIT(a_spec_arrives_as_it_was_sent), UNIT(a_status_arrives_as_it_was_sent),
 	  UNIT(the_longest_reason_fits), UNIT(what_is_not_used_of_a_message_is_zero),
 	  UNIT_LOOP(a_start_message_out_of_range_is_refused_and_leaves_the_spec_alone, bad_starts),
@@ -257,4 +330,7 @@ UNIT_MAIN("wire", UNIT(a_spec_arrives_as_it_was_sent), UNIT(a_status_arrives_as_
 	  UNIT(a_reason_without_an_end_is_refused),
 	  UNIT_LOOP(a_message_of_another_size_is_refused, sizes),
 	  UNIT_LOOP(ports_arrive_as_they_were_sent, numbers), UNIT(a_spec_is_not_ports),
-	  UNIT_LOOP(ports_that_are_none_are_refused_and_leave_the_old_ones_alone, bad_ports))
+	  UNIT_LOOP(ports_that_are_none_are_refused_and_leave_the_old_ones_alone, bad_ports),
+	  UNIT(a_test_is_asked_for_as_it_was_meant),
+	  UNIT_LOOP(an_outcome_arrives_as_it_was_sent, outcomes),
+	  UNIT_LOOP(an_outcome_out_of_range_is_refused, bad_outcomes))

@@ -3,7 +3,7 @@
 // The manifests under deploy/ as Kubernetes itself reads them, and the admission policy as Kubernetes itself
 // evaluates it, over what nmi asks and what a thief of its token would ask.
 //
-// usage: policy TOKEN-REQUEST.json POLICY.yaml... -- RBAC.yaml...
+// usage: policy TOKEN-REQUEST.json POLICY.yaml... -- RBAC.yaml... -- OTHER.yaml...
 package main
 
 import (
@@ -207,7 +207,7 @@ func tellAudit(r *rig, request *authenticationv1.TokenRequest) {
 func tellRules(objects []runtime.Object, request *authenticationv1.TokenRequest) {
 	for _, object := range objects {
 		policy, ok := object.(*admissionv1.ValidatingAdmissionPolicy)
-		for i := 0; ok && i < len(policy.Spec.Validations); i++ {
+		for i := 0; ok && policy.Name != taintPolicy && i < len(policy.Spec.Validations); i++ {
 			r, err := newRig(append(without(objects, policy.Name, i), cluster()...))
 			if err != nil {
 				bail(err)
@@ -323,8 +323,12 @@ func loadPolicies(paths []string) []runtime.Object {
 
 func main() {
 	dashes := slices.Index(os.Args, "--")
-	if dashes < 3 {
-		bail(fmt.Errorf("usage: policy TOKEN-REQUEST.json POLICY.yaml... -- RBAC.yaml..."))
+	others := len(os.Args) - 1
+	for others > dashes && os.Args[others] != "--" {
+		others--
+	}
+	if dashes < 3 || others == dashes {
+		bail(fmt.Errorf("usage: policy TOKEN-REQUEST.json POLICY.yaml... -- RBAC.yaml... -- OTHER.yaml..."))
 	}
 	request := tokenRequest(os.Args[1])
 	objects := loadPolicies(os.Args[2:dashes])
@@ -334,9 +338,15 @@ func main() {
 	}
 	tellTable(r, request)
 	tellAudit(r, request)
+	tellNodes(r)
 	r.close()
 	tellRules(objects, request)
-	tellRBAC(os.Args[dashes+1:])
+	tellNodeRules(objects)
+	tellRBAC(os.Args[dashes+1 : others])
+	for _, path := range os.Args[others+1:] {
+		objects, err := load(path)
+		tell(err == nil && len(objects) > 0, base(path)+" is what Kubernetes reads", err)
+	}
 	showSpeed(objects, request)
 	fmt.Printf("1..%d\n", count)
 	if failed > 0 {

@@ -10,6 +10,7 @@
 #include "tests/sandbox/apiserver/base64.h"
 #include "tests/sandbox/apiserver/crd.h"
 #include "tests/sandbox/apiserver/meta.h"
+#include "tests/sandbox/apiserver/node.h"
 #include "tests/sandbox/apiserver/pod.h"
 #include "tests/sandbox/apiserver/schema.h"
 #include "tests/sandbox/apiserver/status.h"
@@ -151,8 +152,10 @@ static json_t *complete(const struct kind *k, json_t *obj, json_t *unknown)
 			schema_default(k->schema, obj);
 		}
 		break;
-	case KIND_NAMESPACE:
 	case KIND_NODE:
+		node_tidy(obj);
+		break;
+	case KIND_NAMESPACE:
 	case KIND_LEASE:
 	case KIND_SERVICE_ACCOUNT:
 	case KIND_OTHER:
@@ -190,8 +193,10 @@ static json_t *validate(const struct kind *k, const json_t *obj, const json_t *o
 			status_cause(causes, "FieldValueInvalid", "type",
 				     "Invalid value: \"%s\": field is immutable", str(obj, "type"));
 		break;
-	case KIND_NAMESPACE:
 	case KIND_NODE:
+		node_validate(obj, causes);
+		break;
+	case KIND_NAMESPACE:
 	case KIND_SERVICE_ACCOUNT:
 	case KIND_OTHER:
 		break;

@@ -103,6 +103,7 @@ void api_init(struct api *api, struct loop *loop, const struct api_options *opti
 void api_deinit(struct api *api)
 {
 	api->reaper = reaper_free(api->reaper);
+	json_decref(api->fault.overtaking);
 	api->store.fn = NULL;
 	kinds_deinit(&api->kinds);
 	api->watches = watches_free(api->watches);

@@ -8,6 +8,7 @@
 #include "tests/sandbox/apiserver/api.h"
 #include "tests/sandbox/apiserver/reply.h"
 #include "tests/sandbox/apiserver/request.h"
+#include "tests/sandbox/apiserver/rest.h"
 #include "tests/sandbox/apiserver/status.h"
 #include "tests/sandbox/apiserver/watch.h"
 
@@ -125,6 +126,18 @@ static json_t *do_watchlist(struct api *api, const struct req *req)
 	return NULL;
 }
 
+static json_t *do_overtake(struct api *api, const struct req *req)
+{
+	json_t *problem = NULL, *patch = rest_decode(req, "object", &problem);
+
+	if (patch) {
+		json_object_del(patch, "metadata");
+		json_decref(api->fault.overtaking);
+		api->fault.overtaking = patch;
+	}
+	return problem;
+}
+
 static json_t *do_expire(struct api *api, const struct req *req)
 {
 	api->fault.expired = is_on(req);
@@ -135,9 +148,10 @@ static const struct {
 	const char *name;
 	fault_fn *fn;
 } faults[] = {
-	{ "bookmark", do_bookmark }, { "close-watches", do_close }, { "compact", do_compact },
-	{ "delay", do_delay },	     { "drop", do_drop },	    { "expire", do_expire },
-	{ "fail", do_fail },	     { "forbid", do_forbid },	    { "watchlist", do_watchlist },
+	{ "bookmark", do_bookmark },   { "close-watches", do_close }, { "compact", do_compact },
+	{ "delay", do_delay },	       { "drop", do_drop },	      { "expire", do_expire },
+	{ "fail", do_fail },	       { "forbid", do_forbid },	      { "overtake", do_overtake },
+	{ "watchlist", do_watchlist },
 };
 
 static json_t *stats(struct api *api)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 
 struct api;
@@ -21,6 +22,8 @@ struct req;
  *	POST /_sandbox/drop?on=0		... until this
  *	POST /_sandbox/bookmark			a bookmark to every watch that allows them, now
  *	POST /_sandbox/watchlist?on=0|1		is streaming of initial lists on offer
+ *	POST /_sandbox/overtake			before the next patch of a node it gets the body of this
+ *						request as a merge patch: somebody else was faster
  *	POST /_sandbox/expire			all tokens are refused; ?on=0 ends it
  *	GET  /_sandbox/stats			counters, as JSON
  *
@@ -34,6 +37,7 @@ struct fault {
 	bool expired;		  /* tokens */
 	char forbidden[64];	  /* a resource's plural; "": none */
 	char forbidden_verbs[64]; /* "": all */
+	json_t *overtaking;	  /* a merge patch, or NULL */
 };
 
 bool fault_is_dropping(const struct fault *f);

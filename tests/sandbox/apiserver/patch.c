@@ -210,7 +210,7 @@ static const struct {
 	{ "secrets", "name" }, { "volumeMounts", "mountPath" }, { "volumeDevices", "devicePath" },
 	{ "ports", "containerPort" }, { "hostAliases", "ip" }, { "podIPs", "ip" },
 	{ "hostIPs", "ip" }, { "conditions", "type" }, { "addresses", "type" },
-	{ "ownerReferences", "uid" }, { "taints", "key" }, { "finalizers", "" },
+	{ "ownerReferences", "uid" }, { "finalizers", "" },
 	{ "podCIDRs", "" }, { "topologySpreadConstraints", "topologyKey" },
 };
 /* clang-format on */
