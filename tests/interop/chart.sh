@@ -96,6 +96,12 @@ done <<-'END'
 	nmi.settings.host-token=off host-token off
 END
 
+renders 'with a taint and an audience of its own' --set rbac.federation=true,nmi.startupTaint=example.org/later \
+	--set nmi.settings.federation-audience=api://AzureADTokenExchangeChina
+for said in example.org/later api://AzureADTokenExchangeChina; do
+	is "the policies know $said" "$(grep -c "expression: '''$said'''\|expression: \"'$said'\"" "$work/out")" 1
+done
+
 refused() { # SENTENCE REGEX HELM-ARGUMENT...
 	if render "${@:3}"; then not_ok "$1" 'it is rendered'; else like "$1" "$(cat "$work/err")" "$2"; fi
 }

@@ -57,6 +57,12 @@ Call with (list $ "rbac/nmi.yaml").
 {{- range $o.subjects }}{{ $_ := set . "name" $name }}{{ $_ := set . "namespace" $root.Release.Namespace }}{{ end -}}
 {{- with $o.roleRef }}{{ $_ := set . "name" (regexReplaceAll "^nmi" .name $name) }}{{ end -}}
 {{- with $o.spec -}}
+{{- /* what the policies repeat of nmi's settings */ -}}
+{{- range .variables -}}
+{{- if and (eq .name "key") $root.Values.nmi.startupTaint }}{{ $_ := set . "expression" (squote $root.Values.nmi.startupTaint) }}{{ end -}}
+{{- $audience := index $root.Values.nmi.settings "federation-audience" -}}
+{{- if and (eq .name "audience") $audience }}{{ $_ := set . "expression" (squote $audience) }}{{ end -}}
+{{- end -}}
 {{- with .policyName }}{{ $_ := set $o.spec "policyName" (regexReplaceAll "^nmi" . $name) }}{{ end -}}
 {{- end }}
 ---
