@@ -542,6 +542,9 @@ static void look_around(struct agent *a)
 
 	(void)inet_ip_parse(a->config->listen_address, &spec.listen, NULL); /* or auto */
 	surroundings_read(&spec, &around);
+	/* the agent that this one will replace is no stranger */
+	if (succession_is_expected(a->config->run_directory))
+		around.other_listener[0] = '\0';
 	a->surroundings = surroundings_judge(&around);
 	surroundings_log(a->surroundings);
 }

@@ -47,7 +47,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define SOCKET_NAME "handover.sock"
 /* How often is looked whether we are ready: what is not is told by many parts, and this is cheap. */
 #define READY_LOOK_MSEC	  20
 #define STRANGER_LOG_MSEC 10000
@@ -203,7 +202,7 @@ static int address_of(const struct handover *h, struct sockaddr_un *out, const c
 	int n;
 
 	*out = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	n = snprintf(out->sun_path, sizeof(out->sun_path), "%s/" SOCKET_NAME "%s", h->spec.dir,
+	n = snprintf(out->sun_path, sizeof(out->sun_path), "%s/" HANDOVER_SOCKET "%s", h->spec.dir,
 		     suffix);
 	if (n < 0 || (size_t)n >= sizeof(out->sun_path))
 		return err_set(err, ERR_LIMIT,

@@ -65,7 +65,9 @@
 static const int denied[] = {
 #define DENIED_PROGRAM(call) SCMP_SYS(call),
 #define DENIED(call)	     SCMP_SYS(call),
+#define DENIED_UNSHARE(call) SCMP_SYS(call),
 #include "lib/base/denied.def"
+#undef DENIED_UNSHARE
 #undef DENIED
 #undef DENIED_PROGRAM
 	/* another process; the redirector ends when our end of the socketpair is closed */
