@@ -16,10 +16,8 @@ struct loop;
  * listening sockets themselves, and accepts on them when it is ready; the other stops then, and finishes
  * what it has. See docs/decisions/014-listeners-are-handed-over.md, and handover.c for the states.
  */
-/* In --run-directory. */
-#define HANDOVER_SOCKET "handover.sock"
-
 struct handover;
+#define HANDOVER_SOCKET "handover.sock" /* in --run-directory */
 
 /* Why this agent is in charge. */
 enum handover_cause {
