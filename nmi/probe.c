@@ -146,7 +146,7 @@ struct probe *probe_new(struct loop *l, const char *dir, const struct health *he
 	if (address_of(dir, name, &sun, err) < 0)
 		return NULL;
 	/* by another name until it listens: whoever starts at the same time would take it for dead */
-	(void)snprintf(name, sizeof(name), "probe.%d", (int)getpid());
+	(void)snprintf(name, sizeof(name), "probe.%s%d", prefix + strlen(PREFIX), (int)getpid());
 	if (address_of(dir, name, &made, err) < 0)
 		return NULL;
 	(void)unlink(made.sun_path); /* of an agent that died there with this pid */
