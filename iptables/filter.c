@@ -144,8 +144,10 @@ static int deny(scmp_filter_ctx ctx)
 {
 	static const int denied[] = {
 #define DENIED_PROGRAM(call)
-#define DENIED(call) SCMP_SYS(call),
+#define DENIED(call)	     SCMP_SYS(call),
+#define DENIED_UNSHARE(call) SCMP_SYS(call),
 #include "lib/base/denied.def"
+#undef DENIED_UNSHARE
 #undef DENIED
 #undef DENIED_PROGRAM
 	};

@@ -326,12 +326,17 @@ static bool must_wait(struct nft *n)
 {
 	char command[64], where[RULESET_WHERE_MAX];
 	const char *text;
+	struct err why;
 
 	for (unsigned t = 0; t < RULESET_TABLES; t++) {
 		(void)snprintf(command, sizeof(command), "list table ip %s",
 			       ruleset_table_name((enum ruleset_table)t));
-		if (nftctx_run(n->reader, command, &text, NULL) == 0 && ruleset_is_owned(text) &&
-		    ruleset_leads_elsewhere(&n->spec, text, where)) {
+		if (nftctx_run(n->reader, command, &text, &why) < 0) {
+			if (!nftctx_failed_with(&why, ENOENT))
+				renew_reader(n);
+			continue;
+		}
+		if (ruleset_is_owned(text) && ruleset_leads_elsewhere(&n->spec, text, where)) {
 			memcpy(n->waits_for, where, sizeof(where));
 			return true;
 		}

@@ -16,10 +16,14 @@
 #include "iptables/spoof_rules.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* deploy/boot-guard: not written by us, but nothing of ours may stay. */
+#define BOOT_TABLE "nmi-boot"
 
 /* In the order in which they are shown. */
 static const char *const names[] = {
@@ -28,9 +32,10 @@ static const char *const names[] = {
 	"ip " RULESET_WAITS,
 	"ip " SPOOF_TABLE,
 	"bridge " SPOOF_TABLE,
+	"bridge " SPOOF_TABLE "-next",
 	/* deploy/boot-guard */
-	"ip nmi-boot",
-	"inet nmi-boot",
+	"ip " BOOT_TABLE,
+	"inet " BOOT_TABLE,
 };
 
 /* Lines of "table ip nmi". */
@@ -95,8 +100,12 @@ int nft_tables_remove(struct err *err)
 		buf_put(&left, left.n ? ", " : "", left.n ? 2 : 0);
 		buf_put(&left, names[i], strlen(names[i]));
 	}
-	if (!commands.n || nftctx_run(ctx, commands.p, NULL, &why) == 0)
+	if (!commands.n || nftctx_run(ctx, commands.p, NULL, &why) == 0) {
+		if (left.n && strstr(left.p, BOOT_TABLE))
+			log_info("table " BOOT_TABLE " removed too: nmi-boot-guard.service loads "
+				 "it again at the next boot, unless it is disabled");
 		return 0;
+	}
 	if (!nftctx_failed_with(&why, EPERM))
 		return err_set(err, ERR_REFUSED, "left in nftables: %s: %.100s", left.p, why.msg);
 	for (size_t i = 0; i < ARRAY_SIZE(names) && !*owner; i++)

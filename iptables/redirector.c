@@ -433,6 +433,7 @@ static unsigned verify(struct redirector *r, struct mono since, bool deleted)
 	}
 	if (verdict == BACKEND_SAME) {
 		set_active(r, &report);
+		start_spoof(r); /* beside iptables, nftables may have come only now */
 		return report.again_msec;
 	}
 	if (!r->altered)
@@ -582,11 +583,16 @@ static void test(struct redirector *r, size_t n)
 {
 	uint8_t nonce[REDIRECT_NONCE_BYTES];
 	struct err err = { 0 };
+	uint32_t seq;
 
-	if (!r->started || wire_get_try(r->msg, n, &r->test_seq, nonce, &err) < 0)
+	if (!r->started || wire_get_try(r->msg, n, &seq, nonce, &err) < 0) {
 		log_warn("ignoring what nmi says about a self-test");
-	else
-		trial_try(r->trial, &r->spec, nonce);
+		return;
+	}
+	if (trial_is_under_way(r->trial))
+		return; /* nmi has waited for that one too long, and waits for this one */
+	r->test_seq = seq;
+	trial_try(r->trial, &r->spec, nonce);
 }
 
 static void on_message(struct redirector *r, size_t n)

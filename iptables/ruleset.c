@@ -34,8 +34,8 @@
  *                connection that was not translated, where the metadata address is one of the node's.
  *
  * None of them is in the output path: the host's own agents reach the metadata service as ever.
- * The loopback link is matched by its name: for its number libnftables would list all links, over a
- * netlink that the redirector's filter refuses. It is left out where the metadata address is a local one
+ * The loopback link is matched by its name: for its number libnftables would list all links each
+ * time. It is left out where the metadata address is a local one
  * and the host's own requests come round through prerouting.
  *
  * Both tables say the same. Of two DNAT chains the first decides, the second then finds the

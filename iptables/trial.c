@@ -188,6 +188,11 @@ struct trial *trial_new(struct loop *l, int fd, redirect_tested_fn *fn, void *ct
 	return s;
 }
 
+bool trial_is_under_way(const struct trial *s)
+{
+	return s->state != STATE_IDLE;
+}
+
 void trial_try(struct trial *s, const struct redirect_spec *spec,
 	       const uint8_t nonce[static REDIRECT_NONCE_BYTES])
 {

@@ -4,6 +4,8 @@
 #include "iptables/redirect.h"
 #include "lib/base/cleanup.h"
 
+#include <stdbool.h>
+
 struct loop;
 
 /*
@@ -14,6 +16,7 @@ struct trial;
 
 struct trial *trial_new(struct loop *l, int fd, redirect_tested_fn *fn, void *ctx);
 /* One that is under way is forgotten. */
+bool trial_is_under_way(const struct trial *s);
 void trial_try(struct trial *s, const struct redirect_spec *spec,
 	       const uint8_t nonce[static REDIRECT_NONCE_BYTES]);
 struct trial *trial_free(struct trial *s);

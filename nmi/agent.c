@@ -66,6 +66,7 @@
 #include <strings.h>
 
 #define STOP_POLL_MSEC	  20
+#define REPAIR_LOG_MSEC	  10000
 #define IMDS_TIMEOUT_MSEC 15000
 #define DEAD_PEER_MSEC	  5000
 #define SYNC_WAIT_MSEC	  10000
@@ -97,12 +98,14 @@ static void say_protection(const struct agent *a)
 static void on_redirect_status(void *ctx, const struct redirect_status *s)
 {
 	struct agent *a = ctx;
+	unsigned long held;
 
 	if (s->repairs != a->repairs_told) {
 		a->repairs_told = s->repairs;
-		log_warn("the packet rules were altered by someone else and put back in %u us "
-			 "(%u times so far)",
-			 s->last_repair_usec, s->repairs);
+		if (log_limit_pass(&a->repair_log, loop_mono(a->loop), REPAIR_LOG_MSEC, &held))
+			log_warn("the packet rules were altered by someone else and put back in "
+				 "%u us (%u times so far)",
+				 s->last_repair_usec, s->repairs);
 		selftest_start(a->selftest);
 	}
 	if (s->state == a->redirect_was)
@@ -542,6 +545,9 @@ static void look_around(struct agent *a)
 
 	(void)inet_ip_parse(a->config->listen_address, &spec.listen, NULL); /* or auto */
 	surroundings_read(&spec, &around);
+	/* the agent that this one will replace is no stranger */
+	if (succession_is_expected(a->config->run_directory))
+		around.other_listener[0] = '\0';
 	a->surroundings = surroundings_judge(&around);
 	surroundings_log(a->surroundings);
 }

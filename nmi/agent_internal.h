@@ -3,6 +3,7 @@
 
 #include "iptables/redirect.h"
 #include "lib/base/inet.h"
+#include "lib/base/log.h"
 #include "lib/loop/loop.h"
 #include "mic-client/index.h"
 #include "nmi/agent.h"
@@ -69,6 +70,7 @@ struct agent {
 	bool stopping;
 	enum redirect_state redirect_was;
 	uint32_t repairs_told;
+	struct log_limit repair_log;
 };
 
 /* What it tells of itself: agent_tell.c. Its parts exist by then. */

@@ -47,11 +47,12 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define SOCKET_NAME "handover.sock"
 /* How often is looked whether we are ready: what is not is told by many parts, and this is cheap. */
 #define READY_LOOK_MSEC	  20
 #define STRANGER_LOG_MSEC 10000
-#define BACKLOG		  4
+/* Where there is no file left to accept with. */
+#define REST_MSEC 1000
+#define BACKLOG	  4
 
 enum state { WAITING, TAKING, IN_CHARGE, GAVE };
 
@@ -77,7 +78,7 @@ struct handover {
 	ino_t inode;	     /* of that name while it is ours */
 	struct channel next; /* to the one that replaces us */
 	bool offered;	     /* it has our listeners */
-	struct loop_timer hello;
+	struct loop_timer hello, rested;
 	struct log_limit strangers;
 };
 
@@ -163,10 +164,12 @@ static int hear(int fd, struct handover_msg *out, struct err *err)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	if (n <= 0)
+	if (n < 0)
 		return err_set(err, ERR_UNAVAILABLE, "it hung up");
+	/* an empty message may bring some too */
 	n_fds = collect(&msg, fds);
-	r = handover_msg_parse(bytes, (size_t)n, out, err);
+	r = n == 0 ? err_set(err, ERR_UNAVAILABLE, "it hung up")
+		   : handover_msg_parse(bytes, (size_t)n, out, err);
 	if (r == 0 && (n_fds != out->n || msg.msg_flags & MSG_CTRUNC))
 		r = err_set(err, ERR_INPUT, "it gave %zu sockets for %zu listeners", n_fds, out->n);
 	for (size_t i = 0; i < n_fds; i++) {
@@ -203,7 +206,7 @@ static int address_of(const struct handover *h, struct sockaddr_un *out, const c
 	int n;
 
 	*out = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	n = snprintf(out->sun_path, sizeof(out->sun_path), "%s/" SOCKET_NAME "%s", h->spec.dir,
+	n = snprintf(out->sun_path, sizeof(out->sun_path), "%s/" HANDOVER_SOCKET "%s", h->spec.dir,
 		     suffix);
 	if (n < 0 || (size_t)n >= sizeof(out->sun_path))
 		return err_set(err, ERR_LIMIT,
@@ -347,6 +350,20 @@ int handover_adopt(struct handover *h, const struct handover_listener *want)
 
 /* being replaced */
 
+/* Accepts again in a while. */
+static void on_rested(struct loop_timer *t)
+{
+	struct handover *x = container_of(t, struct handover, rested);
+
+	(void)loop_fd_mod(&x->listener.source, EPOLLIN, NULL); /* fails for a bug of ours only */
+}
+
+static void rest(struct handover *x)
+{
+	(void)loop_fd_mod(&x->listener.source, 0, NULL);
+	loop_timer_set_msec(x->loop, &x->rested, REST_MSEC, on_rested);
+}
+
 static void on_connect(struct loop_fd *f, uint32_t events);
 
 static int bind_to(struct handover *h, const struct sockaddr_un *tmp, struct err *err)
@@ -401,6 +418,7 @@ static void listen_no_more(struct handover *h)
 
 	if (h->listener.fd < 0)
 		return;
+	loop_timer_del(&h->rested);
 	hang_up(&h->listener);
 	if (stat(h->path, &st) == 0 && st.st_ino == h->inode)
 		(void)unlink(h->path); /* else it refuses connections, which says the same */
@@ -509,8 +527,12 @@ static void on_connect(struct loop_fd *f, uint32_t events)
 	uid_t uid = 0;
 
 	(void)events;
-	if (fd < 0)
-		return; /* it hung up again */
+	if (fd < 0) {
+		/* it hung up again; or there is no room for it, which would be told without end */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			rest(h);
+		return;
+	}
 	if (!is_ours(fd, 0, &uid)) {
 		if (log_limit_pass(&h->strangers, loop_mono(h->loop), STRANGER_LOG_MSEC, &held))
 			log_warn("user %u asked to take over and was not served: only root and "

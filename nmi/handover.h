@@ -17,6 +17,7 @@ struct loop;
  * what it has. See docs/decisions/014-listeners-are-handed-over.md, and handover.c for the states.
  */
 struct handover;
+#define HANDOVER_SOCKET "handover.sock" /* in --run-directory */
 
 /* Why this agent is in charge. */
 enum handover_cause {

@@ -65,12 +65,16 @@
 static const int denied[] = {
 #define DENIED_PROGRAM(call) SCMP_SYS(call),
 #define DENIED(call)	     SCMP_SYS(call),
+#define DENIED_UNSHARE(call) SCMP_SYS(call),
 #include "lib/base/denied.def"
+#undef DENIED_UNSHARE
 #undef DENIED
 #undef DENIED_PROGRAM
 	/* another process; the redirector ends when our end of the socketpair is closed */
 	SCMP_SYS(kill), SCMP_SYS(setpriority), SCMP_SYS(ioprio_set), SCMP_SYS(sched_setscheduler),
 	SCMP_SYS(sched_setparam), SCMP_SYS(sched_setattr), SCMP_SYS(sched_setaffinity),
+	/* what a program could be started from that is no file */
+	SCMP_SYS(memfd_create),
 	/* files of root, which uid 0 may change without any capability: see also readonly.c */
 	SCMP_SYS(creat), SCMP_SYS(openat2), /* its flags are out of sight */
 	SCMP_SYS(truncate), SCMP_SYS(mknod), SCMP_SYS(mknodat), SCMP_SYS(link), SCMP_SYS(linkat),

@@ -25,12 +25,15 @@
 #define PREFIX	"probe-"
 #define SUFFIX	".sock"
 #define BACKLOG 16
+/* Where there is no file left to accept with. */
+#define REST_MSEC 1000
 /* The first byte of the answer; the checks follow. */
 #define READY	  'R'
 #define NOT_READY 'N'
 
 struct probe {
 	struct loop_fd source;
+	struct loop_timer rested;
 	const struct health *health;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
@@ -73,15 +76,33 @@ static int connect_to(const struct sockaddr_un *sun, int flags)
 
 /* answering */
 
+/* Accepts again in a while. */
+static void on_rested(struct loop_timer *t)
+{
+	struct probe *x = container_of(t, struct probe, rested);
+
+	(void)loop_fd_mod(&x->source, EPOLLIN, NULL); /* fails for a bug of ours only */
+}
+
+static void rest(struct probe *x)
+{
+	(void)loop_fd_mod(&x->source, 0, NULL);
+	loop_timer_set_msec(x->source.loop, &x->rested, REST_MSEC, on_rested);
+}
+
 static void on_connect(struct loop_fd *f, uint32_t events)
 {
-	const struct probe *p = container_of(f, struct probe, source);
+	struct probe *p = container_of(f, struct probe, source);
 	_cleanup_close_ int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	char text[PROBE_TEXT_MAX];
 
 	(void)events;
-	if (fd < 0)
-		return; /* it hung up again */
+	if (fd < 0) {
+		/* it hung up again; or there is no room for it, which would be told without end */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			rest(p);
+		return;
+	}
 	text[0] = health_ready(p->health, text + 1, sizeof(text) - 1) ? READY : NOT_READY;
 	/* the first in its queue: it fits, or the other end is gone */
 	(void)send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -114,7 +135,7 @@ struct probe *probe_new(struct loop *l, const char *dir, const struct health *he
 {
 	_cleanup_(probe_freep) struct probe *p = xnew(struct probe);
 	char prefix[40], name[64];
-	struct sockaddr_un sun;
+	struct sockaddr_un sun, made;
 
 	p->source.fd = -EBADF;
 	p->health = health;
@@ -124,10 +145,16 @@ struct probe *probe_new(struct loop *l, const char *dir, const struct health *he
 	(void)snprintf(name, sizeof(name), "%s%d" SUFFIX, prefix, (int)getpid());
 	if (address_of(dir, name, &sun, err) < 0)
 		return NULL;
+	/* by another name until it listens: whoever starts at the same time would take it for dead */
+	(void)snprintf(name, sizeof(name), "probe.%s%d", prefix + strlen(PREFIX), (int)getpid());
+	if (address_of(dir, name, &made, err) < 0)
+		return NULL;
+	(void)unlink(made.sun_path); /* of an agent that died there with this pid */
 	p->source.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* it tells what /readyz tells, to whoever may run it in this container */
-	if (p->source.fd < 0 || bind(p->source.fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 ||
-	    chmod(sun.sun_path, 0600) < 0 || listen(p->source.fd, BACKLOG) < 0) {
+	if (p->source.fd < 0 || bind(p->source.fd, (struct sockaddr *)&made, sizeof(made)) < 0 ||
+	    chmod(made.sun_path, 0600) < 0 || listen(p->source.fd, BACKLOG) < 0 ||
+	    rename(made.sun_path, sun.sun_path) < 0) {
 		(void)err_set_errno(err, errno, "%s", sun.sun_path);
 		return NULL;
 	}
@@ -141,6 +168,7 @@ struct probe *probe_free(struct probe *p)
 {
 	if (!p)
 		return NULL;
+	loop_timer_del(&p->rested);
 	loop_fd_del(&p->source);
 	closep(&p->source.fd);
 	if (*p->path)

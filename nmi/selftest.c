@@ -68,6 +68,7 @@ struct selftest {
 	unsigned failures; /* in a row */
 	bool passed_once;
 	struct mono passed_at;
+	struct mono tried_at; /* 0: never */
 	bool impossible_told;
 	bool proven, offered;	 /* SELFTEST_PLUGIN only */
 	char reason[REASON_MAX]; /* of the last that failed */
@@ -104,6 +105,14 @@ static void plan(struct selftest *s, uint64_t msec)
 		loop_timer_set_msec(s->loop, &s->next, msec, on_next);
 }
 
+/* Repairs may come by the dozen, and a test is work for who makes them: not one behind the other. */
+static void plan_soon(struct selftest *s)
+{
+	struct mono now = loop_mono(s->loop), soon = mono_add_msec(s->tried_at, AGAIN_MSEC);
+
+	plan(s, s->tried_at.ns && mono_before(now, soon) ? mono_msec_until(now, soon) : 0);
+}
+
 static void count(struct selftest *s, const char *result)
 {
 	metric_add(s->spec.metrics, NMI_METRIC_SELF_TESTS, &result, 1);
@@ -124,6 +133,14 @@ static void on_offer_end(struct loop_timer *t)
 	else
 		log_err("self-test: no request has come, so this node is not ready: %s", s->reason);
 	loop_timer_set_msec(s->loop, t, s->offered ? OFFER_MSEC : WITHDRAWN_MSEC, on_offer_end);
+}
+
+static void offer_anew(struct selftest *s)
+{
+	if (s->spec.kind != SELFTEST_PLUGIN || s->proven || !s->started || s->paused)
+		return;
+	s->offered = true;
+	loop_timer_set_msec(s->loop, &s->offer, OFFER_MSEC, on_offer_end);
 }
 
 static void prove(struct selftest *s, const char *by)
@@ -311,6 +328,7 @@ static void on_next(struct loop_timer *t)
 	}
 	s->asked = false;
 	s->trying = true;
+	s->tried_at = loop_mono(s->loop);
 	loop_timer_set_msec(s->loop, &s->lost, LOST_MSEC, on_lost);
 	if (s->spec.try(s->spec.ctx, s->nonce, &err) == 0)
 		return;
@@ -342,25 +360,27 @@ void selftest_arrived(struct selftest *s)
 
 void selftest_start(struct selftest *s)
 {
+	bool first = !s->started;
+
 	if (s->spec.kind == SELFTEST_OFF)
 		return;
-	if (!s->started && s->spec.kind == SELFTEST_PLUGIN) {
-		s->offered = true;
-		loop_timer_set_msec(s->loop, &s->offer, OFFER_MSEC, on_offer_end);
-	}
 	s->started = true;
-	plan(s, 0);
+	if (first)
+		offer_anew(s);
+	plan_soon(s);
 }
 
 void selftest_pause(struct selftest *s)
 {
 	s->paused = true;
 	loop_timer_del(&s->next);
+	loop_timer_del(&s->offer);
 }
 
 void selftest_resume(struct selftest *s)
 {
 	s->paused = false;
+	offer_anew(s);
 	plan(s, 0);
 }
 

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct succession {
 	struct loop *loop;
@@ -152,6 +153,14 @@ bool succession_check(void *ctx, char *why, size_t size)
 		return true;
 	(void)snprintf(why, size, "another agent of this node is in charge");
 	return false;
+}
+
+bool succession_is_expected(const char *dir)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, HANDOVER_SOCKET);
+	struct stat st;
+
+	return *dir && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
 struct succession *succession_new(struct loop *l, const char *dir, const struct health *health,

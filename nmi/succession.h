@@ -18,6 +18,9 @@ struct loop;
  */
 struct succession;
 
+/* Has an agent left its socket in `dir` ("": there is no directory)? Most likely it runs. */
+bool succession_is_expected(const char *dir);
+
 /* What pods ask comes to this agent, from now on, or no longer. */
 typedef void succession_charge_fn(void *ctx, bool in_charge);
 

@@ -133,7 +133,8 @@ static int uninstall(const char *dir)
 		fprintf(stderr, "nmi: uninstall: %s\n", err.msg);
 		return EXIT_FAILURE;
 	}
-	puts("nmi: every packet rule of ours is removed; pods reach the metadata service again");
+	puts("nmi: every packet rule of ours is removed; pods reach the metadata service again,\n"
+	     "unless a boot guard made with iptables stands (chain nmi-boot: docs/boot-guard.md)");
 	return EXIT_SUCCESS;
 }
 

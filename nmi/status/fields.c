@@ -57,7 +57,7 @@ const struct status_part status_parts[] = {
 	{ STATUS_PART_GROUP, "cache", "Token cache", NULL },
 	{ STATUS_PART_ROWS, "sources", "Sources of tokens", "What each still bears.",
 	  LIST(source, sources) },
-	{ STATUS_PART_ROWS, "processes", "Processes", "The two of them.",
+	{ STATUS_PART_ROWS, "processes", "Processes", "The agent and its redirector.",
 	  LIST(process, processes) },
 };
 const size_t n_status_parts = sizeof(status_parts) / sizeof(status_parts[0]);

@@ -49,7 +49,7 @@ line=${line/\/path\/to\/kubeconfig/$SB_NMI_KUBECONFIG} line=${line/NAME/$SB_NODE
 line=${line/build\/nmi\/nmi/$(sb_program nmi)}
 # shellcheck disable=SC2086 # words of the README
 sb_start nmi "$SB_NODE" env $line
-passes 'the README'"'"'s line starts the agent' eventually 10 asks_ok web
+passes 'the README'"'"'s line starts the agent' eventually 10 asks_as web "$SB_SHOP"
 gives 'which serves' "$SB_SHOP" web "$SB_ASK"
 sb_ask plain "$SB_ASK"
 passes 'a refusal is an Event, as the guide says' eventually 5 \
@@ -84,7 +84,7 @@ while IFS= read -r command; do
 		sb_in "$SB_NODE" iptables -t nat -N aad-metadata
 		passes "on the node: $command" eval "sb_in $SB_NODE $command >/dev/null"
 		;;
-	'ip '* | 'ss '*) passes "on the node: $command" eval "sb_in $SB_NODE $command >/dev/null" ;;
+	'ip '* | 'ss '* | 'nft list '* | iptables-save) passes "on the node: $command" eval "sb_in $SB_NODE $command >/dev/null" ;;
 	*) not_ok "nobody tries this line of the guide: $command" ;;
 	esac
 done < <(awk '/^```/ { inside = !inside; next } inside || /^    [a-z]/' docs/troubleshooting.md |

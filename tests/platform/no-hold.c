@@ -2,7 +2,8 @@
 
 /*
  * Linked into a driver, or loaded before it, it makes the kernel one before 6.9: where a table is to be had with the flag persist,
- * it gets one as well that no kernel knows. It is the kernel that refuses then, in its own words.
+ * it gets one as well that no kernel knows. It is the kernel that refuses then, in its own words. With NMI_NO_OWNER
+ * in its environment it is one before 5.12, and the flag owner is refused too.
  */
 
 #include <arpa/inet.h>
@@ -15,11 +16,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define OWNER	0x2U
 #define PERSIST 0x4U
 #define UNKNOWN 0x80000000U
 
 static void spoil(char *batch, size_t n)
 {
+	uint32_t refused = getenv("NMI_NO_OWNER") ? OWNER | PERSIST : PERSIST;
 	int rest = (int)n;
 
 	for (struct nlmsghdr *h = (void *)batch; nlmsg_ok(h, rest); h = nlmsg_next(h, &rest)) {
@@ -32,7 +35,7 @@ static void spoil(char *batch, size_t n)
 		if (!a)
 			continue;
 		flags = ntohl(nla_get_u32(a));
-		flags = htonl(flags & PERSIST ? flags | UNKNOWN : flags);
+		flags = htonl(flags & refused ? flags | UNKNOWN : flags);
 		memcpy(nla_data(a), &flags, sizeof(flags));
 	}
 }
@@ -52,4 +55,17 @@ __attribute__((visibility("default"))) ssize_t sendto(int fd, const void *p, siz
 	r = real(fd, copy, n, flags, to, to_n);
 	free(copy);
 	return r;
+}
+
+/* As libnftables sends its batches: whose bytes they are does not matter, since they are sent once. */
+__attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	__typeof__(&sendmsg) real;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "sendmsg");
+	if (!real)
+		abort();
+	for (size_t i = 0; getenv("NMI_NO_OWNER") && i < msg->msg_iovlen; i++)
+		spoil(msg->msg_iov[i].iov_base, msg->msg_iov[i].iov_len);
+	return real(fd, msg, flags);
 }

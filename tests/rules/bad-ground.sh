@@ -14,7 +14,7 @@ ground() { # STATE [bad]
 }
 launch() {
 	: >"$SB_DIR/nmi.log"
-	LD_PRELOAD=${LD_PRELOAD_NMI:-} sb_launch_nmi --ipt-update-interval-sec=1 --run-directory=
+	LD_PRELOAD=${LD_PRELOAD_NMI:-} sb_launch_nmi --redirect-backend=nft --ipt-update-interval-sec=1 --run-directory=
 }
 not_ready() { ! sb_nmi_ready && sb_in "$SB_NODE" curl -s -m 2 -o /dev/null "http://127.0.0.1:8085/healthz"; }
 turns() { # good|bad
@@ -40,6 +40,8 @@ recovers() { # WHO: after the ground has become good
 starts_badly() { # WHO REASON [COMMAND...]
 	local who=$1 reason=$2
 	passes "$who: not ready, and answers" eventually 5 not_ready
+	says_why() { [[ $(readiness) =~ $reason ]]; }
+	eventually 3 says_why # the first try may be under way
 	like "$who: readiness says why" "$(readiness)" "$reason"
 	sleep 1.5 # some tries
 	is "$who: one line says so" "$(complaints)" 1

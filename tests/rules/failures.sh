@@ -26,13 +26,14 @@ row() { # NAME COMMAND...
 	asking web "$SB_ASK"
 	asking plain "$SB_ASK"
 	asking addon "$instance"
-	for pod in web plain addon; do eventually 10 grep -q asking "$SB_DIR/asked.$pod"; done
+	for pod in web plain addon; do eventually 10 grep -q asking "$SB_DIR/asked.$pod" || bail "$name: pod $pod does not ask"; done
 	"$@" >"$SB_DIR/measured" 2>"$SB_DIR/failed" && done_at_all=yes
 	for pid in "${askers[@]}"; do kill -TERM "$pid" && wait "$pid"; done
 	replies=$(cat "$SB_DIR"/asked.* | awk '/^[0-9e]/ { n[$1] += $2 } END { for (s in n) printf "%s×%d ", s, n[s] }')
 	rm -f "$SB_DIR"/asked.*
 	measured=$(paste -sd , "$SB_DIR/measured") leaks=$(sb_leaks)
 	echo "# $name: answers $replies; reached IMDS: $leaks${measured:+; $measured}"
+	like "$name: pods asked all the while" "$replies" '^[0-9e]'
 	is "$name: it happened" "$done_at_all $(<"$SB_DIR/failed")" 'yes '
 	[[ -n ${control:-} ]] || is "$name: no pod reached IMDS" "$leaks" 0
 }
@@ -60,14 +61,16 @@ stop() {
 	sb_stop_nmi && sleep 0.7 && sb_launch_nmi && until_served
 }
 
-second() { # a second agent: beside the first, with ports of its own
-	sb_start nmi2 "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$(sb_program nmi)" --node "$SB_NODE_NAME" \
-		--operation-mode=managed --nmi-port=2580 --http-probe-port=8086 --prometheus-port=9091 --run-directory="$SB_DIR/nmi2" &&
-		eventually 10 in_node curl -sf -m 2 http://127.0.0.1:8086/readyz
+# One takes over from the other, and a third from that.
+next_to() { # NAME: of the one that starts
+	sb_start "$1" "$SB_NODE" env KUBECONFIG="$SB_NMI_KUBECONFIG" FORCENAMESPACED=true "$(sb_program nmi)" --node "$SB_NODE_NAME" \
+		--operation-mode=managed --http-probe-port=8085 --prometheus-port=9090 --run-directory="$SB_DIR/nmi" &&
+		eventually 10 is_in_charge "$1"
 }
+is_in_charge() { "$(sb_program nmi)" probe ready "$(sb_pid "$1")" --run-directory="$SB_DIR/nmi"; }
 upgrade() {
-	second && served && sb_stop_nmi && until_served && sleep 0.3 &&
-		sb_start_nmi && sb_stop nmi2 TERM && until_served
+	next_to nmi2 && served && sb_stop_nmi && until_served && sleep 0.3 &&
+		next_to nmi && sb_stop nmi2 TERM && until_served && cat "$SB_DIR/nmi2.log" >>"$SB_DIR/nmi.log"
 }
 
 # All that the node knew is gone, and what its unit loads is there before anything else.

@@ -53,7 +53,7 @@ for flavour in nft legacy; do
 	node iptables-$flavour -t nat -A aad-metadata -d 169.254.169.254/32 -p tcp -j DNAT --to-destination 127.0.0.1:2579
 	names "and the IMDS restriction of AKS and another NMI" "info kube-proxy-iptables: kube-proxy in mode iptables (chain KUBE-SERVICES, $flavour); $AFTER
 info imds-restriction: the IMDS restriction of AKS (a rule in FORWARD, $flavour); redirected requests do not pass its rule, which drops what was not redirected; $NOTHING
-warn other-nmi: another aad-pod-identity NMI (chain aad-metadata, $flavour); two agents answer for this node: it takes over the pods whenever this one is away; uninstall it: docs/troubleshooting.md"
+warn other-nmi: another aad-pod-identity NMI (chain aad-metadata, $flavour); this agent comes first, and where it is away pods are refused: the other one serves nobody; uninstall it: docs/troubleshooting.md"
 	clear_rules
 done
 
@@ -105,7 +105,7 @@ done
 names 'at its own address and port it may be one that makes way' "$NO_PROXY" --nmi-listen-address=127.0.0.1
 node iptables-nft -t nat -N aad-metadata
 names 'with its chain' "$NO_PROXY
-warn other-nmi: another aad-pod-identity NMI (chain aad-metadata, nft; it listens on 127.0.0.1:2579); two agents answer for this node: it takes over the pods whenever this one is away; uninstall it: docs/troubleshooting.md"
+warn other-nmi: another aad-pod-identity NMI (chain aad-metadata, nft; it listens on 127.0.0.1:2579); this agent comes first, and where it is away pods are refused: the other one serves nobody; uninstall it: docs/troubleshooting.md"
 sb_stop listener2579
 clear_rules
 
@@ -128,7 +128,7 @@ node iptables-nft -t raw -A PREROUTING -d 10.0.0.10/32 -j CT --notrack
 node iptables-legacy -t raw -A PREROUTING -d 10.0.0.10/32 -j CT --notrack
 UNTRACKED='what it exempts cannot be redirected, and is rejected by the guard; if pods are refused a connection, leave 169.254.169.254 out of it'
 names 'chains that come before ours' "$NO_PROXY
-warn earlier-nat: a chain that rewrites destinations as early as ours (ip early to_proxy, priority -199); of two at one priority the one that was added later decides: it may send the requests of pods elsewhere; give it a priority above -199, or leave 169.254.169.254 out of it
+warn earlier-nat: a chain that rewrites destinations as early as ours (ip early to_proxy, priority -199); ours is put before it while this agent runs; without one, what it sends elsewhere is refused; give it a priority above -199, or leave 169.254.169.254 out of it
 info notrack: a chain that exempts packets from connection tracking (inet other pre, priority -350); $UNTRACKED
 info notrack: a chain that exempts packets from connection tracking (ip raw PREROUTING, priority -300); $UNTRACKED
 info notrack: a chain that exempts packets from connection tracking (iptables-legacy raw PREROUTING, priority -300); $UNTRACKED"
