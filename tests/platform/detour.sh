@@ -156,7 +156,7 @@ for line in "${table[@]}"; do
 	IFS='|' read -r row what want <<<"$line"
 	start_driver
 	lay "$row"
-	sleep 0.02 # for what is answered by writing anew
+	sleep "$(awk -v s="${NMI_SLOW:-1}" 'BEGIN { print 0.05 * s }')" # for what is answered by writing anew
 	judge "while it runs"
 	stop_driver kept
 	# table nmi stays; nobody puts it first again
