@@ -105,11 +105,11 @@ done
 refused() { # SENTENCE REGEX HELM-ARGUMENT...
 	if render "${@:3}"; then not_ok "$1" 'it is rendered'; else like "$1" "$(cat "$work/err")" "$2"; fi
 }
-refused 'a value that does not exist is refused, by its name' 'nmi: Additional property probeport' --set nmi.probeport=1
+refused 'a value that does not exist is refused, by its name' '/nmi.*probeport.* not allowed' --set nmi.probeport=1
 refused 'a mode that does not exist' 'operationMode' --set operationMode=both
-refused 'a port that is none' 'nmi.probePort' --set-string nmi.probePort=http
-refused 'an identity without client id' 'clientID is required' --set azureIdentities.x.type=0
-refused 'an identity of a type that does not exist' 'azureIdentities.x.type' --set azureIdentities.x.type=9,azureIdentities.x.clientID=c
+refused 'a port that is none' '/nmi/probePort' --set-string nmi.probePort=http
+refused 'an identity without client id' "/azureIdentities/x.*clientID" --set azureIdentities.x.type=0
+refused 'an identity of a type that does not exist' '/azureIdentities/x/type' --set azureIdentities.x.type=9,azureIdentities.x.clientID=c
 
 # what reads them does refuse
 wrong() { # SENTENCE REGEX SED
