@@ -167,7 +167,7 @@ static void join(int fd, int s)
 	const char ready = TESTER_READY, joined = TESTER_JOINED;
 	struct test_net net;
 	struct err err = { 0 };
-	unsigned peer;
+	unsigned peer = 0;
 	char go;
 
 	if (send(fd, &ready, sizeof(ready), MSG_NOSIGNAL) < 0 ||

@@ -23,26 +23,26 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
 static const uint8_t *input;
 static size_t left;
 static uint32_t asked, port; /* the last sequence number sent; who we are */
 
 /* the kernel */
 
-EXPORT int socket(int family, int type, int protocol)
+/* the linker is to find these, in place of the C library's */
+#pragma GCC visibility push(default)
+int socket(int family, int type, int protocol)
 {
 	return eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
-EXPORT int bind(int fd, __CONST_SOCKADDR_ARG a, socklen_t n)
+int bind(int fd, __CONST_SOCKADDR_ARG a, socklen_t n)
 {
 	port = ((const struct sockaddr_nl *)(const void *)a.__sockaddr__)->nl_pid;
 	return 0;
 }
 
-EXPORT int getsockname(int fd, __SOCKADDR_ARG a, socklen_t *n)
+int getsockname(int fd, __SOCKADDR_ARG a, socklen_t *n)
 {
 	struct sockaddr_nl us = { .nl_family = AF_NETLINK, .nl_pid = port };
 
@@ -51,12 +51,12 @@ EXPORT int getsockname(int fd, __SOCKADDR_ARG a, socklen_t *n)
 	return 0;
 }
 
-EXPORT int setsockopt(int fd, int level, int name, const void *p, socklen_t n)
+int setsockopt(int fd, int level, int name, const void *p, socklen_t n)
 {
 	return 0;
 }
 
-EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
+ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	const struct nlmsghdr *h = m->msg_iov[0].iov_base;
 
@@ -96,7 +96,7 @@ static ssize_t receive(uint8_t *to, size_t size)
 	return (ssize_t)n;
 }
 
-EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 
@@ -113,13 +113,12 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 	return receive(m->msg_iov[0].iov_base, m->msg_iov[0].iov_len);
 }
 
-EXPORT ssize_t recv(int fd, void *p, size_t n, int flags)
+ssize_t recv(int fd, void *p, size_t n, int flags)
 {
 	return receive(p, n);
 }
 
-EXPORT ssize_t sendto(int fd, const void *p, size_t n, int flags, __CONST_SOCKADDR_ARG to,
-		      socklen_t to_n)
+ssize_t sendto(int fd, const void *p, size_t n, int flags, __CONST_SOCKADDR_ARG to, socklen_t to_n)
 {
 	/* what a snapshot sends is well-formed: messages on end, the first and last of them the batch's */
 	const uint8_t *at = p;
@@ -136,6 +135,7 @@ EXPORT ssize_t sendto(int fd, const void *p, size_t n, int flags, __CONST_SOCKAD
 	assert(messages >= 3);
 	return (ssize_t)n;
 }
+#pragma GCC visibility pop
 
 /* what is asked */
 

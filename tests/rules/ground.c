@@ -24,8 +24,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
 static const char *state = "";
 static volatile sig_atomic_t bad;
 static unsigned reads, noise = 1;
@@ -74,7 +72,9 @@ static ssize_t spoil(int fd, void *p, ssize_t n)
 	return n;
 }
 
-EXPORT int socket(int family, int type, int protocol)
+/* the linker is to find these, in place of the C library's */
+#pragma GCC visibility push(default)
+int socket(int family, int type, int protocol)
 {
 	int (*fn)(int, int, int);
 
@@ -86,7 +86,7 @@ EXPORT int socket(int family, int type, int protocol)
 	return fn(family, type, protocol);
 }
 
-EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
+ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	ssize_t (*fn)(int, const struct msghdr *, int);
 	int e = why_not_sent(fd);
@@ -99,8 +99,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 	return fn(fd, m, flags);
 }
 
-EXPORT ssize_t sendto(int fd, const void *p, size_t n, int flags, __CONST_SOCKADDR_ARG to,
-		      socklen_t to_n)
+ssize_t sendto(int fd, const void *p, size_t n, int flags, __CONST_SOCKADDR_ARG to, socklen_t to_n)
 {
 	ssize_t (*fn)(int, const void *, size_t, int, __CONST_SOCKADDR_ARG, socklen_t);
 	int e = why_not_sent(fd);
@@ -113,7 +112,7 @@ EXPORT ssize_t sendto(int fd, const void *p, size_t n, int flags, __CONST_SOCKAD
 	return fn(fd, p, n, flags, to, to_n);
 }
 
-EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
 	ssize_t (*fn)(int, struct msghdr *, int);
 	ssize_t n;
@@ -127,13 +126,14 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 	return m->msg_iovlen ? spoil(fd, m->msg_iov[0].iov_base, n) : n;
 }
 
-EXPORT ssize_t recv(int fd, void *p, size_t n, int flags)
+ssize_t recv(int fd, void *p, size_t n, int flags)
 {
 	ssize_t (*fn)(int, void *, size_t, int);
 
 	*(void **)&fn = real("recv");
 	return spoil(fd, p, fn(fd, p, n, flags));
 }
+#pragma GCC visibility pop
 
 static void on_signal(int signo)
 {

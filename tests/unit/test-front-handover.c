@@ -94,7 +94,8 @@ START_TEST(given_away_it_accepts_nothing_and_finishes_what_it_has)
 	ck_assert(client_is_closed(asking));
 
 	rig.issuer.hold = false;
-	loop_fake_advance(rig.loop, 10 * LIMIT_DRAIN_IDLE_MSEC); /* idle ones are not cut */
+	loop_fake_advance(rig.loop,
+			  UINT64_C(10) * LIMIT_DRAIN_IDLE_MSEC); /* idle ones are not cut */
 	ck_assert(is_answered(idle, true));
 	ck_assert(client_is_closed(idle));
 	ck_assert_uint_eq(front_connections(rig.front), 0);

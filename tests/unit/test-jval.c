@@ -452,7 +452,7 @@ END_TEST
 START_TEST(a_document_is_put_together_piece_by_piece)
 {
 	_cleanup_(jval_freep) struct jval *doc = jval_new_obj();
-	_cleanup_(jval_freep) struct jval *other = jval_parse("{\"x\":[1]}", 9, 99, NULL);
+	struct jval *other = jval_parse("{\"x\":[1]}", 9, 99, NULL);
 	_cleanup_free_ char *text = NULL;
 	struct jval *list;
 	size_t n = 0;
@@ -465,7 +465,7 @@ START_TEST(a_document_is_put_together_piece_by_piece)
 	jval_put_str(jval_add_obj(list), "k", NULL);
 	jval_put_null(doc, "none");
 	jval_put_val(doc, "val", jval_get(other, "x"));
-	other = jval_free(other);
+	(void)jval_free(other);
 	text = jval_print(doc, &n);
 	ck_assert_str_eq(text, "{\"b\":\"text ?\",\"a\":-5,\"o\":{\"yes\":true,\"list\":[\"one\","
 			       "{\"k\":null}]},\"none\":null,\"val\":[1]}");

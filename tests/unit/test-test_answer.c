@@ -4,6 +4,7 @@
 #include "lib/base/mem.h"
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -51,7 +52,8 @@ START_TEST(what_is_too_long_is_cut)
 	struct redirect_test t;
 
 	memset(bytes, 'x', sizeof(bytes));
-	memcpy(bytes, "HTTP/1.1 200 ", 13);
+	(void)snprintf(bytes, sizeof(bytes), "HTTP/1.1 200 ");
+	bytes[strlen(bytes)] = 'x';
 	test_answer_parse(bytes, sizeof(bytes), &t);
 	ck_assert_int_eq(t.outcome, REDIRECT_TEST_ANSWERED);
 	ck_assert_uint_eq(strlen(t.text), sizeof(t.text) - 1);
