@@ -5,8 +5,7 @@
  *
  * It is forked from nmi, and so starts with all that nmi had. It keeps its end of the socketpair, that to the
  * tester, stderr and CAP_NET_ADMIN, of which filter.c leaves it netfilter, links and routes. One that may run
- * programs, which is for the iptables backend alone, keeps CAP_NET_RAW too until it is known that iptables is
- * not the legacy one. The signals that a terminal or a supervisor sends to the whole process
+ * programs, which is for the iptables backend alone, keeps CAP_NET_RAW too. The signals that a terminal or a supervisor sends to the whole process
  * group are ignored: nmi decides when it ends, by closing its end of the pair, so that the rules
  * are held until nmi is done.
  */
@@ -94,11 +93,6 @@ static int keep_capabilities(size_t n, bool runs_programs, struct err *err)
 	if (capng_apply(CAPNG_SELECT_CAPS) < 0)
 		return err_set_errno(err, errno, "dropping capabilities");
 	return 0;
-}
-
-int confine_without_raw(struct err *err)
-{
-	return keep_capabilities(1, true, err);
 }
 
 bool confine_has_raw(void)

@@ -18,8 +18,7 @@ struct confine_files {
  */
 int confine(struct confine_files *files, bool runs_programs, struct err *err);
 
-/* For the rest of its life it has CAP_NET_ADMIN alone, as one has that runs no programs. */
-int confine_without_raw(struct err *err);
+/* One that runs programs has it, if it was given. */
 bool confine_has_raw(void);
 /* In a child that is about to execute a program: that program gets what we have. */
 void confine_hand_on(void);

@@ -233,12 +233,13 @@ static int choose(struct ipt *i, struct err *err)
 	return 0;
 }
 
-/* Only the legacy one needs CAP_NET_RAW. */
-static int take_privilege(const struct ipt *i, struct err *err)
+/*
+ * The legacy one needs CAP_NET_RAW always; the other where somebody's rule has an ipset, of which it asks the name
+ * over a raw socket.
+ */
+static int check_privilege(const struct ipt *i, struct err *err)
 {
-	if (i->tool.flavour == IPT_NFT)
-		return confine_has_raw() ? confine_without_raw(err) : 0;
-	if (confine_has_raw())
+	if (i->tool.flavour == IPT_NFT || confine_has_raw())
 		return 0;
 	return err_set(err, ERR_REFUSED,
 		       "this node uses iptables-legacy, which needs CAP_NET_RAW beside "
@@ -297,7 +298,7 @@ static int ipt_apply(void *state, struct backend_report *report, struct err *err
 	int r = choose(i, &why);
 
 	if (r == 0)
-		r = take_privilege(i, &why);
+		r = check_privilege(i, &why);
 	if (r == 0)
 		r = write_rules(i, &why);
 	/* Whatever came of it. After ours, since it takes away the redirect of an nft backend. */

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# The end-to-end tests over the iptables backend, with each of the two iptables: a test here is a script there.
+# The end-to-end tests, and life beside kube-proxy, over the iptables backend, with each of the two iptables: a test here
+# is a script there.
 #
 # Those that are about traffic and short. Left out: refuse.sh, api-down.sh, bad-input.sh (a minute and more each) and
 # docs.sh, herd.sh, rbac.sh, which are about what the agent does with a request once it has it.
@@ -25,6 +26,6 @@ over() { # BACKEND SCRIPT
 }
 
 for backend in iptables-nft iptables-legacy; do
-	for script in token kill flush dropin proxy; do over $backend $script; done
+	for script in token kill flush dropin proxy ../rules/kube-proxy; do over $backend $script; done
 done
 done_testing
