@@ -102,7 +102,7 @@ check() { # MODE WHEN
 	# where nmi's own rules are in iptables, what restores all of it takes them away
 	[[ ${NMI_BACKEND:-} ]] || is "$1, $2: nobody had to repair anything" "$(metric nmi_redirect_repairs_total)" 0
 	if [[ $1 == ipvs ]]; then
-		diag "$1, $2: this kernel has no ip_vs, so there are only the rules"
+		echo "# $1, $2: this kernel has no ip_vs, so there are only the rules"
 		return
 	fi
 	is "$1, $2: a ClusterIP answers, and sees the pod's address" "$(service "$(sb_pod_ns web)" 10.0.0.50 80)" 'svc 10.244.0.11'
