@@ -212,6 +212,9 @@ static void on_conntrack(struct loop_timer *t)
 		log_info("connections older than the rules are not ended: %s", err.msg);
 	(void)snprintf(r->conntrack_note, sizeof(r->conntrack_note),
 		       "older connections stay: %.60s", err.msg);
+	if (r->status.state == REDIRECT_ACTIVE)
+		put_notes(r);
+	publish(r);
 }
 
 static void plan_conntrack(struct redirector *r)

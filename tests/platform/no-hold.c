@@ -3,7 +3,8 @@
 /*
  * Linked into a driver, or loaded before it, it makes the kernel one before 6.9: where a table is to be had with the flag persist,
  * it gets one as well that no kernel knows. It is the kernel that refuses then, in its own words. With NMI_NO_OWNER
- * in its environment it is one before 5.12, and the flag owner is refused too.
+ * in its environment it is one before 5.12, and the flag owner is refused too. With NMI_NO_CONNTRACK it has no table of
+ * connections that can be asked: the question goes to a part of netfilter that does not exist.
  */
 
 #include <arpa/inet.h>
@@ -19,6 +20,7 @@
 #define OWNER	0x2U
 #define PERSIST 0x4U
 #define UNKNOWN 0x80000000U
+#define NOBODY	0x7fU
 
 static void spoil(char *batch, size_t n)
 {
@@ -29,6 +31,8 @@ static void spoil(char *batch, size_t n)
 		struct nlattr *a;
 		uint32_t flags;
 
+		if (getenv("NMI_NO_CONNTRACK") && h->nlmsg_type >> 8 == NFNL_SUBSYS_CTNETLINK)
+			h->nlmsg_type = (uint16_t)(NOBODY << 8 | (h->nlmsg_type & 0xffU));
 		if (h->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE))
 			continue;
 		a = nlmsg_find_attr(h, sizeof(struct nfgenmsg), NFTA_TABLE_FLAGS);
@@ -65,7 +69,7 @@ __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msgh
 	*(void **)&real = dlsym(RTLD_NEXT, "sendmsg");
 	if (!real)
 		abort();
-	for (size_t i = 0; getenv("NMI_NO_OWNER") && i < msg->msg_iovlen; i++)
+	for (size_t i = 0; i < msg->msg_iovlen; i++)
 		spoil(msg->msg_iov[i].iov_base, msg->msg_iov[i].iov_len);
 	return real(fd, msg, flags);
 }
