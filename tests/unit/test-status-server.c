@@ -305,7 +305,7 @@ END_TEST
 
 START_TEST(only_its_owner_and_root_may_ask)
 {
-	struct status_server *s;
+	static struct status_server *s; /* reachable in the child too, which does not free it */
 	struct stat st;
 	int status;
 	pid_t pid;
