@@ -3,11 +3,11 @@
 /*
  * The redirector's confinement.
  *
- * It is forked from nmi, and so starts with all that nmi had. It keeps its end of the socketpair, that to the
- * tester, stderr and CAP_NET_ADMIN, of which filter.c leaves it netfilter, links and routes. One that may run
- * programs, which is for the iptables backend alone, keeps CAP_NET_RAW too. The signals that a terminal or a supervisor sends to the whole process
- * group are ignored: nmi decides when it ends, by closing its end of the pair, so that the rules
- * are held until nmi is done.
+ * It is forked from nmi, and so starts with all that nmi had. It keeps its end of the socketpair, that to
+ * the tester, stderr and CAP_NET_ADMIN, of which filter.c leaves it netfilter, links and routes. One that may
+ * run programs, which is for the iptables backend alone, keeps CAP_NET_RAW too. The signals that a terminal
+ * or a supervisor sends to the whole process group are ignored: nmi decides when it ends, by closing its end
+ * of the pair, so that the rules are held until nmi is done.
  */
 
 #include "iptables/confine.h"
@@ -75,11 +75,12 @@ static int keep_files(struct confine_files *files, struct err *err)
 /* What iptables needs; the first is all that nftables does. */
 static const unsigned kept[] = { CAP_NET_ADMIN, CAP_NET_RAW };
 
-static int keep_capabilities(size_t n, bool runs_programs, struct err *err)
+static int keep_capabilities(bool runs_programs, struct err *err)
 {
+	size_t n = runs_programs ? ARRAY_SIZE(kept) : 1;
 	capng_type_t sets = (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED |
 					   (runs_programs ? CAPNG_BOUNDING_SET : 0));
-	bool have[sizeof(kept) / sizeof(kept[0])];
+	bool have[ARRAY_SIZE(kept)];
 
 	for (size_t i = 0; i < n; i++)
 		have[i] = capng_have_capability(CAPNG_PERMITTED, kept[i]);
@@ -102,13 +103,13 @@ bool confine_has_raw(void)
 
 void confine_hand_on(void)
 {
-	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		if (capng_have_capability(CAPNG_PERMITTED, kept[i]))
 			(void)capng_update(CAPNG_ADD, CAPNG_INHERITABLE, kept[i]); /* a known one */
 	/* Refused, the program says itself that it may not. */
 	if (capng_apply(CAPNG_SELECT_CAPS) < 0)
 		return;
-	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, kept[i], 0, 0);
 }
 
@@ -138,8 +139,7 @@ int confine(struct confine_files *files, bool runs_programs, struct err *err)
 	if (r == 0)
 		r = keep_files(files, err);
 	if (r == 0)
-		r = keep_capabilities(runs_programs ? sizeof(kept) / sizeof(kept[0]) : 1,
-				      runs_programs, err);
+		r = keep_capabilities(runs_programs, err);
 	if (r < 0)
 		return r;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
