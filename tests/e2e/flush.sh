@@ -7,20 +7,6 @@ set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 e2e_begin flush
 
-asking() { # POD TARGET: in the background
-	sb_spawn "$1" nice -n 5 python3 "$e2e_here/asker.py" "$2" >"$SB_DIR/asked.$1"
-	askers+=("$SB_SPAWNED")
-	eventually 10 grep -q asking "$SB_DIR/asked.$1"
-}
-
-answered() { # into $replies: what came, of all pods
-	local pid
-	for pid in "${askers[@]}"; do kill -TERM "$pid" && wait "$pid"; done
-	replies=$(grep -hv asking "$SB_DIR"/asked.*)
-	rm -f "$SB_DIR"/asked.*
-	askers=()
-}
-
 # Held, the rules never go. Otherwise there are two tables, and the one that the redirector owns is out of
 # everybody's reach, so there is no moment without rules. The other copy is back at once, unless the flusher's
 # netlink socket closes before our commit: then the kernel holds the commit lock for an RCU grace period, 15 to

@@ -129,3 +129,20 @@ ask_bg() { # POD TARGET [CURL-ARGUMENT...]; its pid is in SB_SPAWNED
 bg_client() { sed -nE 's/.*"client_id": ?"([^"]*)".*/\1/p' "$SB_DIR/bg"; }
 waiting() { metric nmi_requests_waiting; }
 is_waiting() { [[ $(waiting) == "$1" ]]; }
+
+# Pods that ask all the while: `answered` then puts into $replies what came, of all of them.
+askers=()
+asking() { # POD TARGET
+	sb_spawn "$1" nice -n 5 python3 "$e2e_here/asker.py" "$2" >"$SB_DIR/asked.$1"
+	askers+=("$SB_SPAWNED")
+	eventually 10 grep -q asking "$SB_DIR/asked.$1"
+}
+
+answered() {
+	local pid
+	for pid in "${askers[@]}"; do kill -TERM "$pid" && wait "$pid"; done
+	# shellcheck disable=SC2034
+	replies=$(grep -hv asking "$SB_DIR"/asked.*)
+	rm -f "$SB_DIR"/asked.*
+	askers=()
+}

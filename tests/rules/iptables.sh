@@ -13,19 +13,6 @@ repairs() { metric nmi_redirect_repairs_total; }
 first_in() { save | sed -n "/^\*$1\$/,/^COMMIT/p" | grep -m1 -- "^-A $2 "; }
 not_ready() { ! sb_nmi_ready; }
 
-asking() { # POD: in the background
-	sb_spawn "$1" nice -n 5 python3 "$e2e_here/asker.py" "$SB_ASK" >"$SB_DIR/asked.$1"
-	askers+=("$SB_SPAWNED")
-	eventually 10 grep -q asking "$SB_DIR/asked.$1"
-}
-answered() { # into $replies
-	local pid
-	for pid in "${askers[@]}"; do kill -TERM "$pid" && wait "$pid"; done
-	replies=$(grep -hv asking "$SB_DIR"/asked.*)
-	rm -f "$SB_DIR"/asked.*
-	askers=()
-}
-
 # What it promises: put back by the next look, which comes at once in the nft flavour while there is budget for it and
 # within a second or so in the legacy one; meanwhile no pod passes, by the guard in nftables.
 attack() { # WHAT COMMAND...
@@ -34,8 +21,8 @@ attack() { # WHAT COMMAND...
 	before=$(repairs)
 	sb_imds reset >/dev/null
 	askers=()
-	asking web
-	asking plain
+	asking web "$SB_ASK"
+	asking plain "$SB_ASK"
 	t=$EPOCHREALTIME
 	"$@"
 	repaired() { (($(repairs) > before)); }

@@ -21,20 +21,3 @@ rules_without_comment() {
 		/^\tchain / { chain = 1 } /^\t}/ { chain = 0 }
 		ours && chain && /^\t\t/ && !/^\t\t(type|comment) / && !/ comment "nmi: / { print }'
 }
-
-# Pods that ask all the while: `answered` then puts into $replies what came, of all of them.
-askers=()
-asking() { # POD TARGET
-	sb_spawn "$1" nice -n 5 python3 "$e2e_here/asker.py" "$2" >"$SB_DIR/asked.$1"
-	askers+=("$SB_SPAWNED")
-	eventually 10 grep -q asking "$SB_DIR/asked.$1"
-}
-
-answered() {
-	local pid
-	for pid in "${askers[@]}"; do kill -TERM "$pid" && wait "$pid"; done
-	# shellcheck disable=SC2034
-	replies=$(grep -hv asking "$SB_DIR"/asked.*)
-	rm -f "$SB_DIR"/asked.*
-	askers=()
-}
