@@ -34,6 +34,7 @@
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 #include "nmi/limits.h"
+#include "nmi/local_socket.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -50,9 +51,6 @@
 /* How often is looked whether we are ready: what is not is told by many parts, and this is cheap. */
 #define READY_LOOK_MSEC	  20
 #define STRANGER_LOG_MSEC 10000
-/* Where there is no file left to accept with. */
-#define REST_MSEC 1000
-#define BACKLOG	  4
 
 enum state { WAITING, TAKING, IN_CHARGE, GAVE };
 
@@ -73,12 +71,10 @@ struct handover {
 	uint32_t taken; /* roles of it that were adopted */
 	struct loop_timer look;
 
-	struct channel listener; /* where the next one comes; fd only */
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	ino_t inode;	     /* of that name while it is ours */
-	struct channel next; /* to the one that replaces us */
-	bool offered;	     /* it has our listeners */
-	struct loop_timer hello, rested;
+	struct local_listener *listener; /* where the next one comes; NULL: none is awaited */
+	struct channel next;		 /* to the one that replaces us */
+	bool offered;			 /* it has our listeners */
+	struct loop_timer hello;
 	struct log_limit strangers;
 };
 
@@ -188,32 +184,6 @@ static void hang_up(struct channel *c)
 	c->fd = -EBADF;
 }
 
-/* From root, or from our own kind; `owner`: the directory's, whose kind we may be about to become. */
-static bool is_ours(int fd, uid_t owner, uid_t *out)
-{
-	struct ucred peer = { .uid = (uid_t)-1 };
-	socklen_t n = sizeof(peer);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
-		return false;
-	*out = peer.uid;
-	return peer.uid == 0 || peer.uid == geteuid() || peer.uid == owner;
-}
-
-static int address_of(const struct handover *h, struct sockaddr_un *out, const char *suffix,
-		      struct err *err)
-{
-	int n;
-
-	*out = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	n = snprintf(out->sun_path, sizeof(out->sun_path), "%s/" HANDOVER_SOCKET "%s", h->spec.dir,
-		     suffix);
-	if (n < 0 || (size_t)n >= sizeof(out->sun_path))
-		return err_set(err, ERR_LIMIT,
-			       "--run-directory: its name is too long for a socket in it");
-	return 0;
-}
-
 /* asking the one in charge */
 
 static uint64_t network_of(int fd)
@@ -271,22 +241,21 @@ static int check_offer(const struct handover_msg *m, struct err *err)
 
 static int dial(const struct handover *h, int *out_fd, struct err *err)
 {
-	const struct timeval patience = { .tv_sec = LIMIT_HANDOVER_MSEC / 1000,
-					  .tv_usec = LIMIT_HANDOVER_MSEC % 1000 * 1000L };
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = -EBADF;
 	struct sockaddr_un sun;
 	struct stat st = { .st_uid = 0 };
 	uid_t uid = 0;
+	int r;
 
-	if (address_of(h, &sun, "", err) < 0)
-		return -(int)ERR_LIMIT;
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
-		return err_set_errno(err, errno, "socket");
-	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
-		return err_set_errno(err, errno, "%s", sun.sun_path);
-	(void)stat(h->spec.dir, &st); /* of root, if it cannot be told */
-	if (!is_ours(fd, st.st_uid, &uid))
+	r = local_address(&sun, h->spec.dir, HANDOVER_SOCKET, err);
+	if (r < 0)
+		return r;
+	fd = local_connect(&sun, SOCK_SEQPACKET, LIMIT_HANDOVER_MSEC);
+	if (fd < 0)
+		return err_set_errno(err, -fd, "%s", sun.sun_path);
+	(void)stat(h->spec.dir,
+		   &st); /* of root, if it cannot be told; whom we may be about to become */
+	if (!local_peer_is_ours(fd, st.st_uid, &uid))
 		return err_set(err, ERR_REFUSED, "%s belongs to user %u, who is not trusted",
 			       sun.sun_path, (unsigned)uid);
 	*out_fd = steal_fd(&fd);
@@ -350,78 +319,27 @@ int handover_adopt(struct handover *h, const struct handover_listener *want)
 
 /* being replaced */
 
-/* Accepts again in a while. */
-static void on_rested(struct loop_timer *t)
-{
-	struct handover *x = container_of(t, struct handover, rested);
-
-	(void)loop_fd_mod(&x->listener.source, EPOLLIN, NULL); /* fails for a bug of ours only */
-}
-
-static void rest(struct handover *x)
-{
-	(void)loop_fd_mod(&x->listener.source, 0, NULL);
-	loop_timer_set_msec(x->loop, &x->rested, REST_MSEC, on_rested);
-}
-
-static void on_connect(struct loop_fd *f, uint32_t events);
-
-static int bind_to(struct handover *h, const struct sockaddr_un *tmp, struct err *err)
-{
-	int fd = h->listener.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat st;
-
-	if (fd < 0)
-		return err_set_errno(err, errno, "socket");
-	if (bind(fd, (const struct sockaddr *)tmp, sizeof(*tmp)) < 0)
-		return err_set_errno(err, errno, "binding %s", tmp->sun_path);
-	if (chmod(tmp->sun_path, 0600) < 0 || listen(fd, BACKLOG) < 0 ||
-	    stat(tmp->sun_path, &st) < 0 || rename(tmp->sun_path, h->path) < 0) {
-		int e = errno;
-
-		(void)unlink(tmp->sun_path); /* whatever it is by now, it has our random name */
-		return err_set_errno(err, e, "%s", h->path);
-	}
-	h->inode = st.st_ino;
-	return loop_fd_add(h->loop, &h->listener.source, fd, EPOLLIN, on_connect, err);
-}
+static local_accept_fn on_connect;
 
 /* In place of whoever had that name before, in one step. */
 static void listen_for_next(struct handover *h)
 {
-	struct sockaddr_un sun, tmp;
 	struct err err = { 0 };
-	uint32_t random = 0;
-	char suffix[16];
 
 	if (!h->spec.dir || h->stopping)
 		return;
-	/* differs from that of another container's pid 1 */
-	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
-		random = (uint32_t)loop_mono(h->loop).ns;
-	(void)snprintf(suffix, sizeof(suffix), ".%08x", random);
-	if (address_of(h, &sun, "", &err) == 0 && address_of(h, &tmp, suffix, &err) == 0) {
-		memcpy(h->path, sun.sun_path, sizeof(h->path));
-		if (bind_to(h, &tmp, &err) == 0)
-			return;
-	}
-	hang_up(&h->listener);
-	log_warn("the next agent cannot take over from this one, so that its start will refuse "
-		 "connections for a moment: %s",
-		 err.msg);
+	h->listener = local_listener_new(h->loop, h->spec.dir, HANDOVER_SOCKET, SOCK_SEQPACKET,
+					 on_connect, h, &err);
+	if (!h->listener)
+		log_warn("the next agent cannot take over from this one, so that its start will "
+			 "refuse "
+			 "connections for a moment: %s",
+			 err.msg);
 }
 
-/* The name stays if it is another's by now. */
 static void listen_no_more(struct handover *h)
 {
-	struct stat st;
-
-	if (h->listener.fd < 0)
-		return;
-	loop_timer_del(&h->rested);
-	hang_up(&h->listener);
-	if (stat(h->path, &st) == 0 && st.st_ino == h->inode)
-		(void)unlink(h->path); /* else it refuses connections, which says the same */
+	h->listener = local_listener_free(h->listener);
 }
 
 static void be_in_charge(struct handover *h, enum handover_cause cause)
@@ -449,7 +367,7 @@ static void give(struct handover *h, uint32_t roles)
 	if (h->before.fd >= 0)
 		say_kind(h->before.fd, HANDOVER_SETTLED);
 	hang_up(&h->before);
-	hang_up(&h->listener); /* its name is the next one's */
+	h->listener = local_listener_leave(h->listener); /* its name is the next one's */
 	log_info("another agent has taken over; connections that there are end behind their next "
 		 "answer");
 }
@@ -518,22 +436,15 @@ static void on_no_hello(struct loop_timer *t)
 	next_is_gone(container_of(t, struct handover, hello), "it said nothing");
 }
 
-static void on_connect(struct loop_fd *f, uint32_t events)
+static void on_connect(void *ctx, int connection)
 {
-	struct handover *h = container_of(f, struct handover, listener.source);
-	_cleanup_close_ int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct handover *h = ctx;
+	_cleanup_close_ int fd = connection;
 	struct err err = { 0 };
 	unsigned long held;
 	uid_t uid = 0;
 
-	(void)events;
-	if (fd < 0) {
-		/* it hung up again; or there is no room for it, which would be told without end */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-			rest(h);
-		return;
-	}
-	if (!is_ours(fd, 0, &uid)) {
+	if (!local_peer_is_ours(fd, 0, &uid)) {
 		if (log_limit_pass(&h->strangers, loop_mono(h->loop), STRANGER_LOG_MSEC, &held))
 			log_warn("user %u asked to take over and was not served: only root and "
 				 "this agent's own user may",
@@ -661,7 +572,7 @@ struct handover *handover_new(struct loop *l, const struct handover_spec *spec)
 
 	h->loop = l;
 	h->spec = *spec;
-	h->before.fd = h->next.fd = h->listener.fd = -EBADF;
+	h->before.fd = h->next.fd = -EBADF;
 	return h;
 }
 

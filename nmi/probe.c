@@ -7,35 +7,27 @@
 
 #include "nmi/probe.h"
 
-#include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/loop/loop.h"
 #include "nmi/health.h"
 #include "nmi/limits.h"
+#include "nmi/local_socket.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
-#define PREFIX	"probe-"
-#define SUFFIX	".sock"
-#define BACKLOG 16
-/* Where there is no file left to accept with. */
-#define REST_MSEC 1000
+#define PREFIX "probe-"
+#define SUFFIX ".sock"
 /* The first byte of the answer; the checks follow. */
 #define READY	  'R'
 #define NOT_READY 'N'
 
 struct probe {
-	struct loop_fd source;
-	struct loop_timer rested;
 	const struct health *health;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct local_listener *listener;
 };
 
 /* "probe-4026531841-": of the agents of this mount namespace. */
@@ -49,60 +41,14 @@ static int own_prefix(char out[static 40], struct err *err)
 	return 0;
 }
 
-static int address_of(const char *dir, const char *name, struct sockaddr_un *out, struct err *err)
-{
-	int n;
-
-	*out = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	n = snprintf(out->sun_path, sizeof(out->sun_path), "%s/%s", dir, name);
-	if (n < 0 || (size_t)n >= sizeof(out->sun_path))
-		return err_set(err, ERR_LIMIT,
-			       "--run-directory: its name is too long for a socket in it");
-	return 0;
-}
-
-static int connect_to(const struct sockaddr_un *sun, int flags)
-{
-	const struct timeval patience = { .tv_sec = LIMIT_HANDOVER_MSEC / 1000,
-					  .tv_usec = LIMIT_HANDOVER_MSEC % 1000 * 1000L };
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
-
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
-	    connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0)
-		return -errno;
-	return steal_fd(&fd);
-}
-
 /* answering */
 
-/* Accepts again in a while. */
-static void on_rested(struct loop_timer *t)
+static void on_connect(void *ctx, int connection)
 {
-	struct probe *x = container_of(t, struct probe, rested);
-
-	(void)loop_fd_mod(&x->source, EPOLLIN, NULL); /* fails for a bug of ours only */
-}
-
-static void rest(struct probe *x)
-{
-	(void)loop_fd_mod(&x->source, 0, NULL);
-	loop_timer_set_msec(x->source.loop, &x->rested, REST_MSEC, on_rested);
-}
-
-static void on_connect(struct loop_fd *f, uint32_t events)
-{
-	struct probe *p = container_of(f, struct probe, source);
-	_cleanup_close_ int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	const struct probe *p = ctx;
+	_cleanup_close_ int fd = connection;
 	char text[PROBE_TEXT_MAX];
 
-	(void)events;
-	if (fd < 0) {
-		/* it hung up again; or there is no room for it, which would be told without end */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-			rest(p);
-		return;
-	}
 	text[0] = health_ready(p->health, text + 1, sizeof(text) - 1) ? READY : NOT_READY;
 	/* the first in its queue: it fits, or the other end is gone */
 	(void)send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -118,9 +64,9 @@ static void remove_dead(const char *dir)
 		int fd;
 
 		if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) != 0 ||
-		    address_of(dir, e->d_name, &sun, NULL) < 0)
+		    local_address(&sun, dir, e->d_name, NULL) < 0)
 			continue;
-		fd = connect_to(&sun, SOCK_NONBLOCK);
+		fd = local_connect(&sun, SOCK_SEQPACKET | SOCK_NONBLOCK, LIMIT_HANDOVER_MSEC);
 		if (fd >= 0)
 			close(fd);
 		else if (fd == -ECONNREFUSED)
@@ -135,44 +81,22 @@ struct probe *probe_new(struct loop *l, const char *dir, const struct health *he
 {
 	_cleanup_(probe_freep) struct probe *p = xnew(struct probe);
 	char prefix[40], name[64];
-	struct sockaddr_un sun, made;
 
-	p->source.fd = -EBADF;
 	p->health = health;
 	remove_dead(dir);
 	if (own_prefix(prefix, err) < 0)
 		return NULL;
 	(void)snprintf(name, sizeof(name), "%s%d" SUFFIX, prefix, (int)getpid());
-	if (address_of(dir, name, &sun, err) < 0)
-		return NULL;
-	/* by another name until it listens: whoever starts at the same time would take it for dead */
-	(void)snprintf(name, sizeof(name), "probe.%s%d", prefix + strlen(PREFIX), (int)getpid());
-	if (address_of(dir, name, &made, err) < 0)
-		return NULL;
-	(void)unlink(made.sun_path); /* of an agent that died there with this pid */
-	p->source.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* it tells what /readyz tells, to whoever may run it in this container */
-	if (p->source.fd < 0 || bind(p->source.fd, (struct sockaddr *)&made, sizeof(made)) < 0 ||
-	    chmod(made.sun_path, 0600) < 0 || listen(p->source.fd, BACKLOG) < 0 ||
-	    rename(made.sun_path, sun.sun_path) < 0) {
-		(void)err_set_errno(err, errno, "%s", sun.sun_path);
-		return NULL;
-	}
-	memcpy(p->path, sun.sun_path, sizeof(p->path));
-	if (loop_fd_add(l, &p->source, p->source.fd, EPOLLIN, on_connect, err) < 0)
-		return NULL;
-	return steal_ptr(p);
+	p->listener = local_listener_new(l, dir, name, SOCK_SEQPACKET, on_connect, p, err);
+	return p->listener ? steal_ptr(p) : NULL;
 }
 
 struct probe *probe_free(struct probe *p)
 {
 	if (!p)
 		return NULL;
-	loop_timer_del(&p->rested);
-	loop_fd_del(&p->source);
-	closep(&p->source.fd);
-	if (*p->path)
-		(void)unlink(p->path); /* else the next one does */
+	(void)local_listener_free(p->listener);
 	free(p);
 	return NULL;
 }
@@ -183,7 +107,7 @@ struct probe *probe_free(struct probe *p)
 static int ask(const struct sockaddr_un *sun, bool *ready, char text[static PROBE_TEXT_MAX],
 	       struct err *err)
 {
-	_cleanup_close_ int fd = connect_to(sun, 0);
+	_cleanup_close_ int fd = local_connect(sun, SOCK_SEQPACKET, LIMIT_HANDOVER_MSEC);
 	char got[PROBE_TEXT_MAX];
 	ssize_t n;
 
@@ -228,7 +152,7 @@ static int ask_all(DIR *d, const char *dir, pid_t pid, bool *ready,
 
 		if (!is_meant(e->d_name, prefix, pid))
 			continue;
-		r = address_of(dir, e->d_name, &sun, err);
+		r = local_address(&sun, dir, e->d_name, err);
 		if (r == 0)
 			r = ask(&sun, ready, text, err);
 		if (r < 0)

@@ -11,6 +11,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/str.h"
+#include "nmi/local_socket.h"
 #include "nmi/status/line.h"
 
 #include <errno.h>
@@ -183,19 +184,14 @@ static int connect_until(int fd, const struct sockaddr_un *sa, struct mono until
 void status_ask(const char *dir, const char *line, unsigned msec, struct status_reply *out)
 {
 	struct mono until = mono_add_msec(now(), msec);
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct sockaddr_un sa;
 	struct ucred who;
 	socklen_t size = sizeof(who);
 	_cleanup_close_ int fd = -1;
-	int n;
 
 	*out = (struct status_reply){ .answer = STATUS_NOBODY };
-	n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/" STATUS_SOCKET, dir);
-	if (!*dir || n < 0 || (size_t)n >= sizeof(sa.sun_path)) {
-		(void)err_set(&out->err, ERR_INPUT, "--run-directory: '%.80s' cannot hold a socket",
-			      dir);
+	if (local_address(&sa, dir, STATUS_SOCKET, &out->err) < 0)
 		return;
-	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect_until(fd, &sa, until) < 0) {
 		out->answer = not_connected(sa.sun_path, errno, &out->err);

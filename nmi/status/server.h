@@ -9,8 +9,8 @@ struct loop;
 
 /*
  * Answers questions about the agent on a unix socket of the run directory (line.h says how one asks). Only
- * root and our own user may: by the socket's mode, and by who the peer is. A few connections at a time, each
- * for a moment; past that the oldest makes room, so that those who say nothing keep nobody out.
+ * root and our own user may, as the kernel names them. A few connections at a time, each for a moment; past
+ * that the oldest makes room, so that those who say nothing keep nobody out.
  *
  * Of several agents on a node, as during an upgrade, the one that came last has the name.
  */

@@ -217,7 +217,7 @@ START_TEST(alone_it_is_in_charge_at_once)
 	ck_assert_int_eq(cause, HANDOVER_ALONE);
 	ck_assert(handover_is_in_charge(h));
 	ck_assert_int_eq(stat(path, &st), 0);
-	ck_assert_int_eq(st.st_mode & 0777, 0600);
+	ck_assert_int_eq(st.st_mode & 0777, 0660);
 	ck_assert(!handover_stop(h));
 	ck_assert_int_lt(stat(path, &st), 0);
 	finish();
