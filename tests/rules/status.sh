@@ -69,7 +69,7 @@ listed() { # FAMILY TABLE: without what differs from run to run, or from kernel 
 }
 is 'nft list table ip nmi reads as it should' "$(listed ip nmi)" "$(cat "$here/readable.nft")"
 is 'no rule of ours is without a comment' "$(rules_without_comment)" ''
-like 'the socket is root'"'"'s alone' "$(stat -c '%a %U %F' "$SB_DIR/nmi/nmi.sock")" '^600 root socket$'
+like 'the socket is root'"'"'s, and of its group' "$(stat -c '%a %U %F' "$SB_DIR/nmi/nmi.sock")" '^660 root socket$'
 
 # ---- who asks, and how many ----
 
@@ -240,7 +240,7 @@ sb_stop_nmi
 # ---- with a user of its own ----
 
 sb_start_nmi --user=nobody || bail 'nmi does not start as nobody'
-like 'the socket is its user'"'"'s' "$(stat -c '%a %U' "$SB_DIR/nmi/nmi.sock")" '^600 nobody$'
+like 'the socket is its user'"'"'s' "$(stat -c '%a %U' "$SB_DIR/nmi/nmi.sock")" '^660 nobody$'
 status
 is 'root asks it' "$ST" 0
 as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
