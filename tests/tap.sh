@@ -36,7 +36,7 @@ unlike() { # SENTENCE GOT REGEX
 }
 
 at_most() { # SENTENCE GOT LIMIT
-	if awk -v a="$2" -v b="$3" 'BEGIN { exit !(a != "" && a + 0 <= b + 0) }'; then ok "$1 ($2)"
+	if awk -v a="$2" -v b="$3" 'BEGIN { exit !(a ~ /^-?[0-9]+([.][0-9]+)?$/ && a + 0 <= b + 0) }'; then ok "$1 ($2)"
 	else not_ok "$1" "got:  $2"$'\n'"at most: $3"; fi
 }
 

@@ -19,121 +19,22 @@
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 #include "nmi/front/front.h"
-#include "nmi/health.h"
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
-#include "nmi/proxy.h"
-#include "nmi/token/imds.h"
-#include "tests/scenario/world.h"
-#include "tests/unit/fake-http.h"
-#include "tests/unit/raw-client.h"
+#include "tests/scenario/whole-agent.h"
 #include "tests/unit/unit.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#define NODE "10.0.0.254"
 #define JSON "application/json; charset=utf-8"
 #define HOST "Host: 169.254.169.254\r\n"
 #define BARE                                                                                       \
 	"{\"error\":\"invalid_request\",\"error_description\":"                                    \
 	"\"Required metadata header not specified\"}"
 #define INSTANCE "/metadata/instance?api-version=2021-02-01"
-
-/* the agent, from its listener to its request to IMDS */
-
-struct agent_under_test {
-	struct world w;
-	struct http_client http;
-	struct imds_source *imds;
-	struct proxy *proxy;
-	struct metrics *metrics;
-	struct health health;
-	struct front *front;
-	uint16_t port;
-};
-
-/* Pods have addresses of their own: 10.0.0.0/8 is put on a loopback that only this process has. */
-static void lay_out_network(void)
-{
-	struct ifreq lo = { .ifr_name = "lo:pods" };
-	struct sockaddr_in in = { .sin_family = AF_INET };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	ck_assert_msg(geteuid() == 0, "this test lays out a network of its own, as root");
-	client_own_network();
-	close(fd);
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(inet_pton(AF_INET, NODE, &in.sin_addr), 1);
-	memcpy(&lo.ifr_addr, &in, sizeof(in));
-	ck_assert_int_eq(ioctl(fd, SIOCSIFADDR, &lo), 0); /* a class A address: /8 */
-	close(fd);
-}
-
-static void begin(struct agent_under_test *a, void (*init)(struct world *w))
-{
-	struct front_spec spec = { .metadata_header_required = true };
-	struct err err = { 0 };
-
-	lay_out_network();
-	*a = (struct agent_under_test){ 0 };
-	log_set_level(LOG_LEVEL_ERR); /* refusals are what is tested here */
-	init(&a->w);
-	a->imds = imds_source_new(a->w.loop, &a->http, "http://imds", WORLD_TOKEN_WAIT_MSEC, NULL);
-	a->w.imds.vtable = imds_source_vtable(a->imds);
-	a->w.node.vtable = imds_source_vtable(a->imds);
-	a->proxy = proxy_new(a->w.loop, &a->http, "http://imds");
-	a->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, LIMIT_METRIC_SERIES);
-	a->port = client_free_port();
-	ck_assert_int_eq(inet_ip_parse(NODE, &spec.address, NULL), 0);
-	spec.port = a->port;
-	spec.host_token = FRONT_HOST_OFF;
-	spec.issuer = a->w.issuer;
-	spec.proxy = a->proxy;
-	spec.health = &a->health;
-	spec.metrics = a->metrics;
-	a->front = front_new(a->w.loop, &spec, &err);
-	ck_assert_msg(a->front != NULL, "%s", err.msg);
-}
-
-static void end(struct agent_under_test *a)
-{
-	client_settle(a->w.loop);
-	a->front = front_free(a->front);
-	a->proxy = proxy_free(a->proxy);
-	world_deinit(&a->w); /* its cache gives up what the source has under way */
-	a->imds = imds_source_free(a->imds);
-	a->metrics = metrics_free(a->metrics);
-}
-
-static struct client *pod_at(struct agent_under_test *a, const char *ip)
-{
-	struct client *c = client_connect(a->w.loop, ip, NODE, a->port);
-
-	ck_assert_ptr_nonnull(c);
-	return c;
-}
-
-/* IMDS answers all that waits for it. */
-static void imds_says(struct agent_under_test *a, long status, const char *body,
-		      const char *retry_after)
-{
-	static char header[64];
-
-	ck_assert_msg(a->http.calls != NULL, "IMDS was not asked");
-	snprintf(header, sizeof(header), "Retry-After: %s", retry_after ? retry_after : "");
-	a->http.reply_headers[0] = "Content-Type: " JSON;
-	a->http.reply_headers[1] = retry_after ? header : NULL;
-	fake_http_reply(&a->http, status, body);
-}
 
 /* success */
 
@@ -206,12 +107,12 @@ static const struct {
 
 START_TEST(a_token_is_nine_string_fields_in_this_order_whatever_imds_sends)
 {
-	struct agent_under_test a;
+	struct whole_agent a;
 	struct answer got;
 	struct client *c;
 	char request[1024];
 
-	begin(&a, world_init);
+	whole_agent_init(&a, world_init);
 	world_furnish(&a.w);
 	_cleanup_free_ char *imds = with_times(granted[_i].imds, loop_wall(a.w.loop).s);
 	_cleanup_free_ char *want = with_times(granted[_i].body, loop_wall(a.w.loop).s);
@@ -220,10 +121,10 @@ START_TEST(a_token_is_nine_string_fields_in_this_order_whatever_imds_sends)
 		 "GET " TOKEN_PATH "?api-version=2018-02-01&resource=%s HTTP/1.1\r\n" HEADERS
 		 "\r\n",
 		 granted[_i].resource ? granted[_i].resource : RESOURCE);
-	c = pod_at(&a, "10.0.0.1");
+	c = whole_agent_pod(&a, "10.0.0.1");
 	client_send(c, request);
 	client_settle(a.w.loop);
-	imds_says(&a, 200, imds, NULL);
+	whole_agent_imds_says(&a, 200, imds, NULL);
 	ck_assert(client_next(c, &got));
 	ck_assert_msg(got.status == 200, "%s: %d", granted[_i].row, got.status);
 	ck_assert_str_eq(got.body, want);
@@ -240,7 +141,7 @@ START_TEST(a_token_is_nine_string_fields_in_this_order_whatever_imds_sends)
 	ck_assert_ptr_nonnull(strstr(got.body, "\"access_token\":\"eyJ.x.y\""));
 	ck_assert_str_ne(got.body, want);
 	client_free(c);
-	end(&a);
+	whole_agent_deinit(&a);
 }
 END_TEST
 
@@ -277,26 +178,26 @@ static const struct {
 
 START_TEST(what_clients_send_in_their_own_way_is_served)
 {
-	struct agent_under_test a;
+	struct whole_agent a;
 	struct answer got;
 	struct client *c;
 	char request[1024];
 
-	begin(&a, world_init);
+	whole_agent_init(&a, world_init);
 	world_furnish(&a.w);
 	_cleanup_free_ char *imds = with_times(OK_BODY, loop_wall(a.w.loop).s);
 
 	snprintf(request, sizeof(request), "%s HTTP/1.1\r\n%s\r\n", tolerated[_i].line,
 		 tolerated[_i].headers);
-	c = pod_at(&a, "10.0.0.1");
+	c = whole_agent_pod(&a, "10.0.0.1");
 	client_send(c, request);
 	client_settle(a.w.loop);
-	imds_says(&a, 200, imds, NULL);
+	whole_agent_imds_says(&a, 200, imds, NULL);
 	ck_assert(client_next(c, &got));
 	ck_assert_msg(got.status == 200, "%s: %d %s", tolerated[_i].row, got.status, got.body);
 	ck_assert_ptr_nonnull(strstr(got.body, "\"resource\":\"" RESOURCE "\""));
 	client_free(c);
-	end(&a);
+	whole_agent_deinit(&a);
 }
 END_TEST
 
@@ -567,12 +468,12 @@ static void assert_refusal(const struct row *r, const struct answer *got)
 		ck_assert_str_eq(got->body, BARE);
 }
 
-static void say_once(struct agent_under_test *a, const struct upstream *u)
+static void say_once(struct whole_agent *a, const struct upstream *u)
 {
 	struct err err = { .kind = ERR_UNAVAILABLE };
 
 	if (u->status > 0) {
-		imds_says(a, u->status, u->body, u->retry_after);
+		whole_agent_imds_says(a, u->status, u->body, u->retry_after);
 		return;
 	}
 	ck_assert_ptr_nonnull(a->http.calls);
@@ -595,7 +496,7 @@ static bool is_tried_again(const struct row *r)
 }
 
 /* The same to each try, for as long as a caller waits; the pod hears of none but the last. */
-static void upstream(struct agent_under_test *a, const struct row *r)
+static void upstream(struct whole_agent *a, const struct row *r)
 {
 	const struct upstream *u = &r->imds;
 
@@ -622,19 +523,19 @@ static void (*const inits[])(struct world *w) = {
 START_TEST(each_situation_is_answered_as_the_contract_says)
 {
 	const struct row *r = &rows[_i];
-	struct agent_under_test a;
+	struct whole_agent a;
 	struct answer got;
 	struct client *c;
 	char request[1024];
 
-	begin(&a, inits[r->kind]);
+	whole_agent_init(&a, inits[r->kind]);
 	if (r->kind == MANAGED)
 		world_furnish(&a.w);
 	(r->prepare ? r->prepare : nothing)(&a.w);
 	snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\n%s\r\n",
 		 r->method ? r->method : "GET", r->target ? r->target : T "?" QUERY,
 		 r->headers ? r->headers : HEADERS);
-	c = pod_at(&a, r->from ? r->from : "10.0.0.1");
+	c = whole_agent_pod(&a, r->from ? r->from : "10.0.0.1");
 	client_send(c, request);
 	client_settle(a.w.loop);
 	if (r->wait_msec) {
@@ -649,23 +550,23 @@ START_TEST(each_situation_is_answered_as_the_contract_says)
 	ck_assert_msg(client_next(c, &got), "%s: no answer", r->row);
 	assert_refusal(r, &got);
 	client_free(c);
-	end(&a);
+	whole_agent_deinit(&a);
 }
 END_TEST
 
 START_TEST(what_support_asks_for_is_passed_on)
 {
 	_cleanup_(jval_freep) struct jval *doc = NULL;
-	struct agent_under_test a;
+	struct whole_agent a;
 	struct answer got;
 	struct client *c;
 
-	begin(&a, world_init);
+	whole_agent_init(&a, world_init);
 	world_furnish(&a.w);
-	c = pod_at(&a, "10.0.0.1");
+	c = whole_agent_pod(&a, "10.0.0.1");
 	client_send(c, TOKEN_REQUEST);
 	client_settle(a.w.loop);
-	imds_says(&a, 400, AADSTS, NULL);
+	whole_agent_imds_says(&a, 400, AADSTS, NULL);
 	ck_assert(client_next(c, &got));
 	doc = jval_parse(got.body, got.body_len, 65536, NULL);
 	ck_assert_str_eq(string(doc, "trace_id"), TRACE);
@@ -681,19 +582,19 @@ START_TEST(what_support_asks_for_is_passed_on)
 	ck_assert_ptr_null(strstr(got.body, "timestamp"));
 	ck_assert_ptr_null(strstr(got.body, "upstream_correlation_id"));
 	client_free(c);
-	end(&a);
+	whole_agent_deinit(&a);
 }
 END_TEST
 
 START_TEST(head_of_the_token_path_is_a_405_without_a_body)
 {
-	struct agent_under_test a;
+	struct whole_agent a;
 	struct answer got;
 	struct client *c;
 
-	begin(&a, world_init);
+	whole_agent_init(&a, world_init);
 	world_furnish(&a.w);
-	c = pod_at(&a, "10.0.0.1");
+	c = whole_agent_pod(&a, "10.0.0.1");
 	client_send(c, "HEAD " T "?" QUERY " HTTP/1.1\r\n" HEADERS "\r\n");
 	ck_assert(client_next_headless(c, &got));
 	ck_assert_int_eq(got.status, 405);
@@ -701,19 +602,19 @@ START_TEST(head_of_the_token_path_is_a_405_without_a_body)
 	client_settle(a.w.loop);
 	ck_assert_uint_eq(c->n, 0);
 	client_free(c);
-	end(&a);
+	whole_agent_deinit(&a);
 }
 END_TEST
 
 START_TEST(a_connection_that_says_nothing_is_nobodys_business)
 {
-	struct agent_under_test a;
+	struct whole_agent a;
 	size_t n = 0;
 
-	begin(&a, world_init);
+	whole_agent_init(&a, world_init);
 	world_furnish(&a.w);
 	for (int i = 0; i < 3; i++) {
-		client_free(pod_at(&a, "10.0.0.1"));
+		client_free(whole_agent_pod(&a, "10.0.0.1"));
 		client_settle(a.w.loop);
 	}
 	ck_assert_uint_eq(front_connections(a.front), 0);
@@ -722,41 +623,41 @@ START_TEST(a_connection_that_says_nothing_is_nobodys_business)
 	/* neither refused nor counted as an operation */
 	ck_assert_ptr_null(strstr(page, "nmi_refusals_total{"));
 	ck_assert_ptr_null(strstr(page, "operations_duration_seconds_count"));
-	end(&a);
+	whole_agent_deinit(&a);
 }
 END_TEST
 
 START_TEST(while_a_token_is_good_it_is_given_whatever_imds_says)
 {
 	static const long troubles[] = { 410, 429, 500, 400 };
-	struct agent_under_test a;
+	struct whole_agent a;
 	struct answer got;
 	struct client *c;
 
-	begin(&a, world_init);
+	whole_agent_init(&a, world_init);
 	world_furnish(&a.w);
 	_cleanup_free_ char *imds = with_times(
 		"{\"access_token\":\"eyJ.x.y\",\"expires_on\":\"@+86400\"}", loop_wall(a.w.loop).s);
 
-	c = pod_at(&a, "10.0.0.1");
+	c = whole_agent_pod(&a, "10.0.0.1");
 	client_send(c, TOKEN_REQUEST);
 	client_settle(a.w.loop);
-	imds_says(&a, 200, imds, NULL);
+	whole_agent_imds_says(&a, 200, imds, NULL);
 	ck_assert(client_next(c, &got));
 	for (unsigned i = 0; i < ARRAY_SIZE(troubles); i++) {
 		world_pass(&a.w, UINT64_C(5) * 3600 * 1000);
 		client_free(c); /* idle for too long */
-		c = pod_at(&a, "10.0.0.1");
+		c = whole_agent_pod(&a, "10.0.0.1");
 		client_send(c, TOKEN_REQUEST);
 		ck_assert(client_next(c, &got));
 		ck_assert_int_eq(got.status, 200);
 		ck_assert_ptr_nonnull(strstr(got.body, "eyJ.x.y"));
 		if (a.http.calls) /* it is being renewed */
-			imds_says(&a, troubles[i], "{}", NULL);
+			whole_agent_imds_says(&a, troubles[i], "{}", NULL);
 	}
 	ck_assert_uint_gt(a.http.sent, 1);
 	client_free(c);
-	end(&a);
+	whole_agent_deinit(&a);
 }
 END_TEST
 
