@@ -419,6 +419,13 @@ static const struct {
 	{ "ip link set b1 nomaster", false, "nowhere" },
 };
 
+/* That line, or the address by name. */
+static bool is_told(const struct rig *r, const char *line)
+{
+	return strstr(r->told.text, line) ||
+	       (strncmp(line, "changed", 7) == 0 && strstr(r->told.text, "10.244.0.11/128"));
+}
+
 START_TEST(on_a_bridge_an_address_that_moves_is_told)
 {
 	struct place was;
@@ -429,15 +436,13 @@ START_TEST(on_a_bridge_an_address_that_moves_is_told)
 	listen(&r);
 	ck_assert_str_eq(where(&r, "10.244.0.11", &was), "b1 of cbr0");
 	run(bridge_news[_i].commands);
-	(void)link_watch_catch_up(r.w);
 	(void)snprintf(gone, sizeof(gone), "gone b1/%u\n", was.port);
 	(void)snprintf(changed, sizeof(changed), "changed %u\n", was.link);
-	if (bridge_news[_i].is_port)
-		ck_assert_msg(strstr(r.told.text, gone) != NULL, "%s", r.told.text);
-	else
-		ck_assert_msg(strstr(r.told.text, changed) ||
-				      strstr(r.told.text, "10.244.0.11/128"),
-			      "%s", r.told.text);
+	(void)link_watch_catch_up(r.w);
+	/* at once, unless frames of the kernel's own were learnt just before: together with more then */
+	for (int i = 0; i < 50 && !is_told(&r, bridge_news[_i].is_port ? gone : changed); i++)
+		ck_assert_int_eq(loop_turn(r.loop, 100, NULL), 0);
+	ck_assert_msg(is_told(&r, bridge_news[_i].is_port ? gone : changed), "%s", r.told.text);
 	ck_assert_str_eq(where(&r, "10.244.0.11", NULL), bridge_news[_i].where);
 	end(&r);
 }
