@@ -99,6 +99,7 @@ static int say(int fd, const struct handover_msg *m)
 		msg.msg_control = control.room;
 		msg.msg_controllen = CMSG_SPACE(m->n * sizeof(int));
 		c = CMSG_FIRSTHDR(&msg);
+		assert(c); /* there is room for it */
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(m->n * sizeof(int));

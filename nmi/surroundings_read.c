@@ -79,7 +79,7 @@ static void read_links(struct around *out)
 		unread(out, "links: ", strerror(errno));
 		return;
 	}
-	for (size_t i = 0; links[i].if_index && i < LINKS_MAX; i++) {
+	for (size_t i = 0; i < LINKS_MAX && links[i].if_index; i++) {
 		const char *name = links[i].if_name;
 
 		if (strcmp(name, "cilium_host") == 0 ||

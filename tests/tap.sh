@@ -40,6 +40,11 @@ at_most() { # SENTENCE GOT LIMIT
 	else not_ok "$1" "got:  $2"$'\n'"at most: $3"; fi
 }
 
+at_least() { # SENTENCE GOT LIMIT
+	if awk -v a="$2" -v b="$3" 'BEGIN { exit !(a ~ /^-?[0-9]+([.][0-9]+)?$/ && a + 0 >= b + 0) }'; then ok "$1 ($2)"
+	else not_ok "$1" "got:  $2"$'\n'"at least: $3"; fi
+}
+
 passes() { # SENTENCE COMMAND...
 	local sentence=$1 out
 	shift

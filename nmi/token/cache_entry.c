@@ -179,6 +179,7 @@ void cache_entry_store(struct cache_entry *e, struct token *tok)
 {
 	struct wall now = loop_wall(e->cache->loop);
 
+	assert(tok);
 	if (tok == e->tok) {
 		/* a caller had its source look, and nothing has changed: a use, and no renewal */
 		e->used = true;
