@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# What the documents tell people to type works: the README's demo, and each command of the
+# What the documents tell people to type works: the README's demo, and each command of the questions and of the
 # troubleshooting guide, tried on a box. A command of the guide that no case here knows is a failure.
 set -uo pipefail
 # shellcheck source=tests/e2e/lib.sh
@@ -87,7 +87,7 @@ while IFS= read -r command; do
 	'ip '* | 'ss '* | 'nft list '* | iptables-save) passes "on the node: $command" eval "sb_in $SB_NODE $command >/dev/null" ;;
 	*) not_ok "nobody tries this line of the guide: $command" ;;
 	esac
-done < <(awk '/^```/ { inside = !inside; next } inside || /^    [a-z]/' docs/troubleshooting.md |
+done < <(awk '/^```/ { inside = !inside; next } inside || /^    [a-z]/' docs/troubleshooting.md docs/faq.md |
 	grep -vE '^ *$')
 is 'the guide has commands' "$((tried > 20))" 1
 
