@@ -69,12 +69,6 @@ like 'the line has the command that gives it one' "$said" \
 is 'ARM said so' "$(tail -n 1 "$SB_DIR/arm/asked")" AuthorizationFailed
 demo web --subscription-id "$SB_SUBSCRIPTION" --resource-group other
 like 'a resource group that does not exist' "$said" "FAILED +ARM: GET .*: 404 Resource group 'other' could not be found"
-like 'each refusal of the stand-in is a real one: a token for another audience' "$(sb_ask web "$SB_TOKEN?api-version=2018-02-01&resource=https://vault.azure.net"
-	sb_field access_token | sed 's/.*/header = "Authorization: Bearer &"/' |
-		sb_arm_see web curl -s -K - 'https://management.azure.com/subscriptions/x/resourceGroups/y?api-version=2021-04-01')" InvalidAuthenticationTokenAudience
-like 'one that was altered' "$(sb_ask web "$SB_ASK"
-	sb_field access_token | sed -E 's/(.*\.)..(.*)/header = "Authorization: Bearer \1AA\2"/' |
-		sb_arm_see web curl -s -K - 'https://management.azure.com/subscriptions/x/resourceGroups/y?api-version=2021-04-01')" 'invalid signature'
 sb_stop arm
 demo web "${group[@]}"
 like 'no ARM' "$said" 'FAILED +ARM: no answer .*: may this pod connect to https://management.azure.com\?'
@@ -82,7 +76,7 @@ like 'no ARM' "$said" 'FAILED +ARM: no answer .*: may this pod connect to https:
 # ---- no agent; wrong settings; again and again ----
 
 sb_spawn web env PATH="$tools" "$tools/sh" "$tools/demo-client" --period=1 >"$SB_DIR/run/said/again"
-passes 'with --period it is done again' eventually 5 sh -c "grep -c skipped '$SB_DIR/run/said/again' | grep -q '^[4-9]'"
+passes 'with --period it is done again' eventually 10 sh -c "[ \$(grep -c skipped '$SB_DIR/run/said/again') -ge 4 ]"
 kill "$SB_SPAWNED"
 sb_kill_nmi
 demo web

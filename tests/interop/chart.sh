@@ -134,6 +134,7 @@ is 'each object of them' "$(grep -c . "$work/objects")" "$(grep -c '^kind:' "$wo
 sed 's/YOUR_[A-Z]*_ID/11111111-1111-4111-8111-111111111111/; s/YOUR_RESOURCE_GROUP/shop/' "$root/deploy/demo/demo.yaml" >"$work/demo"
 is 'the demo is taken' "$("$tools/manifests" "$root"/deploy/crds/*.yaml <"$work/demo" 2>&1 | cut -d' ' -f1 | xargs)" \
 	'Namespace AzureIdentity AzureIdentityBinding Job ConfigMap'
+is 'the installer of the boot guard too' "$("$tools/manifests" <"$root/deploy/boot-guard/daemonset.yaml" 2>&1 | grep -c '^DaemonSet ')" 1
 renders 'as in the quick start' --set image.repository=registry.example
 like 'its DaemonSet is the one that the quick start asks' "$objects" 'DaemonSet kube-system/nmi($|'$'\n'')'
 like 'its image the one that it pushes' "$(cat "$work/out")" 'image: "?registry.example/nmi:0.1.0"?'

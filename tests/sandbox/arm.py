@@ -115,6 +115,7 @@ def main():
     for name in ("listen", "dir", "jwks", "log", "tenant", "subscription", "group"):
         p.add_argument(f"--{name}", required=True)
     p.add_argument("--role", action="append", default=[])
+    p.add_argument("--port-file", type=pathlib.Path)
     conf = p.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     entra.make_pki(pathlib.Path(conf.dir), [HOST])
@@ -122,6 +123,10 @@ def main():
     server = Server((host, int(port)), conf)
     server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.tls.load_cert_chain(pathlib.Path(conf.dir) / "server.pem")
+    if conf.port_file:
+        partial = conf.port_file.with_suffix(".tmp")
+        partial.write_text(str(server.server_address[1]))
+        partial.rename(conf.port_file)
     server.serve_forever(0.1)
 
 
