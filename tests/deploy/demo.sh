@@ -82,6 +82,10 @@ sb_kill_nmi
 demo web
 lines 'no agent: the guard refuses' '1 FAILED FAILED skipped skipped'
 like 'and the line says where to look' "$said" 'no answer \(curl: .*connect.*\): nmi does not run on this node, .*; on the node: nmi status'
+sb_start_nmi --block-instance-metadata || bail 'nmi does not start again'
+demo web
+lines 'instance metadata that is blocked' '1 FAILED ok skipped skipped'
+like 'and who has blocked it' "$said" 'instance metadata: 403 blocked .*--block-instance-metadata'
 while IFS='|' read -r arguments regex; do
 	# shellcheck disable=SC2086 # words
 	demo web $arguments
