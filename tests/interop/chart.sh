@@ -129,4 +129,13 @@ for f in "$root"/deploy/{crds,rbac,policy}/*.yaml; do
 done >"$work/all"
 is 'the other manifests are taken too' "$("$tools/manifests" <"$work/all" 2>&1 >"$work/objects")" ''
 is 'each object of them' "$(grep -c . "$work/objects")" "$(grep -c '^kind:' "$work/all")"
+
+# the demo, filled in as docs/quick-start.md does it, and what that page calls the agent
+sed 's/YOUR_[A-Z]*_ID/11111111-1111-4111-8111-111111111111/; s/YOUR_RESOURCE_GROUP/shop/' "$root/deploy/demo/demo.yaml" >"$work/demo"
+is 'the demo is taken' "$("$tools/manifests" "$root"/deploy/crds/*.yaml <"$work/demo" 2>&1 | cut -d' ' -f1 | xargs)" \
+	'Namespace AzureIdentity AzureIdentityBinding Job ConfigMap'
+is 'the installer of the boot guard too' "$("$tools/manifests" <"$root/deploy/boot-guard/daemonset.yaml" 2>&1 | grep -c '^DaemonSet ')" 1
+renders 'as in the quick start' --set image.repository=registry.example
+like 'its DaemonSet is the one that the quick start asks' "$objects" 'DaemonSet kube-system/nmi($|'$'\n'')'
+like 'its image the one that it pushes' "$(cat "$work/out")" 'image: "?registry.example/nmi:0.1.0"?'
 done_testing

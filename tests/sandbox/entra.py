@@ -449,4 +449,5 @@ def main():
     server.serve_forever(poll_interval=0.1)
 
 
-main()
+if __name__ == "__main__":
+    main()
