@@ -372,6 +372,8 @@ END_TEST
 
 static void lay_out_bridge(void)
 {
+	/* no frame but ours: what the bridge learns by itself would be told, too */
+	run("for c in default all; do echo 1 >/proc/sys/net/ipv6/conf/$c/disable_ipv6; done");
 	run("ip link add cbr0 address 02:00:00:00:00:ff type bridge && ip link set cbr0 up && ip "
 	    "addr add 10.244.0.1/24 dev "
 	    "cbr0");
@@ -519,8 +521,8 @@ START_TEST(a_bridge_that_learns_more_than_can_be_read_is_looked_at_as_a_whole)
 	ck_assert_uint_ge(count(r.told.text, changed), 1);
 	/* of 7,200 */
 	ck_assert_msg(count(r.told.text, "\n") < 50, "%s", r.told.text);
-	ck_assert_ptr_null(strstr(r.told.text, "gone"));
-	ck_assert_ptr_null(strstr(r.told.text, "moved"));
+	ck_assert_msg(!strstr(r.told.text, "gone"), "%s", r.told.text);
+	ck_assert_msg(!strstr(r.told.text, "moved"), "%s", r.told.text);
 	ck_assert_str_eq(where(&r, "10.244.0.11", &is), "b2 of cbr0");
 	/* the kernel tells again what happens */
 	r.told.text[0] = '\0';
@@ -536,7 +538,6 @@ START_TEST(hints_that_are_lost_mean_that_all_addresses_of_the_bridge_are_looked_
 {
 	struct rig r = begin();
 
-	run("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"); /* no frame but ours */
 	lay_out_bridge();
 	listen(&r);
 	run("for i in $(seq 10 89); do for j in $(seq 1 100); do "
