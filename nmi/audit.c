@@ -168,19 +168,39 @@ static void add(struct line *l, const char *s, size_t n)
 	l->n += n;
 }
 
-static void add_text(struct line *l, const char *s, size_t share)
+/* Nothing to escape: nearly every text is so, and this is on the way of every request. */
+static bool is_plain(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (s[i] < ' ' || s[i] >= 0x7f || s[i] == '"' || s[i] == '\\')
+			return false;
+	}
+	return true;
+}
+
+static void add_escaped(struct line *l, const char *s, size_t share)
 {
 	char text[2048];
+	/* with room for one escape more than its share, a text that is too long shows */
+	size_t n = str_escape(text, share + STR_ESCAPE_MAX + 1, str_of(s));
 
-	if (str_escape(text, share + STR_ESCAPE_MAX + 1, str_of(s)) > share) {
-		(void)str_escape(text, share - strlen(CUT) + 1, str_of(s));
-		add(l, "\"", 1);
-		add(l, text, strlen(text));
-		add(l, CUT "\"", strlen(CUT) + 1);
+	if (n <= share) {
+		add(l, text, n);
 		return;
 	}
+	add(l, text, str_escape(text, share - strlen(CUT) + 1, str_of(s)));
+	add(l, CUT, strlen(CUT));
+}
+
+static void add_text(struct line *l, const char *s, size_t share)
+{
+	size_t n = strlen(s);
+
 	add(l, "\"", 1);
-	add(l, text, strlen(text));
+	if (n <= share && is_plain(s, n))
+		add(l, s, n);
+	else
+		add_escaped(l, s, share);
 	add(l, "\"", 1);
 }
 

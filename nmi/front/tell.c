@@ -115,11 +115,16 @@ static const char *print_time(struct wall t, char buf[static WALL_TEXT_MAX])
 	return t.s ? wall_print(t, buf) : NULL;
 }
 
+static const char *print_number(int64_t n, char buf[static NUMBER_MAX])
+{
+	(void)snprintf(buf, NUMBER_MAX, "%" PRId64, n);
+	return buf;
+}
+
 /* NULL: there was no such wait. */
 static const char *print_wait(int64_t n, char buf[static NUMBER_MAX])
 {
-	(void)snprintf(buf, NUMBER_MAX, "%" PRId64, n);
-	return n ? buf : NULL;
+	return n ? print_number(n, buf) : NULL;
 }
 
 static size_t add_tail(struct log_field *out, struct tail *t, const struct audit_record *r)
@@ -137,7 +142,7 @@ static size_t add_tail(struct log_field *out, struct tail *t, const struct audit
 		{ "pod_wait_usec", print_wait(r->pod_wait_usec, t->waits[0]) },
 		{ "identity_wait_usec", print_wait(r->identity_wait_usec, t->waits[1]) },
 		{ "token_wait_usec", print_wait(r->token_wait_usec, t->waits[2]) },
-		{ "total_usec", print_wait(r->total_usec, t->waits[3]) },
+		{ "total_usec", print_number(r->total_usec, t->waits[3]) },
 	};
 
 	static_assert(ARRAY_SIZE(fields) <= FIELDS_TAIL, "they fit");
