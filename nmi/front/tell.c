@@ -22,6 +22,8 @@
 #include <string.h>
 
 #define NUMBER_MAX 24
+/* Less is not worth a field of a line. */
+#define WAIT_MIN_USEC 100
 
 /* one decision, whichever way it went */
 
@@ -121,10 +123,10 @@ static const char *print_number(int64_t n, char buf[static NUMBER_MAX])
 	return buf;
 }
 
-/* NULL: there was no such wait. */
+/* NULL: it did not wait for that, and what is left is our own work. */
 static const char *print_wait(int64_t n, char buf[static NUMBER_MAX])
 {
-	return n ? print_number(n, buf) : NULL;
+	return n >= WAIT_MIN_USEC ? print_number(n, buf) : NULL;
 }
 
 static size_t add_tail(struct log_field *out, struct tail *t, const struct audit_record *r)

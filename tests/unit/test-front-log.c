@@ -217,7 +217,7 @@ static void know_all(void)
 	a->source = "imds";
 	a->expires_on = (struct wall){ 1767323045 };
 	a->renew_at = (struct wall){ 1767319445 };
-	a->waits = (struct issue_waits){ 1000, 2000000, 3000000000 };
+	a->waits = (struct issue_waits){ 100000, 2000000, 3000000000 };
 }
 
 static const char *const said[] = {
@@ -230,7 +230,7 @@ static const char *const said[] = {
 	"source=imds",
 	"expires_on=2026-01-02T03:04:05Z",
 	"renew_at=2026-01-02T02:04:05Z",
-	"pod_wait_usec=1 ",
+	"pod_wait_usec=100 ",
 	"identity_wait_usec=2000 ",
 	"token_wait_usec=3000000",
 	"resource=https://",
