@@ -66,7 +66,7 @@ const size_t n_audit_fields = ARRAY_SIZE(audit_fields);
 enum {
 	MOST = 2
 #define X(list, key, kind, member, share, meaning)                                                 \
-	+sizeof(",\"" key "\":\"\"") + (share) + PLAIN_BYTES *((share) == 0)
+	+sizeof(",\"" key "\":\"\"") + ((share) ? (share) : PLAIN_BYTES)
 #include "nmi/audit.def"
 #undef X
 };
