@@ -155,7 +155,8 @@ umount "$small" && small=
 
 AUDIT=$SB_DIR/fifo
 mkfifo "$AUDIT"
-sb_start_nmi --audit-log="$AUDIT" || bail 'nmi does not start without a reader'
+sb_start_nmi --audit-log="$AUDIT" --user=nobody || bail 'nmi does not start without a reader'
+is 'another user has taken over' "$(stat -c %U "/proc/$(sb_pid nmi)")" nobody
 is 'nobody reads the FIFO, and requests go on' "$(flood web 300)" '300 200'
 dropped=$(metric nmi_audit_dropped_total)
 passes "$dropped are counted as dropped" test "$dropped" -gt 100

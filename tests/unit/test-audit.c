@@ -170,7 +170,9 @@ START_TEST(times_are_rfc_3339_and_the_record_has_its_own_with_microseconds)
 }
 END_TEST
 
-/* Each text that a pod may have made, at its worst: all escapes, and far too long. */
+/* Each text that a pod may have made, at its worst: far too long, of escapes or of none. */
+static const char worst_of[] = { '\x01', 'x' };
+
 START_TEST(the_worst_record_fits_into_a_pipe_buffer_and_loses_no_field)
 {
 	char worst[4096];
@@ -179,7 +181,7 @@ START_TEST(the_worst_record_fits_into_a_pipe_buffer_and_loses_no_field)
 	struct jval *v;
 
 	begin();
-	memset(worst, '\x01', sizeof(worst) - 1);
+	memset(worst, worst_of[_i], sizeof(worst) - 1);
 	worst[sizeof(worst) - 1] = '\0';
 	for (size_t i = 0; i < n_audit_fields; i++) {
 		const struct audit_field *f = &audit_fields[i];
@@ -380,6 +382,42 @@ START_TEST(a_full_disk_leaves_no_half_record_and_the_next_one_says_what_is_missi
 }
 END_TEST
 
+/* stdout may be somebody else's too, so it is not cut back. */
+START_TEST(half_a_record_on_stdout_is_left_and_the_next_one_stands_by_itself)
+{
+	int was_stdout = dup(STDOUT_FILENO), fd;
+	struct rlimit was, small;
+	struct audit *a;
+	size_t whole;
+
+	begin();
+	(void)signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &was);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	dup2(fd, STDOUT_FILENO);
+	a = audit_new(loop, "-", NULL);
+	ck_assert_ptr_nonnull(a);
+	audit_write(a, &refused);
+	whole = strlen(content());
+	small = (struct rlimit){ whole + 50, was.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+	audit_write(a, &refused);
+	ck_assert_uint_eq(strlen(content()), whole + 50);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &was), 0);
+	audit_write(a, &refused);
+	audit_free(a);
+	ck_assert_int_eq(fcntl(STDOUT_FILENO, F_GETFD), 0); /* it was not ours to close */
+	dup2(was_stdout, STDOUT_FILENO);
+	close(was_stdout);
+	close(fd);
+	ck_assert_uint_eq(log_lines_count(content(), "\n"), 4);
+	jval_free(line(content(), 0));
+	jval_free(line(content(), 2));
+	jval_free(line(content(), 3));
+	end();
+}
+END_TEST
+
 START_TEST(what_a_crash_left_of_a_line_is_not_joined_to_the_next_one)
 {
 	struct audit *a;
@@ -426,11 +464,12 @@ END_TEST
 
 UNIT_MAIN("audit", UNIT(a_record_has_every_field_and_null_for_what_is_not_known),
 	  UNIT(times_are_rfc_3339_and_the_record_has_its_own_with_microseconds),
-	  UNIT(the_worst_record_fits_into_a_pipe_buffer_and_loses_no_field),
+	  UNIT_LOOP(the_worst_record_fits_into_a_pipe_buffer_and_loses_no_field, worst_of),
 	  UNIT(a_text_from_a_pod_stays_one_value_of_one_line),
 	  UNIT(a_new_file_is_for_its_owner_and_group_and_an_old_one_is_added_to),
 	  UNIT(anything_else_is_refused_by_name),
 	  UNIT(a_fifo_needs_no_reader_and_one_that_is_stuck_costs_records_and_not_time),
 	  UNIT(a_full_disk_leaves_no_half_record_and_the_next_one_says_what_is_missing),
+	  UNIT(half_a_record_on_stdout_is_left_and_the_next_one_stands_by_itself),
 	  UNIT(what_a_crash_left_of_a_line_is_not_joined_to_the_next_one),
 	  UNIT(a_file_that_was_truncated_goes_on_at_its_beginning), UNIT(none_drops_none))

@@ -90,6 +90,9 @@ START_TEST(a_pod_tells_some_at_once_and_then_one_in_a_while_and_others_are_not_h
 	ck_assert(grants_may_tell(g, "u1", now, &held));
 	ck_assert_uint_eq(held, 100 - LIMIT_GRANT_LOG_BURST);
 	ck_assert(!grants_may_tell(g, "u1", now, &held));
+	now = mono_add_msec(now, LIMIT_GRANT_LOG_MSEC);
+	ck_assert(grants_may_tell(g, "u1", now, &held));
+	ck_assert_uint_eq(held, 1);
 	grants_free(g);
 }
 END_TEST
