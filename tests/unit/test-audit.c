@@ -10,6 +10,7 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -152,7 +153,6 @@ START_TEST(times_are_rfc_3339_and_the_record_has_its_own_with_microseconds)
 	struct audit_record r = refused;
 	struct audit *a;
 	struct jval *v;
-	int year, n = 0;
 
 	begin();
 	a = open_it();
@@ -160,10 +160,11 @@ START_TEST(times_are_rfc_3339_and_the_record_has_its_own_with_microseconds)
 	audit_write(a, &r);
 	v = line(content(), 0);
 	ck_assert_str_eq(str(v, "expires_on"), "2026-01-02T03:04:05Z");
-	ck_assert_int_eq(sscanf(str(v, "time"), "%4d-%*2d-%*2dT%*2d:%*2d:%*2d.%*6dZ%n", &year, &n),
-			 1);
-	ck_assert_int_eq(n, strlen("2026-01-02T03:04:05.123456Z"));
-	ck_assert_uint_eq(strlen(str(v, "time")), (size_t)n);
+	ck_assert_int_eq(
+		fnmatch("20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]."
+			"[0-9][0-9][0-9][0-9][0-9][0-9]Z",
+			str(v, "time"), 0),
+		0);
 	jval_free(v);
 	audit_free(a);
 	end();
@@ -425,8 +426,8 @@ START_TEST(what_a_crash_left_of_a_line_is_not_joined_to_the_next_one)
 
 	begin();
 	f = fopen(path, "we");
-	fputs("{\"version\":1,\"ti", f);
-	fclose(f);
+	ck_assert_int_ge(fputs("{\"version\":1,\"ti", f), 0);
+	ck_assert_int_eq(fclose(f), 0);
 	a = open_it();
 	audit_write(a, &refused);
 	audit_write(a, &refused);
