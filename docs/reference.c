@@ -2,9 +2,10 @@
 
 /*
  * Prints one page of the reference in docs/ from the tables that the agent is made of, so that they
- * cannot disagree: `reference options|metrics|reasons|routes|status|commands`.
+ * cannot disagree: `reference options|metrics|reasons|routes|status|commands|audit`.
  */
 
+#include "nmi/audit.h"
 #include "nmi/config.h"
 #include "nmi/front/front.h"
 #include "nmi/metrics.h"
@@ -345,6 +346,53 @@ static void print_status(void)
 		print_part(&status_parts[i]);
 }
 
+/* audit */
+
+static const char *audit_kind_name(enum audit_kind kind)
+{
+	switch (kind) {
+	case AUDIT_STR:
+		return "string";
+	case AUDIT_INT:
+		return "number";
+	case AUDIT_TIME:
+		return "time";
+	}
+	return "?";
+}
+
+static void print_audit_list(const char *title, enum audit_list list)
+{
+	printf("%s\n", title);
+	for (size_t n = strlen(title); n; n--)
+		putchar('-');
+	printf("\n\n");
+	for (size_t i = 0; i < n_audit_fields; i++) {
+		const struct audit_field *f = &audit_fields[i];
+
+		if (f->list == list)
+			printf("``%s``\n    %s: %s.\n\n", f->key, audit_kind_name(f->kind),
+			       f->meaning);
+	}
+}
+
+static void print_audit(void)
+{
+	heading("Audit log",
+		"What ``--audit-log`` writes: one JSON object a line, for each token request that "
+		"was\n"
+		"granted or refused. Every record of a kind has all of its fields, in this order; "
+		"what\n"
+		"is not known is null. Names stay, and fields are added; ``version`` goes up when "
+		"one\n"
+		"is taken away. A text that is too long ends in three dots; a byte that is not "
+		"ASCII\n"
+		"stands as ``\\u00XX``. How to use it: ``logs.md``.");
+	print_audit_list("Every record", AUDIT_EVERY);
+	print_audit_list("A decision", AUDIT_DECISION);
+	print_audit_list("Records that are missing", AUDIT_DROPPED);
+}
+
 /* commands */
 
 static void print_commands(void)
@@ -361,7 +409,8 @@ int main(int argc, char **argv)
 		void (*print)(void);
 	} pages[] = { { "options", print_options }, { "metrics", print_metrics },
 		      { "reasons", print_reasons }, { "routes", print_routes },
-		      { "status", print_status },   { "commands", print_commands } };
+		      { "status", print_status },   { "commands", print_commands },
+		      { "audit", print_audit } };
 
 	for (size_t i = 0; argc == 2 && i < sizeof(pages) / sizeof(pages[0]); i++) {
 		if (strcmp(argv[1], pages[i].name) == 0) {
@@ -369,6 +418,6 @@ int main(int argc, char **argv)
 			return EXIT_SUCCESS;
 		}
 	}
-	fputs("Usage: reference options|metrics|reasons|routes|status|commands\n", stderr);
+	fputs("Usage: reference options|metrics|reasons|routes|status|commands|audit\n", stderr);
 	return EXIT_FAILURE;
 }

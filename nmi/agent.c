@@ -24,6 +24,7 @@
 #include "mic-client/index.h"
 #include "mic-client/store.h"
 #include "nmi/agent_internal.h"
+#include "nmi/audit.h"
 #include "nmi/config.h"
 #include "nmi/describe.h"
 #include "nmi/events.h"
@@ -489,6 +490,7 @@ static int make_front(struct agent *a, struct err *err)
 			.proxy = a->proxy,
 			.health = &a->health,
 			.metrics = a->metrics,
+			.audit = a->audit,
 			.self_test = on_self_test,
 			.arrived = nmi_config_has_rules(a->config) ? NULL : on_arrived,
 			.self_test_ctx = a,
@@ -566,6 +568,8 @@ static int agent_init(struct agent *a, struct err *err)
 	if (!a->signals)
 		return -(int)err->kind;
 	a->metrics = metrics_new(nmi_metric_descs, NMI_METRICS, LIMIT_METRIC_SERIES);
+	if (*a->config->audit_log && !(a->audit = audit_new(a->loop, a->config->audit_log, err)))
+		return -(int)err->kind;
 	look_around(a);
 	if (choose_addresses(a, err) < 0 || make_run_dir(a, err) < 0 || make_kube(a, err) < 0)
 		return -(int)err->kind;
@@ -659,6 +663,7 @@ struct agent *agent_free(struct agent *a)
 	a->binding = binding_free(a->binding);
 	a->pods = pod_store_free(a->pods);
 	a->kube = kube_client_free(a->kube);
+	a->audit = audit_free(a->audit);
 	a->metrics = metrics_free(a->metrics);
 	a->signals = loop_signals_free(a->signals);
 	a->loop = loop_free(a->loop);

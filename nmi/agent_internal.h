@@ -28,6 +28,7 @@ struct agent {
 	struct loop *loop;
 	struct loop_signals *signals;
 	struct metrics *metrics;
+	struct audit *audit; /* NULL: --audit-log is empty */
 	struct health health;
 
 	struct kube_client *kube;

@@ -7,6 +7,7 @@
 #include "lib/kube/reflector.h"
 #include "mic-client/store.h"
 #include "nmi/agent_internal.h"
+#include "nmi/audit.h"
 #include "nmi/config.h"
 #include "nmi/front/front.h"
 #include "nmi/issue.h"
@@ -103,6 +104,7 @@ void agent_before_metrics(void *ctx)
 	set_gauge(a, NMI_METRIC_SPOOFED, (double)s->spoofed);
 	set_gauge(a, NMI_METRIC_BRIDGE_PORTS, s->ports);
 	set_gauge(a, NMI_METRIC_LOG_DROPPED, (double)log_dropped());
+	set_gauge(a, NMI_METRIC_AUDIT_DROPPED, (double)audit_dropped(a->audit));
 	measure_reflector(a, pod_watch_reflector(a->pod_watch));
 	for (size_t i = 0; (r = identity_store_reflector(a->identities, i)); i++)
 		measure_reflector(a, r);

@@ -58,6 +58,8 @@ enum issue_state { ISSUE_RESOLVING, ISSUE_SYNCING, ISSUE_ASSIGNING, ISSUE_FETCHI
 struct issue {
 	struct issuer *issuer;
 	enum issue_state state;
+	struct mono state_since;
+	struct issue_waits waits; /* before that */
 	struct issue_request req; /* strings owned */
 	struct resolver_wait *resolving;
 	struct by_name_wait *naming;
@@ -87,34 +89,24 @@ struct issuer {
 
 /* answers */
 
-static void grant(struct issue_answer *a, const struct token *tok, const struct token_ask *ask)
+static void grant(struct issue_answer *a, const struct token *tok, const struct token_ask *ask,
+		  const char *source)
 {
 	a->reason = REASON_NONE;
 	a->token = tok;
 	a->body_id = tok->id;
 	a->client_id = ask->identity ? ask->identity->client_id : NULL;
-}
-
-/* Field by field: the text is most of a kilobyte, and this is on the way of every request. */
-static void answer_init(struct issue_answer *a)
-{
-	a->reason = REASON_INTERNAL;
-	a->token = NULL;
-	a->body_id = 0;
-	a->retry_after_sec = 0;
-	a->error[0] = '\0';
-	a->trace = (struct upstream_trace){ 0 };
-	a->text[0] = '\0';
-	a->pod_namespace[0] = '\0';
-	a->is_reported = false;
-	a->pod_uid = NULL;
-	a->client_id = NULL;
+	a->source = source;
+	a->token_client_id = tok->client_id;
+	a->expires_on = tok->expires_on;
+	a->renew_at = tok->renew_at;
 }
 
 static void answer_name(struct issue_answer *a, const struct pod *pod)
 {
 	(void)snprintf(a->pod_namespace, sizeof(a->pod_namespace), "%s", pod->namespace);
 	a->pod_uid = pod->uid;
+	a->pod_name = pod->name;
 }
 
 /* looking */
@@ -187,7 +179,9 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 				       .selector = req->selector,
 				       .resource = req->resource,
 				       .bypass_cache = req->bypass_cache };
-	if (!out->ask.identity)
+	a->identity = out->ask.identity;
+	a->is_node = !a->identity;
+	if (a->is_node)
 		return LOOK_GRANTED;
 	if (*m.identity->flaw) {
 		issue_refuse(a, REASON_IDENTITY_INVALID, "pod %s/%s: %s %s/%s: %s", pod->namespace,
@@ -364,6 +358,7 @@ static struct issue *issue_new(struct issuer *i, const struct issue_request *req
 	q->done = done;
 	q->ctx = ctx;
 	q->state = ISSUE_RESOLVING;
+	q->state_since = loop_mono(i->loop);
 	DL_APPEND(i->issues, q);
 	return q;
 }
@@ -373,8 +368,26 @@ static bool is_undecided(enum issue_state state)
 	return state == ISSUE_SYNCING || state == ISSUE_ASSIGNING;
 }
 
+static uint64_t *wait_of(struct issue *q)
+{
+	switch (q->state) {
+	case ISSUE_RESOLVING:
+		return &q->waits.pod_ns;
+	case ISSUE_SYNCING:
+	case ISSUE_ASSIGNING:
+		return &q->waits.identity_ns;
+	case ISSUE_FETCHING:
+		break;
+	}
+	return &q->waits.token_ns;
+}
+
 static void set_state(struct issue *q, enum issue_state state)
 {
+	struct mono now = loop_mono(q->issuer->loop);
+
+	*wait_of(q) += now.ns - q->state_since.ns;
+	q->state_since = now;
 	q->issuer->n_undecided += is_undecided(state);
 	q->issuer->n_undecided -= is_undecided(q->state);
 	q->state = state;
@@ -410,6 +423,8 @@ static void finish(struct issue *q, struct issue_answer *a)
 	void *ctx = q->ctx;
 	struct pod *pod;
 
+	set_state(q, q->state);
+	a->waits = q->waits;
 	report(q->issuer, &q->req, q->pod, a);
 	pod = steal_ptr(q->pod); /* the answer borrows from it */
 	issue_free(q);
@@ -549,8 +564,10 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 	enum look seen;
 
 	q->fetching = NULL;
-	answer_init(&a);
+	issue_answer_init(&a);
 	seen = look(q->issuer, &q->req, vouched(q), &s, &a);
+	if (seen == LOOK_GRANTED)
+		a.source = token_cache_source_name(q->issuer->spec.tokens, &s.ask);
 	if (seen == LOOK_UNKNOWN || (s.pod && !is_same_pod(q, s.pod))) {
 		refuse_moved(&a, q);
 	} else if (seen == LOOK_ASSIGNING) {
@@ -572,7 +589,7 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 			"again",
 			q->pod->namespace, q->pod->name);
 	} else if (seen == LOOK_GRANTED && tok) {
-		grant(&a, tok, &s.ask);
+		grant(&a, tok, &s.ask, a.source);
 	} else if (seen == LOOK_GRANTED) {
 		issue_refuse_failure(&a, q->pod, q->identity, fail);
 	}
@@ -608,7 +625,7 @@ static bool go_on(struct issue *q, enum look seen, const struct sight *s, struct
 		loop_timer_del(&q->timer);
 		tok = token_cache_peek(q->issuer->spec.tokens, &s->ask);
 		if (tok) {
-			grant(a, tok, &s->ask);
+			grant(a, tok, &s->ask, "cache");
 			return false;
 		}
 		fetch(q, s);
@@ -624,7 +641,7 @@ static void look_and_go_on(struct issue *q)
 	enum look seen;
 
 	loop_defer_del(&q->wake); /* it looks now */
-	answer_init(&a);
+	issue_answer_init(&a);
 	seen = look(q->issuer, &q->req, vouched(q), &s, &a);
 	if (!go_on(q, seen, &s, &a))
 		finish(q, &a);
@@ -720,14 +737,14 @@ struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 	struct issue *q;
 	enum look seen;
 
-	answer_init(out);
+	issue_answer_init(out);
 	seen = look(i, req, NULL, &s, out);
 	if (seen == LOOK_REFUSED) {
 		report(i, req, s.pod, out);
 		return NULL;
 	}
 	if (seen == LOOK_GRANTED && (tok = token_cache_peek(i->spec.tokens, &s.ask))) {
-		grant(out, tok, &s.ask);
+		grant(out, tok, &s.ask, "cache");
 		return NULL;
 	}
 	q = issue_new(i, req, done, ctx);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/inet.h"
 #include "mic-client/match.h"
@@ -49,6 +50,11 @@ struct issue_request {
  */
 #define ISSUE_TEXT_MAX 1536
 
+/* How long a request waited, and for what. */
+struct issue_waits {
+	uint64_t pod_ns, identity_ns, token_ns;
+};
+
 struct issue_answer {
 	enum reason reason;	     /* REASON_NONE: token is set */
 	const struct token *token;   /* borrowed for the call */
@@ -61,6 +67,15 @@ struct issue_answer {
 	bool is_reported;      /* somebody was given the request's id: it must be in the log */
 	const char *pod_uid;   /* borrowed for the call; NULL when the pod is not known */
 	const char *client_id; /* of the AzureIdentity; borrowed; NULL for the node's own */
+	/* For the log; pointers borrowed for the call. */
+	const char *pod_name; /* NULL when the pod is not known */
+	const struct azure_identity
+		*identity;		  /* what it was to be a token of; NULL: none was chosen, */
+	bool is_node;			  /* or the node's own */
+	const char *source;		  /* of the token, "cache" from memory; or that was asked */
+	const char *token_client_id;	  /* as the source names it */
+	struct wall expires_on, renew_at; /* of the token; 0: not known */
+	struct issue_waits waits;
 };
 
 typedef void issue_done_fn(void *ctx, const struct issue_answer *answer);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* What a refused request is told: see issue_text.h. */
+/* What a request is told, a refused one above all: see issue_text.h. */
 
 #include "nmi/issue_text.h"
 
@@ -25,6 +25,29 @@ static void avoid_unreachable(char *text)
 	static_assert(sizeof(bad) == sizeof(good), "replaced in place");
 	for (char *at = text; (at = strcasestr(at, bad));)
 		memcpy(at, good, sizeof(good) - 1);
+}
+
+/* Field by field: the text is most of a kilobyte, and this is on the way of every request. */
+void issue_answer_init(struct issue_answer *a)
+{
+	a->reason = REASON_INTERNAL;
+	a->token = NULL;
+	a->body_id = 0;
+	a->retry_after_sec = 0;
+	a->error[0] = '\0';
+	a->trace = (struct upstream_trace){ 0 };
+	a->text[0] = '\0';
+	a->pod_namespace[0] = '\0';
+	a->is_reported = false;
+	a->pod_uid = NULL;
+	a->client_id = NULL;
+	a->pod_name = NULL;
+	a->identity = NULL;
+	a->is_node = false;
+	a->source = NULL;
+	a->token_client_id = NULL;
+	a->expires_on = a->renew_at = (struct wall){ 0 };
+	a->waits = (struct issue_waits){ 0 };
 }
 
 void issue_refuse(struct issue_answer *a, enum reason reason, const char *fmt, ...)

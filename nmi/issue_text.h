@@ -12,6 +12,9 @@ struct issue_request;
 struct pod;
 struct token_failure;
 
+/* Nothing known, and refused for REASON_INTERNAL. */
+void issue_answer_init(struct issue_answer *a);
+
 /*
  * The words of a refusal. Each names the object, the reason and the next step, and never contains
  * "unreachable", which some SDKs take for "there is no metadata service here".

@@ -41,6 +41,9 @@
 #define LIMIT_HOST_CONNECTIONS 512
 /* A refusal is logged once in this time for each pod and reason. */
 #define LIMIT_REFUSAL_LOG_MSEC 10000
+/* Grants that are new: more at once than a pod has identities and resources, then one a while. */
+#define LIMIT_GRANT_LOG_BURST 20
+#define LIMIT_GRANT_LOG_MSEC  UINT64_C(10000)
 /* A refusal that recurs is told again by an Event after this; the API server keeps Events for an hour. */
 #define LIMIT_EVENT_QUIET_MSEC 600000
 /* After a failure of the API server. */

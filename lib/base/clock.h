@@ -16,6 +16,10 @@ struct wall {
 	int64_t s; /* since the epoch */
 };
 
+/* RFC 3339, in UTC: "2026-01-02T03:04:05Z"; "" if it is beyond the calendar. */
+#define WALL_TEXT_MAX 24
+char *wall_print(struct wall t, char buf[static WALL_TEXT_MAX]);
+
 #define NSEC_PER_MSEC UINT64_C(1000000)
 #define NSEC_PER_SEC  UINT64_C(1000000000)
 

@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
+#include "nmi/front/grants.h"
 #include "nmi/front/internal.h"
 #include "nmi/health.h"
 #include "nmi/limits.h"
@@ -49,7 +50,7 @@ static void id_next(struct front *f, char out[static GUID_LEN + 1])
 		out[i] = digits[n & 0xf];
 }
 
-/* metrics, log */
+/* metrics */
 
 static void observe(struct front *f, const struct exchange *x, unsigned status,
 		    const char *namespace, const char *resource)
@@ -63,77 +64,6 @@ static void observe(struct front *f, const struct exchange *x, unsigned status,
 		return;
 	metric_observe(f->spec.metrics, NMI_METRIC_OPERATION, values,
 		       mono_seconds_between(x->start, loop_mono(f->loop)));
-}
-
-static struct log_limit *told_limit(struct front *f, const struct inet_ip *peer, enum reason reason,
-				    struct mono now)
-{
-	uint32_t h = (uint32_t)reason;
-	struct front_told *t;
-
-	for (size_t i = 0; i < sizeof(peer->b); i++)
-		h = (h ^ peer->b[i]) * 16777619u; /* FNV-1a */
-	t = &f->told[h % FRONT_TOLD];
-	if (t->reason == reason && inet_ip_eq(&t->peer, peer))
-		return &t->limit;
-	if (mono_before(now, t->limit.next))
-		return &f->told_others
-				.limit; /* the place is taken by another one, who spoke lately */
-	*t = (struct front_told){ .peer = *peer, .reason = reason };
-	return &t->limit;
-}
-
-/* What SDKs do by design, and would fill the log: probing without the header, probing newer paths. */
-static bool is_expected(enum reason r)
-{
-	return r == REASON_METADATA_HEADER || r == REASON_NOT_FOUND;
-}
-
-/* `held`: refusals like it that were not logged since the last one. */
-static bool is_to_be_logged(struct front *f, const struct exchange *x, const struct refusal *why,
-			    enum log_level level, unsigned long *held)
-{
-	struct mono now = loop_mono(f->loop);
-	struct log_limit *limit;
-
-	if (!log_enabled(level))
-		return false;
-	if (level != LOG_LEVEL_WARN)
-		return true;
-	limit = told_limit(f, &x->peer, why->reason, now);
-	if (log_limit_pass(limit, now, LIMIT_REFUSAL_LOG_MSEC, held))
-		return true;
-	if (why->is_reported)
-		limit->held--; /* it is logged after all */
-	return why->is_reported;
-}
-
-static void log_refusal(struct front *f, const struct exchange *x, const struct refusal *why)
-{
-	enum log_level level = is_expected(why->reason) ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
-	char peer[INET_IP_TEXT_MAX], held_text[24] = "", status[12];
-	/* the whole sentence: LOG_Q() would cut its end, which says what to do */
-	char text[2 * ISSUE_TEXT_MAX];
-	unsigned long held = 0;
-
-	if (!is_to_be_logged(f, x, why, level, &held))
-		return;
-	if (held)
-		snprintf(held_text, sizeof(held_text), "%lu", held);
-	snprintf(status, sizeof(status), "%u", reply_status(why->reason));
-	const struct log_field fields[] = {
-		{ "peer", inet_ip_print(&x->peer, peer) },
-		{ "namespace", why->namespace && *why->namespace ? why->namespace : NULL },
-		{ "reason", reply_code(why->reason) },
-		{ "status", status },
-		{ "request", x->id },
-		{ "more", held ? held_text : NULL }, /* like it, not logged since the last one */
-	};
-
-	(void)str_escape(text, sizeof(text), str_of(why->text));
-	log_write(level, fields, ARRAY_SIZE(fields), "request of a %s refused: \"%s\"",
-		  x->route && x->route->handle == h_host_token ? "process of this node" : "pod",
-		  text);
 }
 
 /* answering */
@@ -175,8 +105,12 @@ void front_refuse(struct front *f, struct exchange *x, const struct refusal *why
 	full.id = x->id;
 	full.client_request_id = x->head.client_request_id;
 	metric_add(f->spec.metrics, NMI_METRIC_REFUSALS, &code, 1);
-	log_refusal(f, x, &full);
+	front_tell_refused(f, x, &full);
 	r = refusal_response(f, &full);
+	/*
+	 * Without the resource: it is any text that the caller likes, and would fill the metrics label's
+	 * limit of values for those that are granted.
+	 */
 	observe(f, x, reply_status(why->reason), why->namespace, NULL);
 	exchange_answer(x, r);
 }
@@ -186,7 +120,7 @@ void front_drop(struct front *f, struct exchange *x, const struct refusal *why)
 	const char *code = reply_code(why->reason);
 
 	metric_add(f->spec.metrics, NMI_METRIC_REFUSALS, &code, 1);
-	log_refusal(f, x, why);
+	front_tell_refused(f, x, why);
 	exchange_drop(x);
 }
 
@@ -229,7 +163,7 @@ bool front_check_metadata(struct front *f, struct exchange *x)
 			return false;
 		}
 		metric_add(f->spec.metrics, NMI_METRIC_REFUSALS, &code, 1);
-		log_refusal(f, x, &why);
+		front_tell_refused(f, x, &why);
 		front_answer(f, x, f->no_metadata, NULL, NULL);
 		return false;
 	}
@@ -267,11 +201,7 @@ void front_issue(struct front *f, struct exchange *x, const struct issue_request
 	x->label = xstrdup(req->resource);
 }
 
-/*
- * Without the resource: it is any text that the caller likes, and would fill the metrics label's limit
- * of values for those that are granted.
- */
-struct refusal front_refusal(const struct issue_answer *a)
+struct refusal front_refusal(const struct issue_answer *a, const char *resource)
 {
 	return (struct refusal){ .reason = a->reason,
 				 .text = a->text,
@@ -279,7 +209,9 @@ struct refusal front_refusal(const struct issue_answer *a)
 				 .trace = &a->trace,
 				 .retry_after_sec = a->retry_after_sec,
 				 .namespace = a->pod_namespace,
-				 .is_reported = a->is_reported };
+				 .is_reported = a->is_reported,
+				 .answer = a,
+				 .resource = resource };
 }
 
 /* requests of pods, and of processes of this host */
@@ -517,6 +449,7 @@ struct front *front_new(struct loop *l, const struct front_spec *spec, struct er
 		f->kept[i] = -EBADF;
 	id_start(f);
 	f->answers = answers_new(l);
+	f->grants = grants_new();
 	if (start_listeners(f, err) < 0)
 		return NULL;
 	f->no_metadata = refusal_response(f, &why);
@@ -657,6 +590,7 @@ struct front *front_free(struct front *f)
 	while (f->n_older)
 		forget_older(f, f->n_older - 1);
 	f->answers = answers_free(f->answers);
+	f->grants = grants_free(f->grants);
 	f->no_metadata = response_unref(f->no_metadata);
 	free(f);
 	return NULL;

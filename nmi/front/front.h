@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct audit;
 struct health;
 struct issuer;
 struct loop;
@@ -41,6 +42,7 @@ struct front_spec {
 	struct proxy *proxy;
 	const struct health *health;
 	struct metrics *metrics;
+	struct audit *audit; /* NULL: there is none */
 	/* Is this the nonce of a self-test under way? NULL: of none. */
 	bool (*self_test)(void *ctx, struct str nonce);
 	void (*arrived)(void *ctx); /* anything else was asked of the pods' listener; or NULL */

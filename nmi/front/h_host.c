@@ -151,15 +151,14 @@ static void grant(struct front *f, struct exchange *x, const struct issue_answer
 
 	spec.body = body(f, a, &spec.body_len);
 	r = response_new(&spec);
-	log_debug("token granted to a process of this node: namespace=%s resource=%s request=%s",
-		  a->pod_namespace, LOG_Q(resource), x->id);
+	front_tell_granted(f, x, a, resource);
 	front_answer(f, x, r, a->pod_namespace, resource);
 }
 
 static void finish(struct front *f, struct exchange *x, const struct issue_answer *a,
 		   const char *resource)
 {
-	const struct refusal why = front_refusal(a);
+	const struct refusal why = front_refusal(a, resource);
 
 	if (a->reason == REASON_NONE)
 		grant(f, x, a, resource);

@@ -39,17 +39,15 @@ static void grant(struct front *f, struct exchange *x, const struct issue_answer
 		  const char *resource)
 {
 	_cleanup_(response_unrefp) struct response *r = response_for(f, a);
-	char peer[INET_IP_TEXT_MAX];
 
-	log_debug("token granted: peer=%s namespace=%s resource=%s request=%s",
-		  inet_ip_print(&x->peer, peer), a->pod_namespace, LOG_Q(resource), x->id);
+	front_tell_granted(f, x, a, resource);
 	front_answer(f, x, r, a->pod_namespace, resource);
 }
 
 static void finish(struct front *f, struct exchange *x, const struct issue_answer *a,
 		   const char *resource)
 {
-	const struct refusal why = front_refusal(a);
+	const struct refusal why = front_refusal(a, resource);
 
 	/* from its first decision on, the connection is that pod's */
 	if (!x->pod_uid && a->pod_uid)

@@ -78,12 +78,13 @@ struct front {
 	char id[GUID_LEN + 1];	      /* template of request ids */
 	uint64_t n_requests;
 	struct front_told told[FRONT_TOLD], told_others;
+	struct grants *grants;
 	/* one request is read at a time: scratch, too big to clear for each */
 	struct target target;
 	struct query query;
 };
 
-/* answering; both count and, where it is due, log */
+/* answering; each counts */
 void front_answer(struct front *f, struct exchange *x, struct response *r, const char *namespace,
 		  const char *resource);
 void front_refuse(struct front *f, struct exchange *x, const struct refusal *why);
@@ -103,7 +104,12 @@ typedef void issued_fn(struct front *f, struct exchange *x, const struct issue_a
 void front_issue(struct front *f, struct exchange *x, const struct issue_request *req,
 		 issued_fn *issued);
 /* Of an answer that is none. */
-struct refusal front_refusal(const struct issue_answer *a);
+struct refusal front_refusal(const struct issue_answer *a, const char *resource);
+
+/* tell.c: what was decided, to the log where it is due, and to the audit log. Before it is answered. */
+void front_tell_granted(struct front *f, struct exchange *x, const struct issue_answer *a,
+			const char *resource);
+void front_tell_refused(struct front *f, struct exchange *x, const struct refusal *why);
 
 /* handlers */
 route_fn h_token, h_identity, h_host_token, h_host_other, h_instance, h_forward, h_self_test;

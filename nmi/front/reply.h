@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct issue_answer;
+
 /*
  * Refusals as Azure SDKs read them: the status and the error of a reason, and the JSON body. Pure.
  * The rows are nmi/reasons.def; why they are what they are: docs, "Errors".
@@ -21,6 +23,9 @@ struct refusal {
 	const char *allow;		    /* with REASON_METHOD: the methods that would do */
 	const char *namespace;		    /* of the pod, for metrics; NULL: not known */
 	bool close;
+	/* What nobody is answered, for the log and the audit log; NULL: not known. */
+	const struct issue_answer *answer;
+	const char *resource;
 	bool is_reported; /* the id was told elsewhere: to be logged whatever was logged lately */
 };
 

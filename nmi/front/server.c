@@ -326,6 +326,8 @@ static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *
 	c->x = (struct exchange){
 		.peer = was.peer,
 		.pod_uid = was.pod_uid,
+		.told = was.told,
+		.told_as = was.told_as,
 		.start = loop_mono(c->server->loop),
 	};
 	c->stage = STAGE_LINE;

@@ -51,6 +51,8 @@ struct exchange {
 	 * from one request to the next, and is freed with the connection.
 	 */
 	char *pod_uid;
+	uint64_t told;	     /* stay too: which grant was given last, by issue_answer.body_id, */
+	const void *told_as; /* and of which identity, which may be gone */
 };
 
 typedef void server_handle_fn(void *ctx, struct exchange *x);

@@ -125,6 +125,13 @@ static const struct token_source *source_of(const struct token_cache *c,
 	return type >= 0 && (uint64_t)type < c->spec.n_types ? c->spec.by_type[type] : NULL;
 }
 
+const char *token_cache_source_name(const struct token_cache *c, const struct token_ask *ask)
+{
+	const struct token_source *source = source_of(c, ask);
+
+	return source ? source->name : NULL;
+}
+
 static void settle_unsupported(struct token_wait *w, const struct token_ask *ask)
 {
 	struct token_failure fail = { .fault = TOKEN_FAULT_UNSUPPORTED };

@@ -58,6 +58,8 @@ const struct token *token_cache_peek(struct token_cache *c, const struct token_a
 struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask *ask,
 				   struct mono deadline, token_done_fn *done, void *ctx);
 void token_cache_cancel(struct token_wait *w);
+/* Whom it would be fetched from; NULL: nobody has tokens of that type. Lives as long as the cache. */
+const char *token_cache_source_name(const struct token_cache *c, const struct token_ask *ask);
 const struct token_cache_stats *token_cache_stats(const struct token_cache *c);
 /* What a source still bears; those of one ctx are one. UINT32_MAX: any number. */
 struct token_cache_source {

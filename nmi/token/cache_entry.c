@@ -191,6 +191,7 @@ void cache_entry_store(struct cache_entry *e, struct token *tok)
 		e->usable_until = policy_usable_until(now, tok->expires_on);
 	}
 	e->renew_at = policy_renew_at(now, e->usable_until, arc4random());
+	e->tok->renew_at = e->renew_at;
 	e->renew_not_before = (struct mono){ 0 };
 	e->used = false;
 	e->noted = false;

@@ -11,13 +11,14 @@
 
 /*
  * An access token as IMDS describes it, ready to be answered. Reference-counted, immutable but for
- * the count; the text is wiped when the last reference goes.
+ * the count and `renew_at`; the text is wiped when the last reference goes.
  */
 struct token {
 	unsigned refs;
 	uint64_t id; /* unique in this process: front caches the finished answer by it */
 	struct wall expires_on;
 	struct wall not_before;
+	struct wall renew_at; /* when the cache that keeps it means to renew it; 0: none does */
 	struct secret access_token;
 	char *client_id;
 	char *resource; /* as the client asked for it, byte for byte */

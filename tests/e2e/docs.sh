@@ -101,6 +101,37 @@ while IFS= read -r command; do
 done < <(commands "${pages[@]}")
 is 'the guide has commands' "$((tried > 60))" 1
 
+# ---- the page about logs: its commands, each with what it is to find ----
+
+# With the names of this box; there is no kubelet to give an agent's log, which is a file here, or to start a program.
+logs_command() { # LINE POD
+	local line=$1
+	line=${line/kubectl -n NMI_NS logs NMI/cat \"\$SB_DIR/nmi.log\"}
+	line=${line/kubectl -n NMI_NS exec NMI -- nmi/sb_in \"\$SB_NODE\" \"\$(sb_program nmi)\"}
+	line=${line/\/var\/log\/nmi\/audit.log/\"\$SB_DIR/audit.log\"}
+	sed -E "s/\bNS\b/shop/g; s/\bPOD\b/$2/g" <<<"$line"
+}
+sb_stop_nmi
+: >"$SB_DIR/nmi.log"
+# shellcheck disable=SC2086 # words of the README
+sb_start nmi "$SB_NODE" env $line --audit-log="$SB_DIR/audit.log"
+eventually 10 asks_as web "$SB_SHOP"
+sb_ask plain "$SB_ASK"
+tried=0
+while IFS= read -r command; do
+	tried=$((tried + 1))
+	case $command in
+	*refused:*) like 'why was this pod refused' "$(eval "$(logs_command "$command" plain)")" 'reason=no_label .*pod=plain ' ;;
+	*granted*) like 'which identity did it get, when does the token renew' "$(eval "$(logs_command "$command" web)")" \
+		"identity=shop client_id=$SB_SHOP .*expires_on=2.* renew_at=2" ;;
+	*'nmi status') like 'is the node protected' "$(eval "$(logs_command "$command" web)" | head -n 1)" '^Protected: ' ;;
+	*'.pod =='*) like 'all three, of the audit log' "$(eval "$(logs_command "$command" plain)")" '"outcome":"refused","reason":"no_label"' ;;
+	*dropped*) is 'and what is missing of it' "$(eval "$(logs_command "$command" web)")" '' ;;
+	*) not_ok "nobody tries this line of the page: $command" ;;
+	esac
+done < <(awk '/^```/ { inside = ($0 == "```sh"); next } inside' docs/logs.md)
+is 'each of the five' "$tried" 5
+
 # ---- uninstall ----
 
 sb_in "$SB_NODE" "$(sb_program nmi)" uninstall 2>/dev/null

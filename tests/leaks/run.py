@@ -11,6 +11,7 @@ import os, pathlib, random, subprocess, sys, tempfile
 import ledger
 
 WITH_BOXES = {"sandbox", "e2e", "identity", "tokens", "interop", "bench"}
+WITH_AUDIT = {"e2e", "tokens"}
 WITH_AGENT = WITH_BOXES - {"sandbox"}
 SEARCH = pathlib.Path(__file__).with_name("search.py")
 
@@ -31,11 +32,13 @@ def given(boxes, suites):
         yield "every box that was raised was handed over when it went down", " ".join(left)
     for suite in sorted(WITH_BOXES & suites):
         mine = [b for b in boxes if b.name.startswith(f"{suite}.")]
-        counts = {what: sum(has(b, what) for b in mine) for what in ("log", "metrics", "events", "refusals")}
+        counts = {what: sum(has(b, what) for b in mine) for what in ("log", "metrics", "events", "refusals", "audit")}
         print(f"# {suite}: {len(mine)} boxes; with {', '.join(f'{n} {what}' for what, n in counts.items())}")
         fault = "" if mine else "there is none"
         if mine and suite in WITH_AGENT and not (counts["log"] and counts["metrics"]):
             fault = "no log of the agent, or no metrics, is in any"
+        if mine and suite in WITH_AUDIT and not counts["audit"]:
+            fault = fault or "no audit log is in any"
         yield f"{suite}: its boxes are there to be searched", fault
         empty = [b.name for b in mine if has(b, "log") and not any(True for _ in ledger.entries(b / "ledger"))]
         yield f"{suite}: so is what their stand-ins gave", " ".join(empty)

@@ -381,6 +381,7 @@ sb_gather() {
 		[[ ! -s $key ]] || cp "$key" "$SB_DIR/run/ledger/${name//\//-}"
 	done
 	[[ ! -s $SB_DIR/nmi.log ]] || cp "$SB_DIR/nmi.log" "$said/log.$n"
+	[[ ! -s $SB_DIR/audit.log ]] || cp "$SB_DIR/audit.log" "$said/audit.$n"
 	[[ ! -s $SB_DIR/sdk.log ]] || cp "$SB_DIR/sdk.log" "$said/sdk.$n"
 	pid=$(sb_pid nmi) || return 0
 	sb_in "$SB_NODE" curl -s -m 2 http://127.0.0.1:9090/metrics >"$said/metrics.$n"

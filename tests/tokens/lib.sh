@@ -19,7 +19,7 @@ tokens_box() { # NAME: the box, Entra and the example, without nmi
 
 tokens_begin() { # NAME [ARGUMENT of nmi...]: with nmi, which logs all that it ever logs
 	tokens_box "$1"
-	sb_start_nmi -v 9 "${@:2}" || bail "nmi does not start: $(tail -n 5 "$SB_DIR/nmi.log")"
+	sb_start_nmi -v 9 --audit-log="$SB_DIR/audit.log" "${@:2}" || bail "nmi does not start: $(tail -n 5 "$SB_DIR/nmi.log")"
 }
 
 # A pod of its own for each identity. NAME names both, and the binding and its selector.

@@ -55,6 +55,25 @@ START_TEST(seconds_between_are_fractions_and_never_negative)
 }
 END_TEST
 
-UNIT_MAIN("clock", UNIT_LOOP(milliseconds_until_a_moment_are_rounded_up_and_never_negative, spans),
+static const struct {
+	int64_t s;
+	const char *text;
+} stamps[] = {
+	{ 0, "1970-01-01T00:00:00Z" },
+	{ 1767323045, "2026-01-02T03:04:05Z" },
+	{ 253402300799, "9999-12-31T23:59:59Z" },
+	{ INT64_MAX, "" },
+};
+
+START_TEST(a_wall_time_is_printed_as_rfc_3339)
+{
+	char text[WALL_TEXT_MAX];
+
+	ck_assert_str_eq(wall_print((struct wall){ stamps[_i].s }, text), stamps[_i].text);
+}
+END_TEST
+
+UNIT_MAIN("clock", UNIT_LOOP(a_wall_time_is_printed_as_rfc_3339, stamps),
+	  UNIT_LOOP(milliseconds_until_a_moment_are_rounded_up_and_never_negative, spans),
 	  UNIT(adding_stops_at_the_end_of_time), UNIT(before_is_strict),
 	  UNIT(seconds_between_are_fractions_and_never_negative))

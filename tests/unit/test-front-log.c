@@ -2,6 +2,7 @@
 
 /* What the HTTP surface logs, and how often. */
 
+#include "nmi/audit.h"
 #include "nmi/limits.h"
 #include "tests/unit/log-lines.h"
 #include "tests/unit/rig-front.h"
@@ -9,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PROBE "GET " TOKEN_PATH " HTTP/1.1\r\nHost: x\r\n\r\n" /* without the header */
 
@@ -106,7 +108,6 @@ START_TEST(what_sdks_do_by_design_is_not_logged)
 	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
 	log_lines_start();
 	(void)ask(&rig, PROBE);
-	(void)ask(&rig, TOKEN_REQUEST);
 	(void)ask_target(&rig, "/metadata/identity/getplatformmetadata");
 	client_free(client_open(&rig, rig.spec.port)); /* Java's probe: not a byte */
 	rig_settle(&rig);
@@ -129,7 +130,194 @@ START_TEST(no_token_reaches_the_log)
 }
 END_TEST
 
+/* One request on a connection of its own, by pod `uid`, given token `id`. */
+static void grant(const char *uid, uint64_t id)
+{
+	rig.issuer.answer.pod_uid = uid;
+	rig.issuer.answer.body_id = id;
+	(void)ask(&rig, TOKEN_REQUEST);
+}
+
+START_TEST(a_grant_is_told_once_and_each_renewal_of_it)
+{
+	start();
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_lines_start();
+	for (int i = 0; i < 3; i++)
+		grant("u1", 1);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), 1);
+	ck_assert_ptr_nonnull(strstr(log_lines(), "info token granted peer=127.0.0.1"));
+	ck_assert_ptr_nonnull(strstr(log_lines(), "news=first"));
+	grant("u2", 1);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "news=first"), 2);
+	grant("u1", 2);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "news=renewed"), 1);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), 3);
+	log_set_level(LOG_LEVEL_DEBUG);
+	grant("u1", 2);
+	ck_assert_ptr_nonnull(strstr(log_lines(), "debug token granted"));
+	ck_assert_ptr_nonnull(strstr(log_lines(), "news=again"));
+	(void)log_lines_end();
+	stop();
+}
+END_TEST
+
+START_TEST(on_one_connection_too_each_new_token_is_told)
+{
+	struct client *c;
+	struct answer a;
+
+	start();
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_lines_start();
+	rig.issuer.answer.pod_uid = "u1";
+	c = client_open(&rig, rig.spec.port);
+	for (uint64_t i = 0; i < 6; i++) {
+		rig.issuer.answer.body_id = 1 + i / 2;
+		client_send(c, TOKEN_REQUEST);
+		ck_assert(client_next(c, &a));
+	}
+	client_free(c);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "news=first"), 1);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "news=renewed"), 2);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), 3);
+	(void)log_lines_end();
+	stop();
+}
+END_TEST
+
+START_TEST(new_grants_without_end_are_held_back_and_counted)
+{
+	start();
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_lines_start();
+	for (uint64_t i = 0; i < LIMIT_GRANT_LOG_BURST + 5; i++)
+		grant("u1", 1 + i);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), LIMIT_GRANT_LOG_BURST);
+	loop_fake_advance(rig.loop, LIMIT_GRANT_LOG_MSEC);
+	grant("u1", 1000);
+	ck_assert_ptr_nonnull(strstr(log_lines(), "more=5"));
+	(void)log_lines_end();
+	stop();
+}
+END_TEST
+
+/* What both a grant and a refusal say of the decision. */
+static void know_all(void)
+{
+	static char ns[] = "ids", name[] = "web", client[] = "c1";
+	static struct azure_identity identity;
+	struct issue_answer *a = &rig.issuer.answer;
+
+	identity = (struct azure_identity){ .meta = { .namespace = ns, .name = name },
+					    .client_id = client };
+	a->pod_uid = "u1";
+	a->pod_name = "web-0";
+	a->identity = &identity;
+	a->source = "imds";
+	a->expires_on = (struct wall){ 1767323045 };
+	a->renew_at = (struct wall){ 1767319445 };
+	a->waits = (struct issue_waits){ 100000, 2000000, 3000000000 };
+}
+
+static const char *const said[] = {
+	"namespace=shop",
+	"pod=web-0",
+	"identity_kind=AzureIdentity",
+	"identity=web",
+	"identity_namespace=ids",
+	"client_id=c1",
+	"source=imds",
+	"expires_on=2026-01-02T03:04:05Z",
+	"renew_at=2026-01-02T02:04:05Z",
+	"pod_wait_usec=100 ",
+	"identity_wait_usec=2000 ",
+	"token_wait_usec=3000000",
+	"resource=https://",
+	"request=",
+};
+
+static void check_said(void)
+{
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+		ck_assert_msg(strstr(log_lines(), said[i]), "%s in %s", said[i], log_lines());
+}
+
+START_TEST(one_line_says_who_was_given_what_by_whom_until_when)
+{
+	start();
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_lines_start();
+	know_all();
+	(void)ask(&rig, TOKEN_REQUEST);
+	check_said();
+	(void)log_lines_end();
+	stop();
+}
+END_TEST
+
+START_TEST(one_line_says_who_was_refused_what_and_why)
+{
+	start();
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_lines_start();
+	know_all();
+	rig.issuer.answer.reason = REASON_UPSTREAM_DOWN;
+	(void)ask(&rig, TOKEN_REQUEST);
+	check_said();
+	ck_assert_ptr_nonnull(strstr(log_lines(), "reason=upstream_unavailable status=503"));
+	(void)log_lines_end();
+	stop();
+}
+END_TEST
+
+START_TEST(the_audit_log_has_each_of_them_whatever_the_log_leaves_out)
+{
+	char text[16384], path[] = "/tmp/test-front-audit.XXXXXX";
+	int fd = mkstemp(path);
+	ssize_t n;
+
+	rig = (struct rig){ .spec.metadata_header_required = true };
+	rig.spec.audit = audit_new(NULL, path, NULL);
+	ck_assert_ptr_nonnull(rig.spec.audit);
+	rig_start(&rig);
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_lines_start();
+	know_all();
+	for (int i = 0; i < 3; i++)
+		(void)ask(&rig, TOKEN_REQUEST);
+	rig.issuer.answer.reason = REASON_NO_LABEL;
+	for (int i = 0; i < 3; i++)
+		(void)ask(&rig, TOKEN_REQUEST);
+	(void)ask(&rig, PROBE);
+	ck_assert_uint_eq(log_lines_count(log_lines(), "\n"), 2);
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	ck_assert_int_gt(n, 0);
+	text[n] = '\0';
+	ck_assert_uint_eq(log_lines_count(text, "\"outcome\":\"granted\",\"reason\":null,"
+						"\"status\":200,\"route\":\"" TOKEN_PATH "\""),
+			  3);
+	ck_assert_uint_eq(log_lines_count(text, "\"reason\":\"no_label\",\"status\":400"), 3);
+	ck_assert_uint_eq(log_lines_count(text, "\"reason\":\"metadata_header\""), 1);
+	ck_assert_uint_eq(
+		log_lines_count(text, "\"identity_wait_usec\":2000,\"token_wait_usec\":3000000"),
+		6);
+	ck_assert_uint_eq(log_lines_count(text, "\n"), 7);
+	(void)log_lines_end();
+	stop();
+	audit_free(rig.spec.audit);
+	close(fd);
+	(void)unlink(path);
+}
+END_TEST
+
 UNIT_MAIN("front-log", UNIT(a_refusal_is_one_line_a_while_for_each_reason),
 	  UNIT(a_refusal_whose_id_was_told_elsewhere_is_logged_whatever_was_logged_lately),
 	  UNIT(the_log_has_the_whole_sentence_also_what_to_do_at_its_end),
-	  UNIT(what_sdks_do_by_design_is_not_logged), UNIT(no_token_reaches_the_log))
+	  UNIT(what_sdks_do_by_design_is_not_logged), UNIT(no_token_reaches_the_log),
+	  UNIT(a_grant_is_told_once_and_each_renewal_of_it),
+	  UNIT(on_one_connection_too_each_new_token_is_told),
+	  UNIT(new_grants_without_end_are_held_back_and_counted),
+	  UNIT(one_line_says_who_was_given_what_by_whom_until_when),
+	  UNIT(one_line_says_who_was_refused_what_and_why),
+	  UNIT(the_audit_log_has_each_of_them_whatever_the_log_leaves_out))
