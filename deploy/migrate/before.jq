@@ -9,7 +9,10 @@
 def name: "\(.metadata.namespace // "")/\(.metadata.name)" | ltrimstr("/");
 def line($what; $differs; $do): "\(.kind | ascii_downcase) \(name): \($what): \($differs); \($do)";
 # what Entra's clouds log in at; others only with --authority-host
-def known_host: test("^https://(login\\.microsoftonline\\.(com|us)|login\\.partner\\.microsoftonline\\.cn|login\\.chinacloudapi\\.cn)/?$"; "i");
+def known_host: ascii_downcase | ltrimstr("https://") | split("/")[0] | IN("login.microsoftonline.com", "login.microsoft.com",
+	"login.windows.net", "sts.windows.net", "login.microsoftonline.us", "login.usgovcloudapi.net", "login-us.microsoftonline.com",
+	"login.partner.microsoftonline.cn", "login.chinacloudapi.cn", "login.sovcloud-identity.fr", "login.sovcloud-identity.de",
+	"login.sovcloud-identity.sg");
 
 (.items | map(select(.kind == "AzureIdentity"))) as $identities
 | (.items | map(select(.kind == "AzureIdentityBinding"))) as $bindings

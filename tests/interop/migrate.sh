@@ -37,7 +37,13 @@ start_ours() { # NAME MANIFESTS
 is_ready() { # NAME: as the kubelet asks
 	"$(sb_program nmi)" probe ready "$(sb_pid "$1")" --run-directory="$SB_DIR/nmi"
 }
-uninstall() { sb_in "$SB_NODE" "$(sb_program nmi)" uninstall --run-directory="$SB_DIR/nmi" "$@"; }
+# As the manifest says it.
+uninstall() {
+	local words
+	IFS=', ' read -r -a words < <(sed -nE 's/^ *command: \[(.*)\]$/\1/p' "$sb_root/deploy/migrate/uninstall.yaml")
+	[[ ${words[*]:0:2} == '/usr/sbin/nmi uninstall' ]] || bail 'deploy/migrate/uninstall.yaml has no command'
+	sb_in "$SB_NODE" "$(sb_program nmi)" "${words[@]:1}" --run-directory="$SB_DIR/nmi"
+}
 
 # Everything about packets on this node, without counters.
 rules() {
@@ -72,9 +78,8 @@ nobody_noticed() { # SENTENCE [CUT]: so many kept connections may have ended dur
 
 sb_imds latency area=token msec=20 >/dev/null # about what IMDS takes
 values_of beside
-values_of after
 render "$SB_DIR/beside.out" -f "$SB_DIR/beside.yaml" || bail "the chart does not take the page's values: $(cat "$SB_DIR/beside.out.err")"
-render "$SB_DIR/after.out" -f "$SB_DIR/after.yaml" || bail "the chart does not take the page's values: $(cat "$SB_DIR/after.out.err")"
+render "$SB_DIR/after.out" || bail "the chart is not rendered: $(cat "$SB_DIR/after.out.err")"
 
 passes 'the old agent runs, with the arguments of its manifest' start_old
 gives 'and serves' "$SB_SHOP" web "$SB_ASK"
@@ -92,8 +97,8 @@ is 'its rules are those of before' "$(rules | diff "$SB_DIR/rules.old" -)" ''
 
 # ---- ours beside it, then in its place ----
 
+sb_imds latency area=token msec=300 >/dev/null # so that everybody has a request under way
 everybody_asks
-sleep 1
 start_ours ours "$SB_DIR/beside.out"
 passes 'ours gets ready beside the old one' eventually 15 is_ready ours
 sb_in "$SB_NODE" "$(sb_program nmi)" status --run-directory="$SB_DIR/nmi" >/dev/null
@@ -101,6 +106,7 @@ is 'nmi status is content' "$?" 0
 passes 'the old one is still there' old_active
 sleep 1
 nobody_noticed 'ours beside the old one'
+sb_imds latency area=token msec=20 >/dev/null
 answers 'now ours answers: who has no label is told so' 400 no_label plain "$SB_ASK"
 
 everybody_asks
@@ -134,7 +140,7 @@ nobody_noticed 'the old one comes back beside ours'
 gives 'it is still ours that answers' "$SB_SHOP" web "$SB_ASK"
 answers 'which knows why' 400 no_label plain "$SB_ASK"
 everybody_asks
-uninstall --wait=30s >"$SB_DIR/uninstall.log" 2>&1 &
+uninstall >"$SB_DIR/uninstall.log" 2>&1 &
 remover=$!
 sleep 1
 at=$EPOCHREALTIME

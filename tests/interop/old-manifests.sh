@@ -67,6 +67,74 @@ render "$SB_DIR/new.out" -f "$source/charts/aad-pod-identity/values.yaml" --set 
 is 'one of that name with another version is somebody else'"'"'s to name' "$(grep -oE ' image: .*' "$SB_DIR/new.out")" \
 	' image: "registry.example/aad-pod-identity/nmi:2.0"'
 
+# ---- the page's commands ----
+
+block() { # REGEX: the one of the page that it matches, as the shell would read it
+	awk -v re="$1" '/^```/ { if (inside && text ~ re) printf "%s", text; inside = !inside; text = ""; next } inside { text = text $0 "\n" }' "$page"
+}
+patch=$(block 'patch daemonset' | sed -n "/--patch/,\$p" | sed "s/.*--patch '//; s/'\$//")
+render_old "$SB_DIR/old.out" --set operationMode=managed -s templates/nmi-daemonset.yaml || bail "$(<"$SB_DIR/old.out.err")"
+kubectl patch --local -f "$SB_DIR/old.out" --patch "$patch" -o yaml >"$SB_DIR/patched" 2>"$SB_DIR/patched.err"
+is "the old DaemonSet takes the page's patch" "$? $(<"$SB_DIR/patched.err")" '0 '
+is 'and is valid then' "$(objects <"$SB_DIR/patched")" 'DaemonSet kube-system/aad-pod-identity-nmi'
+is 'it leaves the nodes where ours is done, and restarts on none' "$(kubectl patch --local -f "$SB_DIR/patched" -p '{}' -o \
+	jsonpath='{.spec.updateStrategy} {.spec.template.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms}')" \
+	'{"type":"OnDelete"} [{"matchExpressions":[{"key":"nmi-switch","operator":"NotIn","values":["done"]}]}]'
+is 'the manifest that removes is valid' "$(objects <"$sb_root/deploy/migrate/uninstall.yaml")" 'DaemonSet kube-system/nmi-uninstall'
+
+# ---- what will be different ----
+
+report() { jq -r -f "$sb_root/deploy/migrate/before.jq"; }
+cat >"$SB_DIR/cluster" <<-'END'
+	AzureIdentity a none {"spec": {"type": 0}}
+	AzureIdentity a good {"spec": {"type": 0, "clientID": "c"}}
+	AzureIdentity a far {"spec": {"type": 1, "clientID": "c", "clientPassword": {"name": "s", "namespace": "b"}, "adEndpoint": "https://evil/"}}
+	AzureIdentity a near {"spec": {"type": 2, "clientID": "c", "clientPassword": {"name": "s", "namespace": "a"}, "adEndpoint": "https://login.microsoftonline.us/"}}
+	AzureIdentity a capital {"spec": {"type": 2, "clientID": "c", "clientPassword": {}}}
+	AzureIdentity a nine {"spec": {"type": 9}}
+	AzureIdentity a federated {"spec": {"type": 3, "clientID": "c"}}
+	AzureIdentityBinding a light {"spec": {"selector": "x", "azureIdentity": "good"}}
+	AzureIdentityBinding a heavy {"spec": {"selector": "x", "azureIdentity": "near", "weight": 2}}
+	AzureIdentityBinding a half {"spec": {"selector": "", "azureIdentity": "good"}}
+	AzureIdentityBinding b lost {"spec": {"selector": "lost", "azureIdentity": "good"}}
+	AzurePodIdentityException a some {"spec": {"podLabels": {"a": "b"}}}
+	AzurePodIdentityException a empty {"spec": {}}
+	Pod a several {"metadata": {"labels": {"aadpodidbinding": "x"}}, "spec": {}}
+	Pod b elsewhere {"metadata": {"labels": {"aadpodidbinding": "x"}}, "spec": {}}
+	Pod b unbound {"metadata": {"labels": {"aadpodidbinding": "y"}}, "spec": {}}
+	Pod b plain {"metadata": {}, "spec": {}}
+	Pod b micro {"metadata": {"ownerReferences": [{"kind": "ReplicaSet", "name": "micro-1"}]}, "spec": {"serviceAccountName": "default"}}
+	Pod b mic {"metadata": {"ownerReferences": [{"kind": "ReplicaSet", "name": "mic-1"}]}, "spec": {"serviceAccountName": "aad-pod-id-mic-service-account"}}
+	Node - win {"status": {"nodeInfo": {"operatingSystem": "windows"}}}
+	Node - lin {"status": {"nodeInfo": {"operatingSystem": "linux"}}}
+	DaemonSet a nmi {"spec": {"template": {"spec": {"containers": [{"args": ["--metadata-header-required=false"]}]}}}}
+END
+list=$(while read -r kind ns name object; do
+	jq -c --arg kind "$kind" --arg ns "${ns#-}" --arg name "$name" \
+		'.kind = $kind | .metadata.name = $name | if $ns == "" then . else .metadata.namespace = $ns end' <<<"$object"
+done <"$SB_DIR/cluster" | jq -s '{items: .}')
+is 'what will be different is told, and nothing else' "$(report <<<"$list")" "$(cat <<-'END'
+	azureidentity a/none: no clientID: it was the node's default identity, it is refused; set spec.clientID
+	azureidentity a/far: its Secret is in namespace b: it is refused; move the Secret to a, or set nmi.settings.secrets-across-namespaces and add b to rbac.secretNamespaces
+	azureidentity a/far: adEndpoint https://evil/: it is refused; set nmi.settings.authority-host if it is right
+	azureidentity a/near: a service principal: Secrets are read in named namespaces only; add a to rbac.secretNamespaces
+	azureidentity a/capital: no clientPassword.name: it is refused, as before; name its Secret, with small letters
+	azureidentity a/nine: type 9: it is refused, as before; correct or delete it
+	azureidentitybinding a/half: no selector or no azureIdentity: it is ignored; complete or delete it
+	azureidentitybinding b/lost: there is no AzureIdentity good in its namespace: it gives nothing, as before; correct or delete it
+	azurepodidentityexception a/empty: no podLabels: it is ignored; complete or delete it
+	pod a/several: 2 identities: an application that names none got any of them, and gets near; let it name a client id, or raise the weight of a binding
+	pod b/elsewhere: its binding is in namespace a: served in standard mode only, as before; move identity and binding to b before you go to managed mode
+	pod b/unbound: label y of no binding: 404 after a while becomes 400 at once; make the binding, or take the label off
+	pod b/micro: a ReplicaSet of the name mic...: in the controller's namespace it had the node's identity, and has it no longer; if it needs that, make an AzurePodIdentityException
+	node win: Windows: not served, as before; nothing to do
+	daemonset a/nmi: --metadata-header-required=false: the same, with a warning; take it away once no application needs it
+END
+)"
+hosts() { grep -oE '"(login|sts)[a-z.-]*\.[a-z]+"' "$1" | sort -u; }
+is 'it knows the login hosts that nmi knows' "$(hosts "$sb_root/deploy/migrate/before.jq")" \
+	"$(sed -n '/known_hosts\[\]/,/^}/p' "$sb_root/nmi/token/entra.c" | hosts /dev/stdin)"
+
 # ---- objects ----
 
 # As the old project's documents and demos have them, field for field; then what its older versions and other clients
@@ -168,4 +236,6 @@ gives 'one whose binding has every field' "$SB_SHOP" whole "$SB_ASK"
 gives 'one that is excepted by one of two labels, as the node' "$SB_SYSTEM" custom "$SB_ASK"
 like 'kubectl shows the columns of before' "$(sb_kubectl -n shop get azureidentity demo-aad1)" '^NAME +TYPE +CLIENTID +AGE'
 like 'of bindings too' "$(sb_kubectl -n shop get azureidentitybinding demo-azure-id-binding)" '^NAME +AZUREIDENTITY +SELECTOR +AGE'
+like 'of this cluster it is told too' "$(sb_kubectl get azureidentities,azureidentitybindings,azurepodidentityexceptions,pods -A -o json | report)" \
+	'azureidentity shop/sp: a service principal: '
 e2e_end
