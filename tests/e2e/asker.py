@@ -8,7 +8,7 @@
 A connection for each request, so that each one meets the packet rules. `error` stands for refused,
 reset and timed out; the slowest answer comes last as "slowest MS". --fresh makes each request unique. --keep
 keeps its connection, and replaces one that was ended between two requests; `cut` is one that was ended during one. With
---of a token of another application is `wrong`.
+--of a token of another application is `wrong`. The first that fail are told on stderr.
 """
 import base64
 import collections
@@ -44,13 +44,25 @@ def ask(n):
             while chunk := s.recv(65536):
                 data += chunk
         return answer(data)
-    except (OSError, IndexError, ValueError):
-        return "error"
+    except (OSError, IndexError, ValueError) as e:
+        return failed("error", e)
+
+
+told = 0
+
+
+def failed(how, why):
+    global told
+    told += 1
+    if told > 3:
+        return how
+    print(f"# {time.strftime('%H:%M:%S')}.{time.time_ns() // 10**6 % 1000:03d} {how}: {why!r}\n", file=sys.stderr, end="")
+    return how
 
 
 def answer(data):
     if not data:
-        return "error"
+        return failed("error", "no answer")
     head, _, body = data.partition(b"\r\n\r\n")
     status = head.split(b" ", 2)[1].decode()
     if not wanted or status != "200":
@@ -97,9 +109,9 @@ class Kept:
             if b"connection: close" in head.lower():
                 self.file = None
             return answer(head + body)
-        except (OSError, IndexError, ValueError):
+        except (OSError, IndexError, ValueError) as e:
             self.file = None
-            return "error" if fresh else "cut"
+            return failed("error" if fresh else "cut", e)
 
 
 signal.signal(signal.SIGTERM, stop)
