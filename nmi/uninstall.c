@@ -21,12 +21,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define EXIT_USAGE 2
 #define ASK_MSEC   3000
+#define TRY_MSEC   50 /* between two tries: pods are refused for as long after the agent's end */
 
 struct settings {
 	const char *run_directory;
+	unsigned wait_msec;
 };
 
 /* Names of ours: each also with more behind it, as while they are made, or one for each process. */
@@ -125,13 +128,27 @@ static int remove_all(const char *dir, struct err *err)
 		       : 0;
 }
 
-static int uninstall(const char *dir)
+static int64_t now_msec(void)
 {
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail for this clock */
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int uninstall(const char *dir, unsigned wait_msec)
+{
+	const struct timespec pause = { .tv_nsec = TRY_MSEC * 1000000L };
+	const int64_t end = now_msec() + wait_msec;
 	struct err err = { 0 };
 
-	if ((*dir && agent_runs(dir, &err)) || remove_all(dir, &err) < 0) {
-		fprintf(stderr, "nmi: uninstall: %s\n", err.msg);
-		return EXIT_FAILURE;
+	while ((*dir && agent_runs(dir, &err)) || remove_all(dir, &err) < 0) {
+		if (now_msec() >= end) {
+			fprintf(stderr, "nmi: uninstall: %s\n", err.msg);
+			return EXIT_FAILURE;
+		}
+		(void)nanosleep(&pause, NULL); /* a signal ends it, or only shortens it */
+		err = (struct err){ 0 };
 	}
 	puts("nmi: every packet rule of ours is removed; pods reach the metadata service again,\n"
 	     "unless a boot guard made with iptables stands (chain nmi-boot: docs/boot-guard.md)");
@@ -140,12 +157,21 @@ static int uninstall(const char *dir)
 
 int uninstall_command(int argc, char **argv)
 {
-	struct opt row = { 0 };
+	struct opt rows[] = {
+		{ 0 },
+		{ .name = "wait",
+		  .type = OPT_MSEC,
+		  .offset = offsetof(struct settings, wait_msec),
+		  .metavar = "TIME",
+		  .dflt = "0s",
+		  .group = "Settings",
+		  .help = "How long to try again, for an agent that is about to end, say" },
+	};
 	const struct opt_table table = {
-		.opts = &row,
-		.n = 1,
+		.opts = rows,
+		.n = ARRAY_SIZE(rows),
 		.prog = "nmi",
-		.usage = "nmi uninstall [--run-directory=DIR]",
+		.usage = "nmi uninstall [--run-directory=DIR] [--wait=TIME]",
 		.intro = "Removes every packet rule of ours from this node, the guard and the boot "
 			 "guard\n"
 			 "too, and our sockets: pods reach the instance metadata service again, "
@@ -164,15 +190,15 @@ int uninstall_command(int argc, char **argv)
 
 	for (size_t i = 0; i < nmi_options.n; i++)
 		if (strcmp(nmi_options.opts[i].name, "run-directory") == 0)
-			row = nmi_options.opts[i];
-	row.offset = offsetof(struct settings, run_directory);
-	row.group = "Settings";
+			rows[0] = nmi_options.opts[i];
+	rows[0].offset = offsetof(struct settings, run_directory);
+	rows[0].group = "Settings";
 	if (opt_parse(&table, &settings, argc - 1, argv + 1, &what, &err) < 0) {
 		fprintf(stderr, "nmi: uninstall: %s\n", err.msg);
 		return EXIT_USAGE;
 	}
 	if (what == OPT_RUN)
-		return uninstall(settings.run_directory);
+		return uninstall(settings.run_directory, settings.wait_msec);
 	if (what == OPT_PRINT_CONFIG)
 		opt_print_config(&table, &settings, stdout);
 	else

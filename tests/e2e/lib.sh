@@ -132,10 +132,11 @@ is_waiting() { [[ $(waiting) == "$1" ]]; }
 
 # Pods that ask all the while: `answered` then puts into $replies what came, of all of them.
 askers=()
-asking() { # POD TARGET
-	sb_spawn "$1" nice -n 5 python3 "$e2e_here/asker.py" "$2" >"$SB_DIR/asked.$1"
+asking() { # POD [OPTION of asker.py...] TARGET
+	local to=$SB_DIR/asked.$1.${#askers[@]}
+	sb_spawn "$1" nice -n 5 python3 "$e2e_here/asker.py" "${@:2}" >"$to"
 	askers+=("$SB_SPAWNED")
-	eventually 10 grep -q asking "$SB_DIR/asked.$1"
+	eventually 10 grep -q asking "$to"
 }
 
 answered() {

@@ -36,6 +36,10 @@ kill -CONT "$(sb_pid nmi)"
 is 'beside one that is stopped too' "$ST" 1
 like 'which is named by its process' "$OUT" "process $(sb_pid nmi) has .* does not answer"
 
+at=$EPOCHREALTIME
+uninstall --wait=1s
+is 'told to wait, it is refused when the agent has not ended by then' "$ST $(($(msec_since "$at" | cut -d. -f1) >= 1000))" '1 1'
+is 'and nothing was removed meanwhile' "$(tables)" "$all"
 sb_kill_nmi
 passes 'a dead one leaves its rules and its socket' test -S "$SB_DIR/nmi/nmi.sock"
 like 'the rules' "$(tables)" 'table ip nmi '

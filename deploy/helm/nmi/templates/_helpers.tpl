@@ -21,8 +21,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ include "nmi.chart" . }}
 {{- end }}
 
+{{/* Is it aad-pod-identity's own image that the values name, as a whole copy of its chart's values does? It is never run. */}}
+{{- define "nmi.oldImage" -}}
+{{- if and (regexMatch "(^|/)aad-pod-identity/?$" .Values.image.repository) (regexMatch "^v?1[.]" .Values.nmi.tag) }}yes{{ end -}}
+{{- end }}
+
 {{- define "nmi.image" -}}
+{{- if include "nmi.oldImage" . }}{{ .Values.nmi.image }}:{{ .Chart.AppVersion }}
+{{- else }}
 {{- with .Values.image.repository }}{{ trimSuffix "/" . }}/{{ end }}{{ .Values.nmi.image }}:{{ .Values.nmi.tag | default .Chart.AppVersion }}
+{{- end }}
 {{- end }}
 
 {{- define "nmi.user" -}}
