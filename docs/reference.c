@@ -63,10 +63,13 @@ static void print_metric(const struct metric_desc *d)
 
 static void print_metrics(void)
 {
-	heading("Metrics",
-		"Served in the Prometheus text format on ``--prometheus-port``. A label takes at "
-		"most\n"
-		"256 combinations of values; what comes after is counted under ``other``.");
+	heading("Metrics", "Served on ``--prometheus-port``, in the Prometheus text format or, to "
+			   "whoever asks "
+			   "for it, as\n"
+			   "OpenMetrics 1.0. A metric has at most 256 combinations of label "
+			   "values; what comes "
+			   "after is\n"
+			   "counted under ``other``. What to watch, and why: ``monitoring.md``.");
 	for (size_t i = 0; i < NMI_METRICS; i++)
 		print_metric(&nmi_metric_descs[i]);
 }
