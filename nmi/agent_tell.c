@@ -105,7 +105,7 @@ static void measure_process(struct agent *a)
 	set_gauge(a, NMI_METRIC_PROCESS_VIRTUAL, p.virtual);
 	set_gauge(a, NMI_METRIC_PROCESS_FDS, p.files);
 	set_gauge(a, NMI_METRIC_PROCESS_MAX_FDS, p.files_max);
-	/* the clock may be set while we run, but this is one moment, and a change of it would look like a restart */
+	/* once: the clock may be set while we run, and that would look like a restart */
 	if (p.started >= 0 && metric_get(a->metrics, NMI_METRIC_PROCESS_START, NULL) <= 0)
 		set_gauge(a, NMI_METRIC_PROCESS_START, p.started);
 }

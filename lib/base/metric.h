@@ -7,10 +7,10 @@
 
 /*
  * Counters, gauges and histograms from a table (metrics.def), printed in the Prometheus text format
- * 0.0.4 or as OpenMetrics 1.0. A metric without labels is there from the start, at 0; with labels, each series appears with
- * its first sample. There are at most `max_series` of a metric: past that every label value becomes
- * "other" in one series more, since label values can come from a pod. Names, help and label names are
- * ours and printed as they are; label values may be anything.
+ * 0.0.4 or as OpenMetrics 1.0. A metric without labels is there from the start, at 0; with labels, each
+ * series appears with its first sample. There are at most `max_series` of a metric: past that every
+ * label value becomes "other" in one series more, since label values can come from a pod. Names, help and
+ * label names are ours and printed as they are; label values may be anything.
  *
  * OpenMetrics wants the samples of a counter to end in _total, which the names that are kept for
  * aad-pod-identity's dashboards do not. Such a counter is of type `unknown` there, as Prometheus' own
@@ -47,6 +47,7 @@ void metric_observe(struct metrics *m, size_t id, const char *const *values, dou
 double metric_get(const struct metrics *m, size_t id, const char *const *values);
 /* That of all series together. */
 double metric_sum(const struct metrics *m, size_t id);
+
 enum metric_format { METRIC_TEXT, METRIC_OPENMETRICS };
 
 /* The whole page, on the heap; its Content-Type. The first is of METRIC_TEXT. */

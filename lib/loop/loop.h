@@ -41,7 +41,7 @@ void loop_fake_advance(struct loop *l, uint64_t msec);
 
 /*
  * How long others had to wait for the loop: the latest that a timer ran after it was due, and the longest
- * turn, counted from when epoll_wait() returned (to the kernel's tick, 4 ms or less too long). Of the
+ * turn, counted from when epoll_wait() returned (to the kernel's tick: up to 10 ms too long). Of the
  * last one to two minutes, whoever asks how often, so that several may. Of a fake loop: 0.
  */
 struct loop_lag {

@@ -93,11 +93,15 @@ sb_identity shop sp 44444444-aaaa-4000-8000-000000000004 '' 1 tenant=contoso.exa
 sb_binding shop sp sp sp
 sb_add_pod sp shop 10.244.0.15 aadpodidbinding=sp
 LD_PRELOAD=$no_hold sb_start_nmi || bail "nmi does not start: $(tail -n 5 "$SB_DIR/nmi.log")"
-sed '1,/^spec:/d; s/^  //' "$monitoring/alerts.yaml" >"$SB_DIR/nmi.rules.yaml"
+# by the line of the document
+(cd "$SB_DIR" && ln -s "$sb_root/deploy" . && eval "$(grep -m 1 "^sed '1,/.spec:" "$sb_root/docs/monitoring.md")")
 cp "$here/alerts.test.yaml" "$SB_DIR/"
 passes 'the rules are valid' promtool check rules "$SB_DIR/nmi.rules.yaml"
 passes 'with their own durations: overdue tokens, a self-test that stands still, memory that grows and refusals that are known are told apart, and a good day is quiet' \
 	promtool test rules "$SB_DIR/alerts.test.yaml"
+
+sed -n '/^scrape_configs:/,/^```/{/^```/!p}' "$sb_root/docs/monitoring.md" | sed '/kubernetes_sd_configs:/,+1d' >"$SB_DIR/documented.yaml"
+passes 'so is what the document has for a Prometheus of one'"'"'s own, but for the discovery, which Debian'"'"'s lacks' promtool check config "$SB_DIR/documented.yaml"
 
 mkdir "$SB_DIR/prometheus"
 sed -E 's/\bfor: [0-9]+[smh]/for: 1s/; s/\[[0-9]+[sm]\]/[6s]/g; s/\[[0-9]+h\]/[15s]/g' "$SB_DIR/nmi.rules.yaml" >"$SB_DIR/prometheus/rules.yaml"
@@ -134,6 +138,22 @@ metadata() { sb_in "$SB_NODE" curl -s "$URL/api/v1/metadata?metric=$1"; }
 like '... a counter' "$(metadata nmi_token_cache_hits)" '"type":"counter"'
 like '... a histogram' "$(metadata nmi_upstream_request_duration_seconds)" '"type":"histogram"'
 like '... and of an old counter that it is unknown' "$(metadata aadpodidentity_imds_operations_errors_count)$(metadata aadpodidentity_kubernetes_api_operations_errors_count)" '("type":"unknown"|"data":\{\})'
+
+# what it tells of its processes, beside what the kernel tells
+near() { # SENTENCE METRIC VALUE DISTANCE
+	local got
+	got=$(query "$2")
+	if awk -v g="$got" -v v="$3" -v d="$4" 'BEGIN { exit !(g != "" && g - v <= d && v - g <= d) }'; then ok "$1"
+	else not_ok "$1" "got: $got, near $3"; fi
+}
+pid=$(sb_pid nmi)
+resident() { awk -v page="$(getconf PAGESIZE)" '{ print $2 * page }' "/proc/$1/statm"; }
+near 'its memory is what the kernel says' process_resident_memory_bytes "$(resident "$pid")" 2000000
+near 'and the redirector'"'"'s' nmi_redirector_resident_memory_bytes "$(resident "$(redirector_pid)")" 2000000
+near 'its open files' process_open_fds "$(find "/proc/$pid/fd" -type l | wc -l)" 5
+near 'its limit of them' process_max_fds "$(awk '/^Max open files/ { print $4 }' "/proc/$pid/limits")" 0
+near 'and when it started' process_start_time_seconds "$(($(date +%s) - $(ps -o etimes= -p "$pid")))" 2
+is 'its version' "$(query "nmi_build_info{version=\"$("$(sb_program nmi)" --version | grep -oE '[0-9]+\.[0-9.]+' | head -n 1)\"}")" 1
 
 # ---- upstream, neighbours, API server, files ----
 
