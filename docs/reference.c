@@ -65,9 +65,10 @@ static void print_metric(const struct metric_desc *d)
 static void print_metrics(void)
 {
 	heading("Metrics",
-		"Served in the Prometheus text format on ``--prometheus-port``. A label takes at "
-		"most\n"
-		"256 combinations of values; what comes after is counted under ``other``.");
+		"Served on ``--prometheus-port`` in the Prometheus text format, or as OpenMetrics\n"
+		"1.0 to whoever asks for it. A metric has at most 256 combinations of label\n"
+		"values; what comes after is counted under ``other``. What to watch, and why:\n"
+		"``monitoring.md``.");
 	for (size_t i = 0; i < NMI_METRICS; i++)
 		print_metric(&nmi_metric_descs[i]);
 }

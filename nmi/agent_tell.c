@@ -16,6 +16,7 @@
 #include "nmi/pods/resolver.h"
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
+#include "nmi/proc.h"
 #include "nmi/selftest.h"
 #include "nmi/status/server.h"
 #include "nmi/surroundings.h"
@@ -81,6 +82,33 @@ static void measure_reflector(struct agent *a, const struct reflector *r)
 	metric_set(a->metrics, NMI_METRIC_WATCH_UP, labels,
 		   s->state == REFLECTOR_SYNCED || s->state == REFLECTOR_NOT_INSTALLED);
 	metric_set(a->metrics, NMI_METRIC_WATCH_RESTARTS, labels, (double)s->restarts);
+	metric_set(a->metrics, NMI_METRIC_WATCH_AGE, labels,
+		   s->last_heard.ns ? mono_seconds_between(s->last_heard, loop_mono(a->loop)) : -1);
+}
+
+static void measure_process(struct agent *a)
+{
+	static const char *const version[] = { NMI_VERSION };
+	const struct loop_lag lag = loop_lag(a->loop);
+	struct proc_usage redirector = { -1, -1, -1 };
+	struct proc_self p;
+
+	metric_set(a->metrics, NMI_METRIC_BUILD_INFO, version, 1);
+	set_gauge(a, NMI_METRIC_LOOP_LATE, (double)lag.timer_nsec / 1e9);
+	set_gauge(a, NMI_METRIC_LOOP_TURN, (double)lag.turn_nsec / 1e9);
+	if (redirect_pid(a->redirect) > 0)
+		proc_usage(redirect_pid(a->redirect), &redirector);
+	set_gauge(a, NMI_METRIC_REDIRECTOR_MEMORY,
+		  redirector.resident_kib < 0 ? -1 : (double)redirector.resident_kib * 1024);
+	proc_self(&p);
+	set_gauge(a, NMI_METRIC_PROCESS_CPU, p.cpu);
+	set_gauge(a, NMI_METRIC_PROCESS_MEMORY, p.resident);
+	set_gauge(a, NMI_METRIC_PROCESS_VIRTUAL, p.virtual);
+	set_gauge(a, NMI_METRIC_PROCESS_FDS, p.files);
+	set_gauge(a, NMI_METRIC_PROCESS_MAX_FDS, p.files_max);
+	/* once: the clock may be set while we run, and that would look like a restart */
+	if (p.started >= 0 && metric_get(a->metrics, NMI_METRIC_PROCESS_START, NULL) <= 0)
+		set_gauge(a, NMI_METRIC_PROCESS_START, p.started);
 }
 
 void agent_before_metrics(void *ctx)
@@ -105,6 +133,7 @@ void agent_before_metrics(void *ctx)
 	set_gauge(a, NMI_METRIC_BRIDGE_PORTS, s->ports);
 	set_gauge(a, NMI_METRIC_LOG_DROPPED, (double)log_dropped());
 	set_gauge(a, NMI_METRIC_AUDIT_DROPPED, (double)audit_dropped(a->audit));
+	measure_process(a);
 	measure_reflector(a, pod_watch_reflector(a->pod_watch));
 	for (size_t i = 0; (r = identity_store_reflector(a->identities, i)); i++)
 		measure_reflector(a, r);

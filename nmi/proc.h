@@ -11,3 +11,13 @@ struct proc_usage {
 };
 
 void proc_usage(pid_t pid, struct proc_usage *out);
+
+/* The same and more of ourselves; -1: not to be had. */
+struct proc_self {
+	double started;		  /* seconds since 1970 */
+	double cpu;		  /* seconds, user and system; a counter, so never -1 */
+	double resident, virtual; /* bytes */
+	double files, files_max;  /* the latter is the soft limit */
+};
+
+void proc_self(struct proc_self *out);

@@ -4,7 +4,9 @@
  * Metrics: see metric.h.
  *
  * A series is found by its label values joined with 0x1f, which no label value may contain (it is
- * replaced). The page is written as Prometheus' text format 0.0.4 asks.
+ * replaced). The two formats differ in the counters' names, in how a bucket's bound is spelt, and in
+ * the end. A histogram's series therefore changes with the format that is asked for (le="1" or "1.0"),
+ * as it does with every exporter; Prometheus 3 evens it out.
  */
 
 #include "lib/base/metric.h"
@@ -206,7 +208,16 @@ static void print_labels(FILE *f, const struct family *fam, const char *key, con
 	fputc('}', f);
 }
 
-static void print_histogram(FILE *f, const struct family *fam, const struct series *s)
+/* OpenMetrics wants a bound to be a float at sight. */
+static void print_bound(char *le, size_t size, double bound, enum metric_format format)
+{
+	snprintf(le, size, "%g", bound);
+	if (format == METRIC_OPENMETRICS && !strpbrk(le, ".e"))
+		snprintf(le, size, "%g.0", bound);
+}
+
+static void print_histogram(FILE *f, const struct family *fam, const struct series *s,
+			    enum metric_format format)
 {
 	const struct metric_desc *d = fam->desc;
 	uint64_t sum = 0;
@@ -215,7 +226,7 @@ static void print_histogram(FILE *f, const struct family *fam, const struct seri
 		char le[32] = "+Inf";
 
 		if (i < d->n_buckets)
-			snprintf(le, sizeof(le), "%g", d->buckets[i]);
+			print_bound(le, sizeof(le), d->buckets[i], format);
 		sum += s->counts[i];
 		fprintf(f, "%s_bucket", d->name);
 		print_labels(f, fam, s->key, le);
@@ -228,11 +239,45 @@ static void print_histogram(FILE *f, const struct family *fam, const struct seri
 	fprintf(f, " %" PRIu64 "\n", sum);
 }
 
-char *metrics_print(const struct metrics *m, size_t *out_len)
+/* HELP and TYPE; of a counter OpenMetrics has the name without _total. */
+static void print_head(FILE *f, const struct metric_desc *d, enum metric_format format)
 {
-	static const char *const type_name[] = { [METRIC_COUNTER] = "counter",
-						 [METRIC_GAUGE] = "gauge",
-						 [METRIC_HISTOGRAM] = "histogram" };
+	static const char *const types[] = { [METRIC_COUNTER] = "counter",
+					     [METRIC_GAUGE] = "gauge",
+					     [METRIC_HISTOGRAM] = "histogram" };
+	static const char total[] = "_total";
+	const size_t suffix = sizeof(total) - 1;
+	const char *type = types[d->type];
+	size_t n = strlen(d->name);
+
+	if (format == METRIC_OPENMETRICS && d->type == METRIC_COUNTER) {
+		if (n > suffix && strcmp(d->name + n - suffix, total) == 0)
+			n -= suffix;
+		else
+			type = "unknown";
+	}
+	fprintf(f, "# HELP %.*s %s\n# TYPE %.*s %s\n", (int)n, d->name, d->help, (int)n, d->name,
+		type);
+}
+
+static void print_family(FILE *f, const struct family *fam, enum metric_format format)
+{
+	print_head(f, fam->desc, format);
+	hmap_for_each_safe (node, next, &fam->series) {
+		const struct series *s = container_of(node, struct series, node);
+
+		if (s->counts) {
+			print_histogram(f, fam, s, format);
+			continue;
+		}
+		fputs(fam->desc->name, f);
+		print_labels(f, fam, s->key, NULL);
+		fprintf(f, " %.15g\n", s->value);
+	}
+}
+
+char *metrics_print_as(const struct metrics *m, enum metric_format format, size_t *out_len)
+{
 	char *text = NULL;
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
@@ -240,27 +285,30 @@ char *metrics_print(const struct metrics *m, size_t *out_len)
 	if (!f)
 		out_of_memory();
 	for (size_t i = 0; i < m->n; i++) {
-		const struct family *fam = &m->families[i];
-
-		if (!hmap_count(&fam->series))
-			continue;
-		fprintf(f, "# HELP %s %s\n# TYPE %s %s\n", fam->desc->name, fam->desc->help,
-			fam->desc->name, type_name[fam->desc->type]);
-		hmap_for_each_safe (node, next, &fam->series) {
-			const struct series *s = container_of(node, struct series, node);
-
-			if (s->counts) {
-				print_histogram(f, fam, s);
-				continue;
-			}
-			fputs(fam->desc->name, f);
-			print_labels(f, fam, s->key, NULL);
-			fprintf(f, " %.15g\n", s->value);
-		}
+		if (hmap_count(&m->families[i].series))
+			print_family(f, &m->families[i], format);
 	}
+	if (format == METRIC_OPENMETRICS)
+		fputs("# EOF\n", f);
 	if (fclose(f) != 0)
 		out_of_memory();
 	if (out_len)
 		*out_len = len;
 	return text;
+}
+
+char *metrics_print(const struct metrics *m, size_t *out_len)
+{
+	return metrics_print_as(m, METRIC_TEXT, out_len);
+}
+
+const char *metric_content_type(enum metric_format format)
+{
+	switch (format) {
+	case METRIC_TEXT:
+		break;
+	case METRIC_OPENMETRICS:
+		return "application/openmetrics-text; version=1.0.0; charset=utf-8";
+	}
+	return "text/plain; version=0.0.4; charset=utf-8";
 }

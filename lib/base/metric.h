@@ -7,10 +7,15 @@
 
 /*
  * Counters, gauges and histograms from a table (metrics.def), printed in the Prometheus text format
- * 0.0.4. A metric without labels is there from the start, at 0; with labels, each series appears with
- * its first sample. There are at most `max_series` of a metric: past that every label value becomes
- * "other" in one series more, since label values can come from a pod. Names, help and label names are
- * ours and printed as they are; label values may be anything.
+ * 0.0.4 or as OpenMetrics 1.0. A metric without labels is there from the start, at 0; with labels, each
+ * series appears with its first sample. There are at most `max_series` of a metric: past that every
+ * label value becomes "other" in one series more, since label values can come from a pod. Names, help and
+ * label names are ours and printed as they are; label values may be anything.
+ *
+ * OpenMetrics wants the samples of a counter to end in _total, which the names that are kept for
+ * aad-pod-identity's dashboards do not. Such a counter is of type `unknown` there, as Prometheus' own
+ * client library has it: the name stays, and rate() works as before.
+ * https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md
  */
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
@@ -42,5 +47,10 @@ void metric_observe(struct metrics *m, size_t id, const char *const *values, dou
 double metric_get(const struct metrics *m, size_t id, const char *const *values);
 /* That of all series together. */
 double metric_sum(const struct metrics *m, size_t id);
-/* The whole page, on the heap. */
+
+enum metric_format { METRIC_TEXT, METRIC_OPENMETRICS };
+
+/* The whole page, on the heap; its Content-Type. The first is of METRIC_TEXT. */
 char *metrics_print(const struct metrics *m, size_t *out_len);
+char *metrics_print_as(const struct metrics *m, enum metric_format format, size_t *out_len);
+const char *metric_content_type(enum metric_format format);

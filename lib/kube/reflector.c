@@ -263,6 +263,7 @@ static int on_data(void *ctx, const char *p, size_t n)
 	int stop = 1;
 
 	r->depth++;
+	r->status.last_heard = loop_mono(r->loop);
 	if (r->phase == PHASE_PAGED_LIST) {
 		stop = buf_append(&r->page, p, n, PAGE_MAX, &r->why) < 0;
 		if (stop)
@@ -390,6 +391,7 @@ static void not_installed(struct reflector *r)
 			return;
 	}
 	r->status.state = REFLECTOR_NOT_INSTALLED;
+	r->status.last_heard = loop_mono(r->loop);
 	wait_msec(r, NOT_INSTALLED_MSEC + arc4random_uniform(NOT_INSTALLED_MSEC / 2));
 }
 

@@ -56,6 +56,7 @@ struct reflector_status {
 	enum reflector_state state;
 	bool has_synced; /* a whole has been delivered at least once (or it is not installed) */
 	struct mono last_event; /* last event or bookmark */
+	struct mono last_heard; /* that, a part of a list, or that it is not installed; 0: never */
 	unsigned long
 		restarts; /* after failures and expired versions; not the server's own time-out */
 	struct err last_err; /* kind ERR_NONE when the last attempt went well */

@@ -32,6 +32,9 @@
 
 #define BATCH 64
 
+/* What loop_lag() tells is at least so old before it is forgotten. */
+#define LAG_WINDOW_MSEC 60000
+
 /* A chain of deferred calls, each starting the next, goes this far before fds are looked at again. */
 #define DEFER_ROUNDS 16
 
@@ -56,6 +59,9 @@ struct loop {
 	struct loop_defer *deferred;
 	struct epoll_event *batch; /* being dispatched, or NULL */
 	int batch_n;
+	struct mono woke_at;	       /* when the turn under way began; 0: not known */
+	struct loop_lag lag, lag_past; /* of this window, and of the one before */
+	struct mono lag_until;	       /* the end of this window */
 };
 
 static struct loop *new_loop(bool fake, struct err *err)
@@ -113,6 +119,61 @@ struct wall loop_wall(const struct loop *l)
 				      (int64_t)((l->fake_now.ns - FAKE_MONO_START) /
 						NSEC_PER_SEC) };
 	return (struct wall){ time(NULL) };
+}
+
+/* lag */
+
+static void max_out(uint64_t *max, uint64_t v)
+{
+	*max = v > *max ? v : *max;
+}
+
+static void next_window(struct loop *l, struct mono now)
+{
+	bool is_next = mono_before(now, mono_add_msec(l->lag_until, LAG_WINDOW_MSEC));
+
+	if (mono_before(now, l->lag_until))
+		return;
+	l->lag_past = is_next ? l->lag : (struct loop_lag){ 0 };
+	l->lag = (struct loop_lag){ 0 };
+	l->lag_until = mono_add_msec(now, LAG_WINDOW_MSEC);
+}
+
+/* The kernel's clock of the last tick, which costs a few ns: there is one such look a turn. */
+static void note_waking(struct loop *l)
+{
+	struct timespec ts;
+
+	if (l->fake || clock_gettime(CLOCK_MONOTONIC_COARSE, &ts) < 0)
+		return;
+	l->woke_at.ns = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* `now` is looked at anyway, before waiting again. */
+static void note_turn(struct loop *l, struct mono now)
+{
+	if (l->fake)
+		return;
+	next_window(l, now);
+	if (l->woke_at.ns && mono_before(l->woke_at, now))
+		max_out(&l->lag.turn_nsec, now.ns - l->woke_at.ns);
+}
+
+static void note_timer(struct loop *l, struct mono due)
+{
+	if (!l->fake && mono_before(due, l->turn))
+		max_out(&l->lag.timer_nsec, l->turn.ns - due.ns);
+}
+
+struct loop_lag loop_lag(struct loop *l)
+{
+	struct loop_lag lag;
+
+	next_window(l, loop_mono(l));
+	lag = l->lag;
+	max_out(&lag.timer_nsec, l->lag_past.timer_nsec);
+	max_out(&lag.turn_nsec, l->lag_past.turn_nsec);
+	return lag;
 }
 
 /* timers */
@@ -205,6 +266,7 @@ static void run_timers(struct loop *l)
 	while (l->n_timers && !mono_before(l->turn, l->heap[0]->at) && l->heap[0]->seq < end) {
 		struct loop_timer *t = l->heap[0];
 
+		note_timer(l, t->at);
 		loop_timer_del(t);
 		t->fn(t);
 	}
@@ -298,8 +360,10 @@ static int wait_for_events(struct loop *l, int max_msec, struct epoll_event *eve
 	if (l->quit || l->deferred)
 		msec = 0;
 	if (!l->fake && l->n_timers) {
-		uint64_t due = mono_msec_until(loop_mono(l), l->heap[0]->at);
+		struct mono now = loop_mono(l);
+		uint64_t due = mono_msec_until(now, l->heap[0]->at);
 
+		note_turn(l, now);
 		msec = due < msec ? due : msec;
 	}
 	if (msec == UINT64_MAX)
@@ -319,6 +383,7 @@ int loop_turn(struct loop *l, int max_msec, struct err *err)
 	n = wait_for_events(l, max_msec, events);
 	if (n < 0 && errno != EINTR)
 		return err_set_errno(err, errno, "epoll wait");
+	note_waking(l);
 	l->batch = events;
 	l->batch_n = n;
 	for (int i = 0; i < n; i++) {

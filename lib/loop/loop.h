@@ -39,6 +39,16 @@ struct wall loop_wall(const struct loop *l);
 /* Fake loops only: move the clock in steps from timer to timer, dispatching each at its moment. */
 void loop_fake_advance(struct loop *l, uint64_t msec);
 
+/*
+ * How long others had to wait for the loop: the latest that a timer ran after it was due, and the longest
+ * turn, counted from when epoll_wait() returned (to the kernel's tick: up to 10 ms too long). Of the
+ * last one to two minutes, whoever asks how often, so that several may. Of a fake loop: 0.
+ */
+struct loop_lag {
+	uint64_t timer_nsec, turn_nsec;
+};
+struct loop_lag loop_lag(struct loop *l);
+
 /* file descriptors: level-triggered epoll unless EPOLLET is asked for; the fd stays the owner's */
 struct loop_fd;
 typedef void loop_fd_fn(struct loop_fd *f, uint32_t events);

@@ -17,6 +17,9 @@
  *   deadlines for a whole request, for an idle connection and for taking an answer. Each phase of a
  *   connection has one fixed duration, so the connections of a phase stand in a list in the order of
  *   their deadlines: entering a phase is O(1), and one timer serves all.
+ * - Out of files, or at the limit of connections, it takes the listener out of its epoll set, and puts it
+ *   back when it is run and there is room again. If the connections that made room were the last, nothing
+ *   would make us run it, and nobody be accepted ever again: so it is run once more after one has ended.
  * - The header checks are ours: see head.c.
  * - A NUL ends the target that the library hands out, but not the request line: see is_cut().
  * - A connection whose peer has lost its address is reset, not closed: what the kernel still holds of an
@@ -97,6 +100,7 @@ struct server {
 	struct conn *phases[PHASES];
 	struct lingering linger;
 	size_t n_conns;
+	bool has_room; /* a connection has ended since the library was run */
 	int listening; /* the library's; -EBADF: it listens no more */
 	bool draining; /* idle ones are cut soon */
 	bool ending;
@@ -173,8 +177,11 @@ static void run(struct server *s)
 {
 	MHD_UNSIGNED_LONG_LONG wait_msec;
 
+	s->has_room = false;
 	(void)MHD_run(s->daemon); /* fails only if its own epoll fd does, which is a bug of ours */
-	if (MHD_get_timeout(s->daemon, &wait_msec) == MHD_YES)
+	if (s->has_room)
+		loop_timer_set_msec(s->loop, &s->again, 0, on_again);
+	else if (MHD_get_timeout(s->daemon, &wait_msec) == MHD_YES)
 		loop_timer_set_msec(s->loop, &s->again, wait_msec, on_again);
 }
 
@@ -483,6 +490,7 @@ static void conn_end(struct server *s, struct conn *c)
 		linger_begin(&s->linger, &c->x, c->fd);
 	DL_DELETE(s->phases[c->phase], c);
 	s->n_conns--;
+	s->has_room = true;
 	response_unref(c->answer);
 	free(c->x.label);
 	free(c->x.pod_uid);

@@ -299,18 +299,23 @@ size_t token_cache_sources(struct token_cache *c, struct token_cache_source *out
 
 void token_cache_measure(const struct token_cache *c)
 {
-	int64_t now = loop_wall(c->loop).s, longest = 0;
+	int64_t now = loop_wall(c->loop).s, longest = 0, expiry = INT64_MAX;
 	const struct cache_upstream *u;
 	size_t overdue = 0;
 
 	for (struct hmap_node *n = hmap_first(&c->entries); n; n = hmap_next(n)) {
 		const struct cache_entry *e = container_of(n, struct cache_entry, node);
 
-		if (!e->tok || !e->used || now <= e->renew_at.s)
+		if (!e->tok || !e->used)
+			continue;
+		expiry = e->tok->expires_on.s < expiry ? e->tok->expires_on.s : expiry;
+		if (now <= e->renew_at.s)
 			continue;
 		overdue++;
 		longest = now - e->renew_at.s > longest ? now - e->renew_at.s : longest;
 	}
+	metric_set(c->metrics, NMI_METRIC_CACHE_EXPIRY, NULL,
+		   expiry == INT64_MAX ? -1 : (double)(expiry > now ? expiry - now : 0));
 	metric_set(c->metrics, NMI_METRIC_CACHE_OVERDUE, NULL, (double)overdue);
 	metric_set(c->metrics, NMI_METRIC_CACHE_OVERDUE_SECONDS, NULL, (double)longest);
 	DL_FOREACH (c->upstreams, u) {

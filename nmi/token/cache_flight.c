@@ -339,6 +339,7 @@ void cache_flight_send(struct cache_flight *f, struct cache_lane *turn)
 	metric_observe(c->metrics, NMI_METRIC_FETCH_WAIT, &e->upstream->name,
 		       mono_seconds_between(f->queued_at, loop_mono(c->loop)));
 	c->stats.flights++;
+	metric_add(c->metrics, NMI_METRIC_FETCHES, &e->upstream->name, 1);
 	f->handle = e->source->fetch(e->source->ctx, &ask, on_source_done, f, &fail);
 	if (f->handle) {
 		flight_took_off(f, turn);

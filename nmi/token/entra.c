@@ -16,6 +16,7 @@
 #include "lib/loop/loop.h"
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
+#include "nmi/token/exchange.h"
 #include "nmi/token/failure.h"
 #include "nmi/token/policy.h"
 #include "nmi/token/token.h"
@@ -352,10 +353,12 @@ static void on_reply(void *ctx, const struct http_reply *reply, const struct err
 	_cleanup_(token_unrefp) struct token *tok = read_reply(c, reply, err, &fail);
 	token_done_fn *done = c->done;
 	void *done_ctx = c->ctx;
+	double took = mono_seconds_between(c->started, loop_mono(e->loop));
 
+	token_exchange_count(e->spec.metrics, c->is_federated ? "federation" : "entra", reply, err,
+			     took);
 	if (tok)
-		metric_observe(e->spec.metrics, NMI_METRIC_IMDS_DURATION, labels,
-			       mono_seconds_between(c->started, loop_mono(e->loop)));
+		metric_observe(e->spec.metrics, NMI_METRIC_IMDS_DURATION, labels, took);
 	else
 		metric_add(e->spec.metrics, NMI_METRIC_IMDS_ERRORS, labels, 1);
 	if (!tok && fail.fault == TOKEN_FAULT_THROTTLED)

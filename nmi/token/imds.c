@@ -18,6 +18,7 @@
 #include "lib/loop/loop.h"
 #include "nmi/limits.h"
 #include "nmi/metrics.h"
+#include "nmi/token/exchange.h"
 #include "nmi/token/failure.h"
 #include "nmi/token/token.h"
 
@@ -30,6 +31,7 @@
 #include <utlist.h>
 
 /* The first version with tokens (Azure, "How to use managed identities on a VM"); all SDKs send it. */
+#define IMDS_NAME  "imds"
 #define TOKEN_PATH "/metadata/identity/oauth2/token?api-version=2018-02-01"
 /* The end of year 9999: later is a mistake of units, and would overflow what is computed from it. */
 #define LATEST	   INT64_C(253402300799)
@@ -357,10 +359,11 @@ static void on_reply(void *ctx, const struct http_reply *reply, const struct err
 	_cleanup_(token_unrefp) struct token *tok = read_reply(f, reply, err, &fail);
 	token_done_fn *done = f->done;
 	void *done_ctx = f->ctx;
+	double took = mono_seconds_between(f->started, loop_mono(s->loop));
 
+	token_exchange_count(s->metrics, IMDS_NAME, reply, err, took);
 	if (tok)
-		metric_observe(s->metrics, NMI_METRIC_IMDS_DURATION, labels,
-			       mono_seconds_between(f->started, loop_mono(s->loop)));
+		metric_observe(s->metrics, NMI_METRIC_IMDS_DURATION, labels, took);
 	else
 		metric_add(s->metrics, NMI_METRIC_IMDS_ERRORS, labels, 1);
 	fetch_free(f);
@@ -443,7 +446,7 @@ static void *fetch_start(void *ctx, const struct token_ask *ask, token_done_fn *
 struct token_source imds_source_vtable(struct imds_source *s)
 {
 	return (struct token_source){
-		.name = "imds",
+		.name = IMDS_NAME,
 		.ctx = s,
 		.budget = { .max_in_flight = LIMIT_IMDS_IN_FLIGHT,
 			    .per_second = LIMIT_IMDS_PER_SECOND },

@@ -175,6 +175,7 @@ static void check_run(const struct run *run)
 	ck_assert_msg(strcmp(fixture_objects(&f), run->objects) == 0, "%s: %s", run->name, f.text);
 	ck_assert_msg(s->state == run->state, "%s: state %d", run->name, (int)s->state);
 	ck_assert(s->has_synced);
+	ck_assert(s->last_heard.ns && s->last_heard.ns >= s->last_event.ns);
 }
 
 START_TEST(a_recording_leads_to_its_objects)
@@ -655,6 +656,7 @@ START_TEST(an_optional_resource_that_is_missing_counts_as_an_empty_whole)
 	ck_assert(reflector_status(f.reflector)->has_synced);
 	ck_assert_uint_eq(f.model.begins, 1);
 	ck_assert_uint_eq(f.model.ends, 1);
+	ck_assert(reflector_status(f.reflector)->last_heard.ns != 0);
 	pass(29000);
 	ck_assert_uint_eq(f.requests, 1);
 	until_requests(2, 17000);

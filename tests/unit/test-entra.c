@@ -279,6 +279,9 @@ START_TEST(a_token_is_asked_for_by_a_form_and_bounded)
 	ck_assert_double_eq(metric_get(b.metrics, NMI_METRIC_IMDS_DURATION,
 				       (const char *const[]){ "adal_token" }),
 			    1);
+	ck_assert_double_eq(metric_get(b.metrics, NMI_METRIC_UPSTREAM,
+				       (const char *const[]){ "entra", "200" }),
+			    1);
 	bench_deinit(&b);
 }
 END_TEST

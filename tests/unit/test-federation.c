@@ -159,6 +159,9 @@ START_TEST(a_pods_account_token_becomes_a_token_of_the_application)
 	ck_assert_uint_eq(b.told, 1);
 	ck_assert_ptr_nonnull(b.tok);
 	ck_assert_str_eq(b.tok->client_id, "c1");
+	ck_assert_double_eq(metric_get(b.metrics, NMI_METRIC_UPSTREAM,
+				       (const char *const[]){ "federation", "200" }),
+			    1);
 	bench_deinit(&b);
 }
 END_TEST

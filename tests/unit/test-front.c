@@ -580,6 +580,13 @@ START_TEST(probes_and_metrics_have_listeners_of_their_own)
 	ck_assert_ptr_nonnull(
 		strstr(a.body, "aadpodidentity_nmi_operations_duration_seconds_count"));
 	ck_assert_int_eq(refreshed, 1);
+	a = ask_port(&rig, rig.spec.metrics_port,
+		     "GET /metrics HTTP/1.1\r\nHost: x\r\n"
+		     "accept: application/openmetrics-text;version=1.0.0\r\n\r\n");
+	ck_assert_str_eq(answer_header(&a, "Content-Type"),
+			 "application/openmetrics-text; version=1.0.0; charset=utf-8");
+	ck_assert_ptr_nonnull(strstr(a.body, "# TYPE nmi_token_cache_hits counter\n"));
+	ck_assert_str_eq(a.body + strlen(a.body) - 6, "# EOF\n");
 	a = ask_port(&rig, rig.spec.metrics_port, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
 	ck_assert_int_eq(a.status, 404);
 	stop();

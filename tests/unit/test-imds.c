@@ -393,6 +393,11 @@ static double count(const struct rig *r, enum nmi_metric id, const char *operati
 	return metric_get(r->metrics, id, &operation);
 }
 
+static double upstream(const struct rig *r, const char *status)
+{
+	return metric_get(r->metrics, NMI_METRIC_UPSTREAM, (const char *const[]){ "imds", status });
+}
+
 START_TEST(the_source_sends_one_get_with_the_metadata_header_and_no_other)
 {
 	struct token_failure fail = { 0 };
@@ -413,6 +418,7 @@ START_TEST(the_source_sends_one_get_with_the_metadata_header_and_no_other)
 	ck_assert(r.told.has_token);
 	ck_assert(count(&r, NMI_METRIC_IMDS_DURATION, "adal_token_msi_userassignedid") > 0.2);
 	ck_assert(count(&r, NMI_METRIC_IMDS_ERRORS, "adal_token_msi_userassignedid") < 0.5);
+	ck_assert(upstream(&r, "200") == 1);
 	rig_deinit(&r);
 }
 END_TEST
@@ -430,6 +436,7 @@ START_TEST(a_refusal_is_passed_on_with_its_retry_after_and_counted)
 	ck_assert_int_eq(r.told.fail.fault, TOKEN_FAULT_THROTTLED);
 	ck_assert_uint_eq(r.told.fail.retry_after_sec, 9);
 	ck_assert(count(&r, NMI_METRIC_IMDS_ERRORS, "adal_token_msi") > 0.5);
+	ck_assert(upstream(&r, "429") == 1);
 	rig_deinit(&r);
 }
 END_TEST
@@ -456,6 +463,7 @@ START_TEST(a_transport_error_is_down_and_an_oversized_answer_is_garbled)
 	fake_http_fail(&r.http, &err);
 	ck_assert_int_eq(r.told.fail.fault, transport[_i].fault);
 	ck_assert_str_eq(r.told.fail.err.msg, "IMDS did not answer: what curl said");
+	ck_assert(upstream(&r, transport[_i].kind == ERR_TIMEOUT ? "timeout" : "error") == 1);
 	ck_assert(count(&r, NMI_METRIC_IMDS_ERRORS, "adal_token_msi_userassignedid") > 0.5);
 	rig_deinit(&r);
 }

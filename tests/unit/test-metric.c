@@ -69,6 +69,57 @@ START_TEST(the_page_is_what_prometheus_reads)
 }
 END_TEST
 
+START_TEST(as_openmetrics_the_page_differs_where_it_must)
+{
+	static const struct metric_desc old[] = {
+		{ "t_errors_count", METRIC_COUNTER, "An old name", { NULL }, NULL, 0 },
+		{ "_total", METRIC_COUNTER, "Nothing else", { NULL }, NULL, 0 },
+	};
+	_cleanup_(metrics_freep) struct metrics *m = metrics_new(descs, METRICS, 100);
+	_cleanup_(metrics_freep) struct metrics *o = metrics_new(old, 2, 100);
+	size_t n = 0;
+	char *page;
+
+	metric_add(m, PLAIN, NULL, 3);
+	metric_observe(m, HISTOGRAM, labels("k", NULL), 0.5);
+	page = metrics_print_as(m, METRIC_OPENMETRICS, &n);
+	ck_assert_str_eq(page, "# HELP t_plain Plain\n"
+			       "# TYPE t_plain counter\n"
+			       "t_plain_total 3\n"
+			       "# HELP t_gauge A gauge\n"
+			       "# TYPE t_gauge gauge\n"
+			       "t_gauge 0\n"
+			       "# HELP t_seconds Times\n"
+			       "# TYPE t_seconds histogram\n"
+			       "t_seconds_bucket{kind=\"k\",le=\"0.05\"} 0\n"
+			       "t_seconds_bucket{kind=\"k\",le=\"1.0\"} 1\n"
+			       "t_seconds_bucket{kind=\"k\",le=\"10.0\"} 1\n"
+			       "t_seconds_bucket{kind=\"k\",le=\"+Inf\"} 1\n"
+			       "t_seconds_sum{kind=\"k\"} 0.5\n"
+			       "t_seconds_count{kind=\"k\"} 1\n"
+			       "# HELP t_plain_seconds Times\n"
+			       "# TYPE t_plain_seconds histogram\n"
+			       "t_plain_seconds_bucket{le=\"0.05\"} 0\n"
+			       "t_plain_seconds_bucket{le=\"1.0\"} 0\n"
+			       "t_plain_seconds_bucket{le=\"10.0\"} 0\n"
+			       "t_plain_seconds_bucket{le=\"+Inf\"} 0\n"
+			       "t_plain_seconds_sum 0\n"
+			       "t_plain_seconds_count 0\n"
+			       "# EOF\n");
+	ck_assert_uint_eq(n, strlen(page));
+	free(page);
+	page = metrics_print_as(o, METRIC_OPENMETRICS, &n);
+	ck_assert_str_eq(page, "# HELP t_errors_count An old name\n"
+			       "# TYPE t_errors_count unknown\n"
+			       "t_errors_count 0\n"
+			       "# HELP _total Nothing else\n"
+			       "# TYPE _total unknown\n"
+			       "_total 0\n"
+			       "# EOF\n");
+	free(page);
+}
+END_TEST
+
 START_TEST(without_labels_a_metric_is_there_at_zero_with_labels_it_is_not)
 {
 	_cleanup_(metrics_freep) struct metrics *m = metrics_new(descs, METRICS, 100);
@@ -304,6 +355,7 @@ END_TEST
 
 UNIT_MAIN("metric", UNIT(all_series_of_a_metric_are_summed),
 	  UNIT(the_page_is_what_prometheus_reads),
+	  UNIT(as_openmetrics_the_page_differs_where_it_must),
 	  UNIT(without_labels_a_metric_is_there_at_zero_with_labels_it_is_not),
 	  UNIT(values_are_read_back), UNIT(no_metrics_is_no_work),
 	  UNIT(past_the_limit_everything_new_is_other),

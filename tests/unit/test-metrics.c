@@ -20,8 +20,9 @@ START_TEST(every_metric_has_a_valid_name_of_its_own_and_help)
 	const struct metric_desc *d = &nmi_metric_descs[_i];
 
 	ck_assert(is_name(d->name));
-	ck_assert(strncmp(d->name, "nmi_", 4) == 0 || strncmp(d->name, "aadpodidentity_", 15) == 0);
-	ck_assert(*d->help && !strpbrk(d->help, "\n\\"));
+	ck_assert(strncmp(d->name, "nmi_", 4) == 0 || strncmp(d->name, "process_", 8) == 0 ||
+		  strncmp(d->name, "aadpodidentity_", 15) == 0);
+	ck_assert(*d->help && !strpbrk(d->help, "\n\\\""));
 	for (int i = 0; i < _i; i++)
 		ck_assert_str_ne(nmi_metric_descs[i].name, d->name);
 }
@@ -54,7 +55,7 @@ START_TEST(our_own_counters_end_in_total)
 	const struct metric_desc *d = &nmi_metric_descs[_i];
 	size_t n = strlen(d->name);
 
-	if (strncmp(d->name, "nmi_", 4) == 0)
+	if (strncmp(d->name, "aadpodidentity_", 15) != 0)
 		ck_assert_int_eq(n > 6 && strcmp(d->name + n - 6, "_total") == 0,
 				 d->type == METRIC_COUNTER);
 }

@@ -534,6 +534,8 @@ START_TEST(the_gauges_say_who_waits_and_what_is_overdue)
 	struct bench b;
 
 	bench_init(&b, 100, 2, 1000);
+	token_cache_measure(b.cache);
+	ck_assert_double_eq(metric_get(b.metrics, NMI_METRIC_CACHE_EXPIRY, NULL), -1);
 	fill_and_use(&b, 3);
 	flood(&b, "pod", 5, &g);
 	token_cache_measure(b.cache);
@@ -546,12 +548,17 @@ START_TEST(the_gauges_say_who_waits_and_what_is_overdue)
 	ck_assert_double_eq(metric_get(b.metrics, NMI_METRIC_FETCH_QUEUED, fake), 0);
 	ck_assert_double_eq(metric_get(b.metrics, NMI_METRIC_FETCH_IN_FLIGHT, fake), 0);
 	ck_assert_double_eq(metric_get(b.metrics, NMI_METRIC_FETCH_WAIT, fake), 8);
+	ck_assert_double_eq(metric_get(b.metrics, NMI_METRIC_FETCHES, fake), 8);
+	ck_assert_double_le(metric_get(b.metrics, NMI_METRIC_CACHE_EXPIRY, NULL), 3600);
+	ck_assert_double_gt(metric_get(b.metrics, NMI_METRIC_CACHE_EXPIRY, NULL), 3000);
 	loop_fake_advance(b.loop, 50 * MINUTE_MSEC);
 	token_cache_measure(b.cache);
 	ck_assert_double_eq(metric_get(b.metrics, NMI_METRIC_CACHE_OVERDUE, NULL), 3);
 	/* due between 38.5 and 44 minutes */
 	ck_assert_double_ge(metric_get(b.metrics, NMI_METRIC_CACHE_OVERDUE_SECONDS, NULL), 360);
 	ck_assert_double_le(metric_get(b.metrics, NMI_METRIC_CACHE_OVERDUE_SECONDS, NULL), 690);
+	ck_assert_double_le(metric_get(b.metrics, NMI_METRIC_CACHE_EXPIRY, NULL), 600);
+	ck_assert_double_ge(metric_get(b.metrics, NMI_METRIC_CACHE_EXPIRY, NULL), 0);
 	bench_deinit(&b);
 }
 END_TEST
