@@ -311,8 +311,10 @@ class Life:
 
     async def imds(self, *args):
         await self.cluster("imds-ctl", "fault", "area=token", *args)
-        await asyncio.sleep(3)
-        await self.cluster("imds-ctl", "clear")
+        try:
+            await asyncio.sleep(3)
+        finally:
+            await self.cluster("imds-ctl", "clear")
 
     async def imds_fails(self):
         await self.imds("status=500")
@@ -326,14 +328,18 @@ class Life:
     async def imds_hangs(self):
         """Who asks for something new meanwhile gives up: its process is ended."""
         await self.cluster("imds-ctl", "fault", "area=token", "kind=hang")
-        for i in range(3):
-            p = await asyncio.create_subprocess_exec(
-                "nsenter", f"--net=/run/netns/{self.pods['web'].netns}", "--", "curl", "-s", "-o", "/dev/null", "-H", "Metadata: true",
-                f"http://169.254.169.254{TOKEN}new-{i}.example.com", stdin=subprocess.DEVNULL)
-            await asyncio.sleep(0.5)
-            p.terminate()
-            await p.wait()
-        await self.cluster("imds-ctl", "clear")
+        try:
+            for i in range(3):
+                url = f"http://169.254.169.254{TOKEN}new-{self.n['events']}-{i}.example.com"
+                p = await asyncio.create_subprocess_exec(
+                    "nsenter", f"--net=/run/netns/{self.pods['web'].netns}", "--", "curl", "-s", "-o", "/dev/null", "-H", "Metadata: true", url,
+                    stdin=subprocess.DEVNULL)
+                await asyncio.sleep(0.5)
+                if p.returncode is None:
+                    p.terminate()
+                await p.wait()
+        finally:
+            await self.cluster("imds-ctl", "clear")
 
     async def entra_fails(self):
         await self.cluster("entra-ctl", "behave", "do=status", "code=503", "times=3")
@@ -395,7 +401,7 @@ class Life:
                 try:
                     await event(self)
                 except (RuntimeError, OSError) as e:
-                    self.note_wrong(self.host, f"the test itself: {self.event}", str(e), {"success"})
+                    self.note_wrong(self.host, f"the test itself: {self.event}", repr(e), {"success"})
                 await asyncio.sleep(1)
 
     async def demand(self, end):
