@@ -37,7 +37,7 @@ eval "${down_line% removes it.}"
 is 'its last line removes the box' "$(sb_namespaces; ls -d "$SB_DIR" 2>/dev/null)" ''
 demo_ended() { ! still_in "$inodes"; }
 passes 'and every process of it' eventually 2 demo_ended
-let_go
+release_namespaces
 
 # ---- the README's line that runs the agent ----
 

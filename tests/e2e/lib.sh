@@ -46,7 +46,7 @@ still_in() { # INODES of network namespaces: is a process in one of them
 	done | grep -F "$(for ns in $1; do printf 'net:[%s]\n' "$ns"; done)"
 }
 
-# Keeps the namespaces of the box until let_go, so that no other box gets their inodes meanwhile; they are in $inodes.
+# Keeps the namespaces of the box until release_namespaces, so that no other box gets their inodes meanwhile; they are in $inodes.
 hold_namespaces() {
 	local ns fd
 	inodes='' held=()
@@ -55,7 +55,7 @@ hold_namespaces() {
 		inodes+=" $(stat -L -c %i "/run/netns/$ns")"
 	done
 }
-let_go() {
+release_namespaces() {
 	local fd
 	for fd in ${held[@]+"${held[@]}"}; do exec {fd}<&-; done
 }
@@ -78,7 +78,7 @@ e2e_end() {
 	# one that was killed may need a moment
 	nobody_left() { ! still_in "$inodes"; }
 	passes 'every process is gone' eventually 2 nobody_left
-	let_go
+	release_namespaces
 	is 'the machine has the packet rules that it had' "$(e2e_ruleset)" "$e2e_rules_before"
 	done_testing
 }

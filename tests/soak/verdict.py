@@ -65,7 +65,8 @@ def main():
         rows = [{k: v if k == "pids" else float(v) for k, v in r.items()} for r in csv.DictReader(f)]
     report = json.loads(report.read_text())
     print(f"# {len(rows)} samples over {rows[-1]['seconds']:.0f} s; {report['asked']} requests, {report['events']} events, "
-          f"{report['pods_made']} pods came and went, slowest answer {report['slowest_sec']} s")
+          f"{report['pods_made']} pods came and went, slowest answer {report['slowest_sec']} s, "
+          f"a change was seen after at most {report['slowest_news_sec']} s")
     print("# median of each third, and the least and most after the first")
     m, part = thirds(rows)
     for f in FIGURES:
