@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The rules are taken away, in every way that a node's other tenants might, while pods keep asking:
 # none of them ever reaches IMDS, and the rules are back within 10 ms.
+# alone: it measures, in milliseconds
 set -uo pipefail
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
