@@ -166,7 +166,7 @@ sb_exec web python3 - <<-'END' >"$SB_DIR/old" 2>&1 &
 	    print("ended", flush=True)
 END
 old=$!
-eventually 5 grep -q 'HTTP/1.1 200' "$SB_DIR/old"
+eventually 20 grep -q 'HTTP/1.1 200' "$SB_DIR/old" # it has to be there before, however busy the machine is
 sb_start_nmi
 wait "$old"
 is 'a connection from before the rules is ended' "$(tail -n 1 "$SB_DIR/old")" ended

@@ -30,8 +30,8 @@
 #define IDENTITIES 10
 #define RESOURCES  3
 /* of IMDS, and of Entra */
-#define IMDS_KEYS  (IDENTITIES * RESOURCES)
-#define ENTRA_KEYS (FEDERATED * RESOURCES)
+#define IMDS_KEYS  ((size_t)IDENTITIES * RESOURCES)
+#define ENTRA_KEYS ((size_t)FEDERATED * RESOURCES)
 
 /* Every so many minutes */
 #define PASS_EVERY    3	  /* a pod goes, and one takes its address */
@@ -290,7 +290,7 @@ START_TEST(after_a_day_all_is_as_it_was_after_two_hours)
 
 	/* memory: but for valgrind, which finds what is lost by itself, and counts no bytes here */
 	if (!shares_a_process())
-		ck_assert_uint_gt(d.in_use[0], 100000);
+		ck_assert_uint_gt(d.in_use[0], 50000);
 	ck_assert_uint_le(d.in_use[1], d.in_use[0] + d.in_use[0] / 20);
 	ck_assert_uint_ge(d.in_use[1], d.in_use[0] - d.in_use[0] / 20);
 
