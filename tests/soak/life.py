@@ -130,9 +130,9 @@ class Life:
             streams = streams or await self.connect(pod)
             try:
                 status, body, kept = await self.exchange(streams, request)
-            except (ConnectionError, asyncio.IncompleteReadError):
-                # a kept connection that is ended as it is used is no failure, one's first request is
-                if not old:
+            except (ConnectionError, asyncio.IncompleteReadError) as e:
+                # a kept connection that is ended as it is used is no failure; half an answer is, and a new one's end
+                if not old or getattr(e, "partial", b""):
                     raise
                 streams[1].close()
                 streams = await self.connect(pod)
