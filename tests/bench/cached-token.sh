@@ -6,6 +6,7 @@
 # with 250 pods, 1,000 identities and 1,000 bindings. Ratios, not absolute figures: machines differ.
 #
 # TAP for the budgets; the figures go to stdout as comments and to build/bench/cached-token.json.
+# alone: it measures
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

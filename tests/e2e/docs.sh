@@ -31,12 +31,13 @@ curl_line=$(grep -m 1 ' curl ' <<<"$told")
 like 'its shell line and the curl in it do' "$(eval "${shell_line%%#*}" <<<"$curl_line" 2>/dev/null)" '"access_token"'
 down_line=$(grep -m 1 -- '--down' <<<"$told")
 sb_use "$demo"
-inodes=$(for ns in $(sb_namespaces); do stat -L -c %i "/run/netns/$ns"; done)
+hold_namespaces
 like 'until then there are processes in it' "$(still_in "$inodes")" 'net:'
 eval "${down_line% removes it.}"
 is 'its last line removes the box' "$(sb_namespaces; ls -d "$SB_DIR" 2>/dev/null)" ''
 demo_ended() { ! still_in "$inodes"; }
 passes 'and every process of it' eventually 2 demo_ended
+release_namespaces
 
 # ---- the README's line that runs the agent ----
 

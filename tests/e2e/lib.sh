@@ -46,6 +46,20 @@ still_in() { # INODES of network namespaces: is a process in one of them
 	done | grep -F "$(for ns in $1; do printf 'net:[%s]\n' "$ns"; done)"
 }
 
+# Keeps the namespaces of the box until release_namespaces, so that no other box gets their inodes meanwhile; they are in $inodes.
+hold_namespaces() {
+	local ns fd
+	inodes='' held=()
+	for ns in $(sb_namespaces); do
+		exec {fd}<"/run/netns/$ns" && held+=("$fd")
+		inodes+=" $(stat -L -c %i "/run/netns/$ns")"
+	done
+}
+release_namespaces() {
+	local fd
+	for fd in ${held[@]+"${held[@]}"}; do exec {fd}<&-; done
+}
+
 # In all that the agent has said to anybody, see sb_gather.
 nothing_leaked() {
 	sb_gather
@@ -54,16 +68,17 @@ nothing_leaked() {
 
 # What must hold after every script: nothing leaked, nothing left behind.
 e2e_end() {
-	local inodes='' ns
+	local inodes held
 	nothing_leaked
 	unlike 'no sanitizer or assertion spoke' "$(<"$SB_DIR/nmi.log")" \
 		'Sanitizer|runtime error:|Assertion .* failed|stack smashing|core dumped'
-	for ns in $(sb_namespaces); do inodes+=" $(stat -L -c %i "/run/netns/$ns")"; done
+	hold_namespaces
 	sb_down
 	is 'every namespace is gone' "$(sb_namespaces)" ''
 	# one that was killed may need a moment
 	nobody_left() { ! still_in "$inodes"; }
 	passes 'every process is gone' eventually 2 nobody_left
+	release_namespaces
 	is 'the machine has the packet rules that it had' "$(e2e_ruleset)" "$e2e_rules_before"
 	done_testing
 }

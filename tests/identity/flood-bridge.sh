@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # A pod on a bridge that sends from one MAC after the other: the kernel tells of each, faster than anybody can
 # act on it. The other pods are served meanwhile, none is refused, and none waits long.
+# alone: it makes all the load that the machine bears
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/e2e/lib.sh

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # A pod's IP is given to the next pod while the API server still tells of the last one: the next one is
 # never served as the last one, and as itself the moment that its own news come.
+# alone: it compares to a millisecond what two processes saw
 set -uo pipefail
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"

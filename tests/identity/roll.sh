@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # 200 pods come and go at ten addresses, each asking as long as it lives, while the API server's news are
 # late: every token is the asker's own, and nobody is refused for good.
+# alone: it makes all the load that the machine bears
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/e2e/lib.sh

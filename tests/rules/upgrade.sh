@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # One agent takes the place of another while 20 pods ask 500 times a second: no request fails, whichever is
 # older; and whoever dies on the way, only what it had under way does.
+# alone: it makes 500 requests a second, none of which may fail
 set -uo pipefail
 # shellcheck source=tests/rules/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

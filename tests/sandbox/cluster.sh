@@ -319,6 +319,7 @@ sb_imds_start() {
 }
 
 sb_up_parts() {
+	mkdir -p "$SB_DIR" 2>/dev/null # once more, if what it is in was removed under our hands by the last box that went
 	mkdir -p "$SB_DIR/pods" "$SB_DIR/namespaces" && chmod 711 "$SB_DIR" && sb_run_dir && sb_net_up &&
 		{ [[ -z ${SB_BRIDGED:-} ]] || sb_bridge_up; } && sb_credentials && sb_api_start &&
 		sb_imds_start

@@ -103,6 +103,18 @@ static void init(struct world *w, bool standard, bool accounts)
 	sync_one(reflector("pods"));
 }
 
+void world_list_begins(struct world *w, const char *plural)
+{
+	(void)w;
+	fake_begin(reflector(plural));
+}
+
+void world_list_ends(struct world *w, const char *plural)
+{
+	fake_end(reflector(plural));
+	world_pass(w, 0);
+}
+
 void world_init_unsynced(struct world *w)
 {
 	init(w, false, false);

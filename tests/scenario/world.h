@@ -52,6 +52,9 @@ void world_init_accounts(struct world *w);
 void world_init_accounts_standard(struct world *w);
 void world_sync_accounts(struct world *w); /* the first list of them has come, and holds none */
 void world_sync(struct world *w);	   /* the first lists of identity objects have come */
+/* A watch was answered 410: between these two all objects of the kind are put again, and others are gone. */
+void world_list_begins(struct world *w, const char *plural);
+void world_list_ends(struct world *w, const char *plural);
 void world_deinit(struct world *w);
 
 /* the cluster: everything is in namespace "shop" on this node */

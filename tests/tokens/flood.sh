@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Fifty pods start at once, each with an identity of its own, eight processes and twenty resources, while
 # one more asks for all that it can think of: 1,000 tokens, which IMDS gives at 20 a second and no faster.
+# alone: it makes all the load that the machine bears
 set -uo pipefail
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
