@@ -357,6 +357,53 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
 	return MHD_YES;
 }
 
+/*
+ * The library cuts a value at a NUL, and the rest of its line is read by nobody: it stands between what the
+ * library shows. The block of headers begins with the method and is read in place (libmicrohttpd 0.9; 1.0
+ * refuses a NUL by itself).
+ */
+struct lines {
+	struct head *head;
+	const char *at, *end; /* the end of what was seen; of the block */
+	bool hides;
+};
+
+static void look_between(struct lines *l, const char *to)
+{
+	if ((uintptr_t)to < (uintptr_t)l->at || (uintptr_t)to > (uintptr_t)l->end)
+		return; /* a copy: of a folded line, which is refused for itself */
+	for (const char *p = l->at; p < to; p++)
+		l->hides |= !strchr("\r\n \t", *p); /* or the NUL that the library made of one */
+}
+
+static enum MHD_Result on_line(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_n,
+			       const char *value, size_t value_n)
+{
+	struct lines *l = cls;
+
+	look_between(l, name);
+	l->at = name + name_n;
+	if (value) {
+		look_between(l, value);
+		l->at = value + value_n;
+	}
+	return on_header(l->head, kind, name, name_n, value, value_n);
+}
+
+/* False: something of it was not seen. */
+static bool read_headers(struct conn *c, const char *method, const char *version)
+{
+	const union MHD_ConnectionInfo *i =
+		MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	struct lines l = { .head = &c->x.head,
+			   .at = version + strlen(version),
+			   .end = method + (i ? i->header_size : 0) };
+
+	(void)MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_line, &l);
+	look_between(&l, l.end);
+	return !l.hides;
+}
+
 static enum MHD_Result queue(struct conn *c)
 {
 	enum MHD_Result r = MHD_queue_response(c->mhd, c->answer->status, c->answer->mhd);
@@ -397,11 +444,14 @@ static bool is_cut(const struct conn *c, const char *version)
 static enum MHD_Result on_headers(struct conn *c, const char *method, const char *version)
 {
 	struct head *h = &c->x.head;
+	bool is_whole;
 
 	c->stage = STAGE_BODY;
 	c->x.method = method;
-	(void)MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, h);
+	is_whole = read_headers(c, method, version);
 	head_end(h, version);
+	if (!is_whole && !h->fault)
+		h->fault = "a header has a NUL byte, or is folded over two lines";
 	if (is_cut(c, version))
 		h->fault = "the request line has a NUL byte";
 	if (!h->fault && h->content_length <= c->server->spec.body_max)
