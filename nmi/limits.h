@@ -115,5 +115,11 @@
 #define LIMIT_WAITING 8192
 /* Requests in the name of a pod that is not known: every event of a pod walks over them. */
 #define LIMIT_NAMES_WAITING 1024
+/*
+ * Links that went without a pod: for longer than the API server's news are late, even where it is under
+ * load; and four times what a kubelet can start and end within that time (some 4 pods a second).
+ */
+#define LIMIT_UNCLAIMED_MSEC 60000
+#define LIMIT_UNCLAIMED	     1024
 /* Different values of one metric label before the rest is counted as "other". */
 #define LIMIT_METRIC_SERIES 256
