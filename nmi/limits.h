@@ -121,5 +121,10 @@
  */
 #define LIMIT_UNCLAIMED_MSEC 60000
 #define LIMIT_UNCLAIMED	     1024
+/*
+ * Ports of bridges: the wait for a pod, as every pod of the bridge may be in doubt that starts in the same
+ * second. host-local, which gives addresses there, gives the same one again only after all others.
+ */
+#define LIMIT_UNCLAIMED_PORT_MSEC 10000
 /* Different values of one metric label before the rest is counted as "other". */
 #define LIMIT_METRIC_SERIES 256

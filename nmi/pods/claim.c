@@ -301,7 +301,7 @@ static bool is_taken(const struct claims *t, const struct claim *c, uint32_t lin
 static bool is_in_doubt(const struct claims *t, const struct inet_ip *ip, const struct place *at,
 			const struct pod *pod)
 {
-	const struct unclaimed *u = t->places ? t->places->unclaimed : NULL;
+	struct unclaimed *u = t->places ? t->places->unclaimed : NULL;
 
 	return u && unclaimed_doubts(u, ip, at, pod);
 }
@@ -471,7 +471,6 @@ static void note_end_unbound(struct claims *t, struct claimant *who, const struc
 {
 	struct unclaimed *u = t->places ? t->places->unclaimed : NULL;
 	struct claim *c;
-	bool is_less = false;
 
 	if (!u || !has_ended_for_good(pod) || who->has_ended)
 		return;
@@ -479,20 +478,10 @@ static void note_end_unbound(struct claims *t, struct claimant *who, const struc
 	if (pod->host_network || was_bound(who))
 		return;
 	for (size_t i = 0; i < pod->n_ips; i++)
-		is_less |= unclaimed_end(u, &pod->ips[i], pod, i == 0);
+		unclaimed_end(u, &pod->ips[i], pod, i == 0);
 	/* the kubelet may tell no IP any more */
-	LL_FOREACH (who->claims, c) {
-		if (!pod->n_ips)
-			is_less |= unclaimed_end(u, &c->address->ip, pod, c == who->claims);
-	}
-	hmap_for_each_safe (n, next, &t->by_ip) {
-		struct address *a = container_of(n, struct address, node);
-
-		for (c = a->claims; is_less && c && !c->is_doubtful; c = c->rival)
-			;
-		if (is_less && c)
-			settle(t, a);
-	}
+	for (c = pod->n_ips ? NULL : who->claims; c; c = c->next)
+		unclaimed_end(u, &c->address->ip, pod, c == who->claims);
 }
 
 void claims_update(struct claims *t, struct claimant *who, const struct pod *pod)

@@ -25,18 +25,21 @@
  *	  that was deleted by force may run still, and be the very one that asks. Which came first, the end
  *	  of the pod or of the link, does not matter;
  *	- when the pod's own next news have the time of its container's start;
- *	- with time (LIMIT_UNCLAIMED_MSEC).
+ *	- with time (LIMIT_UNCLAIMED_MSEC, LIMIT_UNCLAIMED_PORT_MSEC).
  *
  * Several links of one IP. Each pod that has ended stands for one of them; for the oldest that can be its
  * own. The other way round a pod that is still to be told of might be left without: whoever may have
  * been the older link's may, by the rules above, have been the younger one's too, since one IP leads to
  * one link at a time. So there are always at least as many left as pods that are still to come.
  *
- * Bridges. Which IP was behind a port is known only if its pod has spoken, and then not surely. So a port
- * that has gone may have had any IP of its bridge; but it is no matter for those whose own port is older,
- * and it passes with a pod only if that pod can have had no other.
+ * Bridges. Which IP was behind a port is known only if its pod has spoken, and then not surely: a
+ * neighbour can make it seem another. So a port that has gone may have had any IP of its bridge; but it is
+ * no matter for those whose own port is older. A pod that has ended stands for a port only if it can have
+ * had no other, be it one that is still there; or together with as many as there are ports, if none of
+ * them can have had another.
  *
- * What is not known. Links that had gone before we were started are not here: security.md. Of a link that
+ * What is not known. Links that had gone before we were started are not here: security.md. So the end of
+ * a pod that may have had one of those, by its start, tells nothing. Of a link that
  * was there when we were, or when news were lost, the IPs are not known: once gone, any may have been
  * its. When there are too many, the oldest become one that may have had any IP: those who come now were
  * taken up later, and are not concerned.
@@ -90,10 +93,13 @@ struct unclaimed {
 	void *ctx;
 	struct hmap lives;
 	uint32_t oldest;    /* links up to this one were there before us */
+	struct wall since;  /* all links that have come later are, or were, here */
 	struct past *pasts; /* the one that went first comes first */
 	struct end *ends;   /* likewise */
 	unsigned n_pasts, n_ends;
+	bool has_doubted; /* since that was told to have changed */
 	struct loop_timer timer;
+	struct loop_defer later;
 };
 
 /* those that have gone */
@@ -116,32 +122,54 @@ static void on_timer(struct loop_timer *t);
 
 static void set_timer(struct unclaimed *u)
 {
+	struct mono first = { UINT64_MAX };
+	const struct past *p;
+
+	DL_FOREACH (u->pasts, p) {
+		if (mono_before(p->until, first))
+			first = p->until;
+	}
 	loop_timer_del(&u->timer);
 	if (u->pasts)
-		loop_timer_set(u->loop, &u->timer, u->pasts->until, on_timer);
+		loop_timer_set(u->loop, &u->timer, first, on_timer);
 }
 
-/* True: there was one. */
-static bool forget_old(struct unclaimed *u)
+static void tell_later(struct loop_defer *d)
+{
+	struct unclaimed *u = container_of(d, struct unclaimed, later);
+
+	u->lapsed(u->ctx);
+}
+
+/* Who was in doubt may be so no longer. */
+static void changed(struct unclaimed *u)
+{
+	if (!u->has_doubted)
+		return;
+	u->has_doubted = false;
+	loop_defer(u->loop, &u->later, tell_later);
+}
+
+static void forget_old(struct unclaimed *u)
 {
 	const struct mono now = loop_mono(u->loop);
-	const unsigned before = u->n_pasts;
+	struct past *p, *next;
 
-	while (u->pasts && !mono_before(now, u->pasts->until))
-		past_free(u, u->pasts);
+	DL_FOREACH_SAFE (u->pasts, p, next) {
+		if (!mono_before(now, p->until))
+			past_free(u, p);
+	}
 	while (u->ends && !mono_before(now, u->ends->until))
 		end_free(u, u->ends);
-	return u->n_pasts != before;
 }
 
 static void on_timer(struct loop_timer *t)
 {
 	struct unclaimed *u = container_of(t, struct unclaimed, timer);
-	bool is_less = forget_old(u);
 
+	forget_old(u);
 	set_timer(u);
-	if (is_less)
-		u->lapsed(u->ctx);
+	changed(u);
 }
 
 /* The two that went first become one: what may have been either's is all in doubt. */
@@ -150,6 +178,7 @@ static void merge_oldest(struct unclaimed *u)
 	struct past *p = u->pasts, *q = p->next;
 
 	q->kind = PAST_ANY;
+	q->until = mono_before(q->until, p->until) ? p->until : q->until;
 	q->link = q->link < p->link ? q->link : p->link;
 	q->born.s = q->born.s > p->born.s ? q->born.s : p->born.s;
 	q->died.s = q->died.s > p->died.s ? q->died.s : p->died.s;
@@ -172,6 +201,19 @@ static bool fits(const struct past *p, const struct end *e)
 	return p->kind == PAST_PORT && e->is_first;
 }
 
+/* Can the pod's port be there still, as another one than this? */
+static bool has_port(const struct unclaimed *u, const struct end *e, uint32_t but)
+{
+	hmap_for_each_safe (n, next, &u->lives) {
+		const struct life *l = container_of(n, struct life, node);
+
+		if (l->bridge && l->link != but && !l->is_claimed && e->started.s <= l->born.s &&
+		    l->born.s <= e->ran.s)
+			return true;
+	}
+	return false;
+}
+
 /* The one that this end stands for, or NULL. */
 static struct past *past_of(const struct unclaimed *u, const struct end *e)
 {
@@ -180,30 +222,34 @@ static struct past *past_of(const struct unclaimed *u, const struct end *e)
 	DL_FOREACH (u->pasts, p) {
 		if (!fits(p, e))
 			continue;
-		if (found && (p->kind != PAST_IP || found->kind != PAST_IP))
+		if (p->kind == PAST_IP)
+			return p;
+		if (found)
 			return NULL;
-		if (!found)
-			found = p;
+		found = p;
 	}
-	return found;
+	return found && !has_port(u, e, 0) ? found : NULL;
 }
 
-/* True: a link is no longer without its pod. */
-static bool match(struct unclaimed *u)
+/* Finds the pods of links, as far as may be. */
+static void match(struct unclaimed *u)
 {
-	const unsigned before = u->n_pasts;
 	struct end *e, *next;
 
-	DL_FOREACH_SAFE (u->ends, e, next) {
-		struct past *p = past_of(u, e);
+	/* each that is found may be what another could have had as well */
+	for (unsigned n = u->n_pasts + 1; n != u->n_pasts;) {
+		n = u->n_pasts;
+		DL_FOREACH_SAFE (u->ends, e, next) {
+			struct past *p = past_of(u, e);
 
-		if (!p)
-			continue;
-		past_free(u, p);
-		end_free(u, e);
+			if (!p)
+				continue;
+			past_free(u, p);
+			end_free(u, e);
+		}
 	}
 	set_timer(u);
-	return u->n_pasts != before;
+	changed(u);
 }
 
 static void past_add(struct unclaimed *u, const struct past *what)
@@ -211,7 +257,9 @@ static void past_add(struct unclaimed *u, const struct past *what)
 	struct past *p = xmemdup(what, sizeof(*what));
 
 	p->died = loop_wall(u->loop);
-	p->until = mono_add_msec(loop_mono(u->loop), LIMIT_UNCLAIMED_MSEC);
+	p->until = mono_add_msec(loop_mono(u->loop), p->kind == PAST_PORT
+							     ? LIMIT_UNCLAIMED_PORT_MSEC
+							     : LIMIT_UNCLAIMED_MSEC);
 	DL_APPEND(u->pasts, p);
 	if (++u->n_pasts > LIMIT_UNCLAIMED)
 		merge_oldest(u);
@@ -279,7 +327,7 @@ void unclaimed_led(struct unclaimed *u, const struct inet_ip *ip, uint32_t link)
 		now->ips = xrealloc(now->ips, (now->n_ips + 1) * sizeof(*now->ips));
 		now->ips[now->n_ips++] = *ip;
 	}
-	(void)match(u); /* whoever settles the IP asks afterwards */
+	match(u);
 }
 
 void unclaimed_gone(struct unclaimed *u, uint32_t link)
@@ -289,21 +337,22 @@ void unclaimed_gone(struct unclaimed *u, uint32_t link)
 
 	if (!l)
 		return;
-	(void)forget_old(u);
+	forget_old(u);
 	any.kind = l->bridge ? PAST_PORT : PAST_ANY;
 	any.bridge = l->bridge;
 	any.born = l->born;
 	if (!l->is_claimed && (l->bridge || l->is_unsure))
 		past_add(u, &any);
-	for (unsigned i = 0; i < l->n_ips; i++)
+	for (unsigned i = 0; !l->bridge && i < l->n_ips; i++)
 		life_end_at(u, l, &l->ips[i]);
 	life_free(u, l);
-	(void)match(u);
+	match(u);
 }
 
 void unclaimed_lost(struct unclaimed *u, uint32_t newest)
 {
 	u->oldest = newest ? newest : u->oldest;
+	u->since = loop_wall(u->loop);
 	hmap_for_each_safe (n, next, &u->lives) {
 		struct life *l = container_of(n, struct life, node);
 
@@ -323,16 +372,18 @@ void unclaimed_claim(struct unclaimed *u, uint32_t link)
 	free(l->ips);
 	l->ips = NULL;
 	l->n_ips = 0;
+	match(u);
 }
 
-bool unclaimed_end(struct unclaimed *u, const struct inet_ip *ip, const struct pod *p,
+void unclaimed_end(struct unclaimed *u, const struct inet_ip *ip, const struct pod *p,
 		   bool is_first)
 {
 	struct end *e;
 
-	if (!p->ran.s)
-		return false;
-	(void)forget_old(u);
+	/* the link of one that was taken up earlier may have gone unseen, so it stands for none of these */
+	if (!p->ran.s || p->started.s <= u->since.s)
+		return;
+	forget_old(u);
 	e = xnew(struct end);
 	*e = (struct end){ .ip = *ip,
 			   .is_first = is_first,
@@ -342,12 +393,12 @@ bool unclaimed_end(struct unclaimed *u, const struct inet_ip *ip, const struct p
 	DL_APPEND(u->ends, e);
 	if (++u->n_ends > LIMIT_UNCLAIMED)
 		end_free(u, u->ends);
-	return match(u);
+	match(u);
 }
 
 static bool concerns(const struct past *p, const struct inet_ip *ip, const struct place *at)
 {
-	const uint32_t own = at->kind == PLACE_LINK ? place_own_link(at) : UINT32_MAX;
+	const uint32_t own = place_own_link(at);
 
 	switch (p->kind) {
 	case PAST_IP:
@@ -360,20 +411,70 @@ static bool concerns(const struct past *p, const struct inet_ip *ip, const struc
 	return true;
 }
 
-bool unclaimed_doubts(const struct unclaimed *u, const struct inet_ip *ip, const struct place *at,
-		      const struct pod *p)
+/* What is asked about: a pod that claims an IP at a place. */
+struct question {
+	const struct inet_ip *ip;
+	const struct place *at;
+	const struct pod *pod;
+};
+
+static bool is_doubt(const struct past *p, const struct question *q)
+{
+	return concerns(p, q->ip, q->at) && is_possible(p, q->pod->started, q->pod->ran);
+}
+
+/*
+ * Can this end's port only be one of those that cause the doubt? Or be the very one that is asked about: then
+ * nobody is there any more whom another could be taken for.
+ */
+static bool is_of_doubt(const struct unclaimed *u, const struct end *e, const struct question *q)
+{
+	const struct past *p;
+
+	if (!e->is_first || has_port(u, e, place_own_link(q->at)))
+		return false;
+	DL_FOREACH (u->pasts, p) {
+		if (fits(p, e) && !is_doubt(p, q))
+			return false;
+	}
+	return true;
+}
+
+static bool doubts(const struct unclaimed *u, const struct question *q)
 {
 	const struct mono now = loop_mono(u->loop);
-	const struct past *past;
+	unsigned ports = 0, ended = 0;
+	const struct past *p;
+	const struct end *e;
 
-	if (at->kind == PLACE_LINK && place_own_link(at) <= u->oldest)
+	if (q->at->kind != PLACE_LINK || place_own_link(q->at) <= u->oldest)
 		return false;
-	DL_FOREACH (u->pasts, past) {
-		if (mono_before(now, past->until) && concerns(past, ip, at) &&
-		    is_possible(past, p->started, p->ran))
+	DL_FOREACH (u->pasts, p) {
+		if (!mono_before(now, p->until) || !is_doubt(p, q))
+			continue;
+		if (p->kind != PAST_PORT)
 			return true;
+		ports++;
 	}
-	return false;
+	if (!ports)
+		return false;
+	DL_FOREACH (u->ends, e) {
+		bool is_there = false;
+
+		DL_FOREACH (u->pasts, p)
+			is_there |= fits(p, e);
+		ended += is_there && is_of_doubt(u, e, q);
+	}
+	return ended < ports;
+}
+
+bool unclaimed_doubts(struct unclaimed *u, const struct inet_ip *ip, const struct place *at,
+		      const struct pod *p)
+{
+	if (!doubts(u, &(struct question){ ip, at, p }))
+		return false;
+	u->has_doubted = true;
+	return true;
 }
 
 /* start */
@@ -393,6 +494,7 @@ struct unclaimed *unclaimed_free(struct unclaimed *u)
 	if (!u)
 		return NULL;
 	loop_timer_del(&u->timer);
+	loop_defer_del(&u->later);
 	while (u->pasts)
 		past_free(u, u->pasts);
 	while (u->ends)

@@ -19,7 +19,7 @@ struct pod;
  */
 struct unclaimed;
 
-/* Called from the loop when nothing else makes a doubt pass but time. It may ask anything. */
+/* Called from the loop when a doubt may have passed that was the last answer. It may ask anything. */
 typedef void unclaimed_lapse_fn(void *ctx);
 
 struct unclaimed *unclaimed_new(struct loop *l, unclaimed_lapse_fn *lapsed, void *ctx);
@@ -37,10 +37,13 @@ void unclaimed_lost(struct unclaimed *u, uint32_t newest);
 void unclaimed_claim(struct unclaimed *u, uint32_t link); /* it is a known pod's */
 /*
  * The pod was never bound to a link, and has ended, says the API server. For each of its IPs, once; is_first:
- * the first of them. True: a doubt may be gone.
+ * the first of them.
  */
-bool unclaimed_end(struct unclaimed *u, const struct inet_ip *ip, const struct pod *p,
+void unclaimed_end(struct unclaimed *u, const struct inet_ip *ip, const struct pod *p,
 		   bool is_first);
-/* May it be that the pod, which claims the IP, is not the one at this place, but one that had the IP before? */
-bool unclaimed_doubts(const struct unclaimed *u, const struct inet_ip *ip, const struct place *at,
+/*
+ * May it be that the pod, which claims the IP, is not the one at this place, but one that had the IP before?
+ * Only a place that is a pod's can be in doubt.
+ */
+bool unclaimed_doubts(struct unclaimed *u, const struct inet_ip *ip, const struct place *at,
 		      const struct pod *p);
