@@ -290,6 +290,8 @@ static bool is_taken(const struct claims *t, const struct claim *c, uint32_t lin
 		for (const struct claim *o = a->claims; o; o = o->rival) {
 			const struct place *p = o->state == CLAIM_BOUND ? &o->place : &a->place;
 
+			if (o->is_doubtful && a == c->address)
+				continue; /* it has another link, or c were in doubt too */
 			if (o->who != c->who && is_living(t, o) && p->kind == PLACE_LINK &&
 			    place_own_link(p) == link)
 				return true;

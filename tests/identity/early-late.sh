@@ -47,6 +47,8 @@ begin_pod() { # POD IP shop|billing
 	local client=$SB_SHOP
 	[[ $3 == shop ]] || client=$SB_BILLING
 	sb_pod_net "$1" "$2" || bail "no network for pod $1"
+	# what the plugin's gratuitous ARP does; by itself the node keeps to the old MAC for a while
+	[[ ! -e $SB_DIR/bridged ]] || ip -n "$SB_NODE" neigh flush to "$2" dev cbr0
 	nsenter --net="/run/netns/$(sb_pod_ns "$1")" python3 "$here/roll.py" "$SB_ASK" "$client" times \
 		>"$SB_DIR/roll/$1" 2>"$SB_DIR/roll/$1.err" &
 	disown $!
@@ -120,6 +122,8 @@ no_leak 'IMDS has seen no pod'
 sb_down
 
 SB_BRIDGED=yes e2e_begin early-late-bridged
+# as kubenet does: else it follows its ports, and each change makes the node forget where pods are
+ip -n "$SB_NODE" link set cbr0 address 0a:58:0a:f4:00:01
 SLOTS=3 # one that is deleted by force would leave all others of its bridge in doubt
 ROUNDS=1
 try 'a bridge' 300 1500

@@ -436,10 +436,11 @@ struct play {
 	const struct variant *v;
 	struct rig r;
 	int64_t a_started, a_ran, b_started, b_ran;
-	uint32_t owner;		 /* link that the IP leads to, or 0 */
-	unsigned long sequences; /* all that there are */
-	unsigned long waited;	 /* of them, b had to wait for more than the news */
-	unsigned long denied;	 /* of the steps, nobody was found though b's news had come */
+	int64_t a_up, a_down, b_told; /* b_told: what of b_ran */
+	uint32_t owner;		      /* link that the IP leads to, or 0 */
+	unsigned long sequences;      /* all that there are */
+	unsigned long waited;	      /* of them, b had to wait for more than the news */
+	unsigned long denied;	      /* of the steps, nobody was found though b's news had come */
 };
 
 static const char *who(const struct rig *r)
@@ -490,6 +491,7 @@ static void happen(struct play *y, enum event e)
 		y->b_started = now;
 		break;
 	case A_UP:
+		y->a_up = now;
 		up(y, FIRST);
 		break;
 	case B_UP:
@@ -502,6 +504,7 @@ static void happen(struct play *y, enum event e)
 		y->b_ran = now;
 		break;
 	case A_DOWN:
+		y->a_down = now;
 		mk_route(&r->l, IP, MK_NOWHERE);
 		unclaimed_gone(r->u, FIRST);
 		pod_store_link_gone(r->s, FIRST);
@@ -517,6 +520,7 @@ static void happen(struct play *y, enum event e)
 			pod_store_remove(r->s, "a");
 		break;
 	case B_NEWS:
+		y->b_told = y->b_ran;
 		news(y, "b", "Running", y->b_started, y->b_ran);
 		break;
 	case EVENTS:
@@ -548,7 +552,7 @@ static void play(struct play *y, const enum event *order)
 	y->r.s = pod_store_new();
 	mk_links_init(&y->r.l, y->r.s);
 	y->r.l.source.unclaimed = y->r.u;
-	y->a_ran = y->b_ran = y->a_started = y->b_started = 0;
+	y->a_ran = y->b_ran = y->a_started = y->b_started = y->b_told = 0;
 	y->owner = 0;
 	for (unsigned i = 0; i < EVENTS; i++) {
 		const char *found;
@@ -560,6 +564,10 @@ static void play(struct play *y, const enum event *order)
 		found = who(&y->r);
 		if (*found != '-' && *found != (y->owner == FIRST ? 'a' : 'b'))
 			ck_abort_msg("%s is found after event %u of %s", found, i, words(order));
+		if ((done & AFTER(B_NEWS)) && y->v->has_times &&
+		    (y->b_started > y->a_up || y->b_told > y->a_down) && *found != 'b')
+			ck_abort_msg("b is not found, as it could be, after event %u of %s", i,
+				     words(order));
 		y->denied += *found == '-' && (done & AFTER(B_NEWS));
 	}
 	y->waited += *who(&y->r) == '-';
