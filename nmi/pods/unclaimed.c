@@ -55,6 +55,7 @@
 #include "nmi/pods/place.h"
 #include "nmi/pods/pod.h"
 
+#include <assert.h>
 #include <utlist.h>
 
 /* A link that is there. */
@@ -177,6 +178,7 @@ static void merge_oldest(struct unclaimed *u)
 {
 	struct past *p = u->pasts, *q = p->next;
 
+	assert(q);
 	q->kind = PAST_ANY;
 	q->until = mono_before(q->until, p->until) ? p->until : q->until;
 	q->link = q->link < p->link ? q->link : p->link;

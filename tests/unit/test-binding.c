@@ -199,6 +199,7 @@ END_TEST
 START_TEST(nor_behind_a_bridge)
 {
 	struct rig r;
+	struct pod *p;
 
 	begin(&r);
 	run(&r, "ip link add cbr0 type bridge && ip addr add 10.9.0.1/24 dev cbr0 && ip link set "
@@ -212,6 +213,10 @@ START_TEST(nor_behind_a_bridge)
 		"2>/dev/null || test $n = 500; do n=$((n + 1)); sleep 0.01; done");
 	pod_store_put_take(r.store, pod(.uid = "a", .ip = "10.9.0.2"));
 	ck_assert_str_eq(who(&r, "10.9.0.2"), "-");
+	p = pod(.uid = "b", .ip = "10.9.0.2");
+	p->started.s = loop_wall(r.loop).s + 1;
+	pod_store_put_take(r.store, p);
+	ck_assert_str_eq(who(&r, "10.9.0.2"), "b");
 	end(&r);
 }
 END_TEST
