@@ -118,5 +118,16 @@
 #define LIMIT_WAITING 8192
 /* Requests in the name of a pod that is not known: every event of a pod walks over them. */
 #define LIMIT_NAMES_WAITING 1024
+/*
+ * Links that went without a pod: for longer than the API server's news are late, even where it is under
+ * load; and four times what a kubelet can start and end within that time (some 4 pods a second).
+ */
+#define LIMIT_UNCLAIMED_MSEC 60000
+#define LIMIT_UNCLAIMED	     1024
+/*
+ * Ports of bridges: the wait for a pod, as every pod of the bridge may be in doubt that starts in the same
+ * second. host-local, which gives addresses there, gives the same one again only after all others.
+ */
+#define LIMIT_UNCLAIMED_PORT_MSEC 10000
 /* Different values of one metric label before the rest is counted as "other". */
 #define LIMIT_METRIC_SERIES 256

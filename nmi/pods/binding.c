@@ -98,9 +98,12 @@ struct binding *binding_new(struct loop *l, struct pod_store *store, struct err 
 	b->links = link_watch_new(l, &ops, b, err);
 	if (!b->links)
 		return binding_free(b);
-	b->places = (struct place_source){
-		.catch_up = catch_up, .find = find, .newest = newest, .print = print, .ctx = b
-	};
+	b->places = (struct place_source){ .catch_up = catch_up,
+					   .find = find,
+					   .newest = newest,
+					   .print = print,
+					   .ctx = b,
+					   .unclaimed = link_watch_unclaimed(b->links) };
 	pod_store_bind(store, &b->places);
 	return b;
 }

@@ -13,7 +13,9 @@
  *
  * UNBOUND  Not found. Becomes BOUND when the IP leads to a link of its own that is no younger than the
  *          claim and not another pod's already, and no other claim on it lives. Becomes DEAD when that
- *          link is younger. Barred, neither bound nor found, once the pod is being deleted.
+ *          link is younger. Barred, neither bound nor found, once the pod is being deleted. In doubt,
+ *          and not bound, while its pod may be one whose own link has gone before it was told of
+ *          (unclaimed.c); it is no rival then of one that is not in doubt, for that one cannot be it.
  * BOUND    Found while the IP leads to that very link. Becomes DEAD when the link is gone, or the IP
  *          leads to another one. When it leads to none, or the kernel cannot be asked, nobody is found
  *          until it leads to that link again, for which it is worth waiting (POD_UNSEEN): a bridge
@@ -41,6 +43,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "nmi/pods/pod.h"
+#include "nmi/pods/unclaimed.h"
 
 #include <assert.h>
 #include <string.h>
@@ -59,6 +62,7 @@ struct claim {
 	enum claim_state state;
 	bool is_current;    /* the pod is active and has the IP */
 	bool is_told;	    /* a line was logged why it is not bound */
+	bool is_doubtful;   /* UNBOUND: its link may have gone already, as of the last news */
 	uint32_t newest;    /* which link was the newest when the claim was made */
 	struct place place; /* BOUND, or DEAD that was */
 };
@@ -111,26 +115,29 @@ static bool is_living(const struct claims *t, const struct claim *c)
 
 /*
  * The only living claim; NULL when there is none, or there are several. A barred one stands in the way of
- * one that has no link yet: whose link it is that the address leads to, nobody can tell.
+ * one that has no link yet: whose link it is that the address leads to, nobody can tell. Those in doubt
+ * count only among themselves.
  */
 static struct claim *sole(const struct claims *t, const struct address *a, enum pod_lookup *out)
 {
-	struct claim *found = NULL;
-	bool barred = false;
+	struct claim *found = NULL, *doubtful = NULL;
+	bool barred = false, several = false;
 
-	*out = POD_NONE;
 	for (struct claim *c = a->claims; c; c = c->rival) {
+		if (c->is_doubtful) {
+			doubtful = is_living(t, c) ? c : doubtful;
+			continue;
+		}
 		barred |= c->is_current && is_barred(t, c);
 		if (!is_living(t, c))
 			continue;
-		if (found) {
-			*out = POD_AMBIGUOUS;
-			return NULL;
-		}
+		several |= found != NULL;
 		found = c;
-		*out = POD_FOUND;
 	}
-	if (!found || !barred || found->state != CLAIM_UNBOUND)
+	if (!found)
+		found = doubtful;
+	*out = found ? POD_FOUND : POD_NONE;
+	if (!several && !(found && barred && found->state == CLAIM_UNBOUND))
 		return found;
 	*out = POD_AMBIGUOUS;
 	return NULL;
@@ -145,8 +152,8 @@ static enum pod_lookup outcome(const struct claims *t, const struct address *a,
 	*who = c ? c->who : NULL;
 	if (!c || !t->places)
 		return found;
-	if (c->state == CLAIM_UNBOUND && t->is_listing)
-		return POD_NONE; /* wait for the rest of the list */
+	if (c->state == CLAIM_UNBOUND && (t->is_listing || c->is_doubtful))
+		return POD_NONE; /* wait for the rest of the list, or for other news */
 	if (c->state == CLAIM_BOUND && a->place.kind == PLACE_LINK &&
 	    place_is_same(&c->place, &a->place))
 		return POD_FOUND;
@@ -201,6 +208,18 @@ static void say_deleting(struct claim *c)
 		 c->who->pod->namespace, c->who->pod->name, inet_ip_print(&c->address->ip, ip));
 }
 
+static void say_doubtful(struct claim *c)
+{
+	char ip[INET_IP_TEXT_MAX];
+
+	if (c->is_told)
+		return;
+	c->is_told = true;
+	log_info("pod %s/%s is not served at %s yet: a link of that address has gone without a pod "
+		 "being known to have it, which may have been this pod's",
+		 c->who->pod->namespace, c->who->pod->name, inet_ip_print(&c->address->ip, ip));
+}
+
 static void say_shared(struct claims *t, struct claim *c)
 {
 	struct words w;
@@ -239,6 +258,7 @@ static void kill_claim(struct claims *t, struct claim *c)
 		note_end(t, c);
 	note_port(t, c);
 	c->state = CLAIM_DEAD;
+	c->is_doubtful = false;
 	touch(t, c->address);
 }
 
@@ -270,12 +290,40 @@ static bool is_taken(const struct claims *t, const struct claim *c, uint32_t lin
 		for (const struct claim *o = a->claims; o; o = o->rival) {
 			const struct place *p = o->state == CLAIM_BOUND ? &o->place : &a->place;
 
+			if (o->is_doubtful && a == c->address)
+				continue; /* it has another link, or c were in doubt too */
 			if (o->who != c->who && is_living(t, o) && p->kind == PLACE_LINK &&
 			    place_own_link(p) == link)
 				return true;
 		}
 	}
 	return false;
+}
+
+static bool is_in_doubt(const struct claims *t, const struct inet_ip *ip, const struct place *at,
+			const struct pod *pod)
+{
+	struct unclaimed *u = t->places ? t->places->unclaimed : NULL;
+
+	return u && unclaimed_doubts(u, ip, at, pod);
+}
+
+static void bind(struct claims *t, struct claim *c, const struct place *to)
+{
+	c->state = CLAIM_BOUND;
+	c->place = *to;
+	if (t->places->unclaimed)
+		unclaimed_claim(t->places->unclaimed, place_own_link(to));
+	note_port(t, c);
+}
+
+/* The link is another pod's, surely, so theirs has gone. */
+static void kill_doubtful(struct claims *t, struct address *a)
+{
+	for (struct claim *c = a->claims; c; c = c->rival) {
+		if (c->is_doubtful)
+			kill_claim(t, c);
+	}
 }
 
 /* Asks where the address leads to, and lets that decide. */
@@ -289,6 +337,8 @@ static void settle(struct claims *t, struct address *a)
 		return;
 	t->places->find(t->places->ctx, &a->ip, &a->place);
 	for (c = a->claims; c; c = c->rival) {
+		c->is_doubtful = c->is_current && c->state == CLAIM_UNBOUND &&
+				 is_in_doubt(t, &a->ip, &a->place, c->who->pod);
 		if (!is_elsewhere(c, &a->place))
 			continue;
 		if (is_living(t, c))
@@ -296,15 +346,17 @@ static void settle(struct claims *t, struct address *a)
 		kill_claim(t, c);
 	}
 	c = sole(t, a, &found);
-	if (!c || c->state != CLAIM_UNBOUND || t->is_listing)
+	if (c && c->is_doubtful)
+		say_doubtful(c);
+	if (!c || c->is_doubtful || t->is_listing)
 		return;
-	if (a->place.kind == PLACE_SHARED)
+	if (c->state == CLAIM_UNBOUND && a->place.kind == PLACE_SHARED)
 		say_shared(t, c);
-	if (a->place.kind != PLACE_LINK || is_taken(t, c, place_own_link(&a->place)))
-		return;
-	c->state = CLAIM_BOUND;
-	c->place = a->place;
-	note_port(t, c);
+	if (c->state == CLAIM_UNBOUND && a->place.kind == PLACE_LINK &&
+	    !is_taken(t, c, place_own_link(&a->place)))
+		bind(t, c, &a->place);
+	if (c->state == CLAIM_BOUND && place_is_same(&c->place, &a->place))
+		kill_doubtful(t, a);
 }
 
 /* claims */
@@ -398,6 +450,42 @@ static void prune(struct claims *t, struct claimant *who)
 	}
 }
 
+/* Its containers will not be started again. */
+static bool has_ended_for_good(const struct pod *p)
+{
+	return p->phase == POD_SUCCEEDED || p->phase == POD_FAILED ||
+	       (p->deleting && p->terminated);
+}
+
+static bool was_bound(const struct claimant *who)
+{
+	const struct claim *c;
+
+	LL_FOREACH (who->claims, c) {
+		if (c->place.link)
+			return true;
+	}
+	return false;
+}
+
+/* That a pod has ended which never was bound may tell others from it. */
+static void note_end_unbound(struct claims *t, struct claimant *who, const struct pod *pod)
+{
+	struct unclaimed *u = t->places ? t->places->unclaimed : NULL;
+	struct claim *c;
+
+	if (!u || !has_ended_for_good(pod) || who->has_ended)
+		return;
+	who->has_ended = true;
+	if (pod->host_network || was_bound(who))
+		return;
+	for (size_t i = 0; i < pod->n_ips; i++)
+		unclaimed_end(u, &pod->ips[i], pod, i == 0);
+	/* the kubelet may tell no IP any more */
+	for (c = pod->n_ips ? NULL : who->claims; c; c = c->next)
+		unclaimed_end(u, &c->address->ip, pod, c == who->claims);
+}
+
 void claims_update(struct claims *t, struct claimant *who, const struct pod *pod)
 {
 	bool active = pod && pod_is_active(pod);
@@ -410,8 +498,10 @@ void claims_update(struct claims *t, struct claimant *who, const struct pod *pod
 			settle(t, c->address); /* another may be the only one now */
 		}
 	}
-	if (pod)
+	if (pod) {
 		who->pod = pod;
+		note_end_unbound(t, who, pod);
+	}
 	for (size_t i = 0; active && i < pod->n_ips; i++)
 		claim_ip(t, who, &pod->ips[i]);
 	prune(t, who);
@@ -579,6 +669,16 @@ enum pod_lookup claims_find(const struct claims *t, const struct inet_ip *ip,
 	if (who)
 		*out = who->pod;
 	return found;
+}
+
+bool claims_doubt(const struct claims *t, const struct inet_ip *ip, const struct pod *pod)
+{
+	struct place at;
+
+	if (!t->places)
+		return false;
+	t->places->find(t->places->ctx, ip, &at);
+	return is_in_doubt(t, ip, &at, pod);
 }
 
 void claims_each_port(const struct claims *t, pod_port_fn *fn, void *ctx)

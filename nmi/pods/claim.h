@@ -16,6 +16,7 @@ struct claim;
 struct claimant {
 	const struct pod *pod;
 	struct claim *claims;
+	bool has_ended; /* for good, as was told; noted once */
 };
 
 struct claims {
@@ -49,6 +50,8 @@ void claims_moved(struct claims *t, const struct inet_ip *prefix, unsigned bits)
 void claims_tell(struct claims *t);
 enum pod_lookup claims_find(const struct claims *t, const struct inet_ip *ip,
 			    const struct pod **out);
+/* May it be that this pod, which has the IP, is not the one that the IP leads to? */
+bool claims_doubt(const struct claims *t, const struct inet_ip *ip, const struct pod *pod);
 /* Each claim that is bound to a port of a bridge, wherever its IP leads to at the moment. */
 void claims_each_port(const struct claims *t, pod_port_fn *fn, void *ctx);
 /* Each pod that stands in the way of the others there. */

@@ -50,10 +50,10 @@
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 #include "nmi/pods/rtnl.h"
+#include "nmi/pods/unclaimed.h"
 
 #include <errno.h>
 #include <linux/if.h>
-#include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
@@ -79,23 +79,13 @@
 #define NEWS_MAX 1024
 /* A question whose answer is overtaken by news every time is given up. */
 #define TRIES_MAX 5
-#define MAC_BYTES 6
-
-/* What a link of a pod can be; anything else may be the uplink, or carry many. */
-enum link_kind { LINK_OTHER, LINK_OWN, LINK_BRIDGE };
 
 struct link {
 	struct hmap_node node; /* key: ifindex */
 	struct hmap_node by_number;
-	int ifindex;
 	uint32_t number;
-	enum link_kind kind;
-	int master; /* ifindex of its bridge, or 0 */
-	int peer;   /* IFLA_LINK: the other end of a veth */
-	bool up;
+	struct rtnl_link is;
 	bool seen; /* by the listing under way */
-	uint8_t mac[MAC_BYTES];
-	char name[IFNAMSIZ];
 };
 
 struct news {
@@ -116,8 +106,9 @@ struct link_watch {
 	struct loop_fd news_source, hints_source;
 	struct loop_defer later;
 	struct hmap links;
-	struct hmap by_number; /* the same links */
-	unsigned n_bridges;    /* of them */
+	struct hmap by_number;	     /* the same links */
+	struct unclaimed *unclaimed; /* of them; fed while news are read, not when they are told */
+	unsigned n_bridges;	     /* of them */
 	uint32_t newest;
 	struct news *news;
 	size_t n_news, max_news;
@@ -167,122 +158,98 @@ static void link_del(struct link_watch *w, struct link *l)
 {
 	struct news gone = { .what = NEWS_GONE, .link = l->number };
 
-	memcpy(gone.name, l->name, sizeof(gone.name));
+	memcpy(gone.name, l->is.name, sizeof(gone.name));
 	note(w, &gone);
 	w->changes++;
-	w->n_bridges -= l->kind == LINK_BRIDGE;
+	w->n_bridges -= l->is.kind == LINK_BRIDGE;
 	hmap_del(&w->links, &l->node);
 	hmap_del(&w->by_number, &l->by_number);
+	unclaimed_gone(w->unclaimed, l->number);
 	free(l);
 }
 
-static bool is_same_life(const struct link *a, const struct link *b)
+static bool is_same_life(const struct rtnl_link *a, const struct rtnl_link *b)
 {
 	return a->kind == b->kind && a->peer == b->peer && strcmp(a->name, b->name) == 0 &&
-	       memcmp(a->mac, b->mac, MAC_BYTES) == 0;
+	       memcmp(a->mac, b->mac, RTNL_MAC_BYTES) == 0;
+}
+
+/* What may be a pod's is told of. */
+static void link_tell(struct link_watch *w, const struct link *l)
+{
+	const struct link *bridge = link_find(w, l->is.master);
+
+	if (l->is.kind == LINK_OWN)
+		unclaimed_link(w->unclaimed, l->number,
+			       bridge && bridge->is.kind == LINK_BRIDGE ? bridge->number : 0);
 }
 
 /* From a notification (they come in order, so it is the same life), or from a listing (it may not be). */
-static void link_put(struct link_watch *w, const struct link *now, bool is_listed)
+static void link_put(struct link_watch *w, struct link *l, const struct rtnl_link *now,
+		     bool is_listed)
 {
-	struct link *l = link_find(w, now->ifindex);
-
-	if (l && is_listed && !is_same_life(l, now)) {
+	if (l && is_listed && !is_same_life(&l->is, now)) {
 		link_del(w, l);
 		l = NULL;
 	}
+	w->n_bridges += now->kind == LINK_BRIDGE;
 	if (!l) {
-		l = xmemdup(now, sizeof(*now));
+		l = xnew(struct link);
+		l->is = *now;
 		l->number = ++w->newest;
-		l->seen = true;
-		hmap_add(&w->links, &l->node, &l->ifindex, sizeof(l->ifindex));
+		hmap_add(&w->links, &l->node, &l->is.ifindex, sizeof(l->is.ifindex));
 		hmap_add(&w->by_number, &l->by_number, &l->number, sizeof(l->number));
-		w->n_bridges += l->kind == LINK_BRIDGE;
 		w->changes++;
-		return;
+	} else {
+		w->n_bridges -= l->is.kind == LINK_BRIDGE;
+		if (l->is.up != now->up || l->is.master != now->master || l->is.kind != now->kind ||
+		    strcmp(l->is.name, now->name) != 0) {
+			note(w, &(struct news){ .what = NEWS_CHANGED, .link = l->number });
+			w->changes++;
+		}
+		l->is = *now;
 	}
 	l->seen = true;
-	if (l->up != now->up || l->master != now->master || l->kind != now->kind ||
-	    strcmp(l->name, now->name) != 0) {
-		note(w, &(struct news){ .what = NEWS_CHANGED, .link = l->number });
-		w->changes++;
-	}
-	w->n_bridges += now->kind == LINK_BRIDGE;
-	w->n_bridges -= l->kind == LINK_BRIDGE;
-	l->up = now->up;
-	l->master = now->master;
-	l->kind = now->kind;
-	l->peer = now->peer;
-	memcpy(l->mac, now->mac, MAC_BYTES);
-	memcpy(l->name, now->name, sizeof(l->name));
+	link_tell(w, l);
 }
 
 /* messages */
 
-static enum link_kind kind_of(struct nlattr *info)
-{
-	static const struct {
-		const char *name;
-		enum link_kind kind;
-	} kinds[] = {
-		{ "veth", LINK_OWN },
-		{ "netkit", LINK_OWN },
-		{ "tun", LINK_OWN }, /* and tap: sandboxes that are machines */
-		{ "bridge", LINK_BRIDGE },
-	};
-	const struct nlattr *kind = info ? nla_find(nla_data(info), nla_len(info), IFLA_INFO_KIND)
-					 : NULL;
-
-	for (size_t i = 0; kind && i < ARRAY_SIZE(kinds); i++) {
-		if (nla_strcmp(kind, kinds[i].name) == 0)
-			return kinds[i].kind;
-	}
-	return LINK_OTHER;
-}
-
 static void read_link(struct link_watch *w, struct nlmsghdr *h, bool is_listed)
 {
-	const struct ifinfomsg *m = nlmsg_data(h);
-	struct nlattr *a[IFLA_MAX + 1];
-	struct link now = { 0 };
+	struct rtnl_link now;
+	struct link *l;
 
 	/* those of the bridge family tell of a port, not of the life of a link */
-	if (nlmsg_parse(h, sizeof(*m), a, IFLA_MAX, NULL) < 0 || m->ifi_family != AF_UNSPEC)
+	if (!rtnl_read_link(h, &now))
 		return;
-	if (h->nlmsg_type == RTM_DELLINK) {
-		struct link *l = link_find(w, m->ifi_index);
-
-		if (l)
-			link_del(w, l);
-		return;
-	}
-	now.ifindex = m->ifi_index;
-	now.up = m->ifi_flags & IFF_UP;
-	now.kind = kind_of(a[IFLA_LINKINFO]);
-	now.master = a[IFLA_MASTER] ? (int)nla_get_u32(a[IFLA_MASTER]) : 0;
-	now.peer = a[IFLA_LINK] ? (int)nla_get_u32(a[IFLA_LINK]) : 0;
-	if (a[IFLA_ADDRESS] && nla_len(a[IFLA_ADDRESS]) == MAC_BYTES)
-		memcpy(now.mac, nla_data(a[IFLA_ADDRESS]), MAC_BYTES);
-	if (a[IFLA_IFNAME])
-		(void)nla_strlcpy(now.name, a[IFLA_IFNAME], sizeof(now.name));
-	link_put(w, &now, is_listed);
+	l = link_find(w, now.ifindex);
+	if (h->nlmsg_type != RTM_DELLINK)
+		link_put(w, l, &now, is_listed);
+	else if (l)
+		link_del(w, l);
 }
 
 static void read_route(struct link_watch *w, struct nlmsghdr *h)
 {
 	const struct rtmsg *m = nlmsg_data(h);
 	struct nlattr *a[RTA_MAX + 1];
+	const struct link *l;
 	struct inet_ip prefix;
+	unsigned bits;
 
 	if (nlmsg_parse(h, sizeof(*m), a, RTA_MAX, NULL) < 0 || (m->rtm_flags & RTM_F_CLONED))
 		return;
-	if (!rtnl_get_ip(a[RTA_DST], &prefix))
+	if (!rtnl_get_ip(a[RTA_DST], &prefix)) {
 		w->all = true; /* the default route */
-	else
-		note(w, &(struct news){ .what = NEWS_MOVED,
-					.prefix = prefix,
-					.bits = m->rtm_dst_len +
-						(m->rtm_family == AF_INET ? 96u : 0u) });
+		return;
+	}
+	bits = m->rtm_dst_len + (m->rtm_family == AF_INET ? 96u : 0u);
+	note(w, &(struct news){ .what = NEWS_MOVED, .prefix = prefix, .bits = bits });
+	l = a[RTA_OIF] ? link_find(w, (int)nla_get_u32(a[RTA_OIF])) : NULL;
+	if (h->nlmsg_type == RTM_NEWROUTE && m->rtm_type == RTN_UNICAST && bits == 128 && l &&
+	    l->is.kind == LINK_OWN)
+		unclaimed_led(w->unclaimed, &prefix, l->number);
 }
 
 /*
@@ -302,7 +269,7 @@ static void read_neighbour(struct link_watch *w, struct nlmsghdr *h)
 	l = link_find(w, m->ndm_ifindex);
 	if (m->ndm_family == AF_BRIDGE || !l) /* a link that has come since the links were read */
 		w->is_stirred = true;
-	else if (l->kind == LINK_BRIDGE && rtnl_get_ip(a[NDA_DST], &ip))
+	else if (l->is.kind == LINK_BRIDGE && rtnl_get_ip(a[NDA_DST], &ip))
 		note(w, &(struct news){ .what = NEWS_MOVED, .prefix = ip, .bits = 128 });
 }
 
@@ -403,6 +370,7 @@ static void start_over(struct link_watch *w)
 	if (r > 0 || r == -ENOBUFS)
 		return;
 	r = list(w);
+	unclaimed_lost(w->unclaimed, 0);
 	if (r < 0)
 		log_debug("links cannot be listed: %s", strerrordesc_np(-r));
 	w->is_lost = r < 0;
@@ -487,7 +455,7 @@ static void note_stirred(struct link_watch *w)
 	hmap_for_each_safe (n, next, &w->links) {
 		const struct link *l = container_of(n, struct link, node);
 
-		if (l->kind == LINK_BRIDGE)
+		if (l->is.kind == LINK_BRIDGE)
 			note(w, &(struct news){ .what = NEWS_CHANGED, .link = l->number });
 	}
 }
@@ -544,6 +512,14 @@ static void on_stir(struct loop_timer *t)
 	(void)link_watch_catch_up(w);
 }
 
+static void on_lapse(void *ctx)
+{
+	struct link_watch *w = ctx;
+
+	w->all = true;
+	(void)link_watch_catch_up(w);
+}
+
 static void come_again(struct link_watch *w)
 {
 	if (!w->stir.loop)
@@ -579,12 +555,13 @@ static uint8_t family_of(const struct inet_ip *ip)
 static int find_port(struct link_watch *w, const struct link *bridge, const struct inet_ip *ip,
 		     uint32_t *out)
 {
-	const struct ndmsg of_ip = { .ndm_family = family_of(ip), .ndm_ifindex = bridge->ifindex };
+	const struct ndmsg of_ip = { .ndm_family = family_of(ip),
+				     .ndm_ifindex = bridge->is.ifindex };
 	const struct ndmsg of_mac = { .ndm_family = AF_BRIDGE };
 	const struct link *port;
 	struct nlattr *a[NDA_MAX + 1];
-	uint32_t master = (uint32_t)bridge->ifindex;
-	uint8_t mac[MAC_BYTES];
+	uint32_t master = (uint32_t)bridge->is.ifindex;
+	uint8_t mac[RTNL_MAC_BYTES];
 	struct nl_msg *msg = rtnl_new(RTM_GETNEIGH, 0, &of_ip, sizeof(of_ip));
 	int r;
 
@@ -592,11 +569,11 @@ static int find_port(struct link_watch *w, const struct link *bridge, const stru
 	r = rtnl_ask_take(w->ask_sk, w->buf, msg, a, NDA_MAX, sizeof(of_ip));
 	if (r <= 0)
 		return r;
-	if (!a[NDA_LLADDR] || nla_len(a[NDA_LLADDR]) != MAC_BYTES)
+	if (!a[NDA_LLADDR] || nla_len(a[NDA_LLADDR]) != RTNL_MAC_BYTES)
 		return 0;
-	memcpy(mac, nla_data(a[NDA_LLADDR]), MAC_BYTES);
+	memcpy(mac, nla_data(a[NDA_LLADDR]), RTNL_MAC_BYTES);
 	msg = rtnl_new(RTM_GETNEIGH, 0, &of_mac, sizeof(of_mac));
-	rtnl_put(msg, NDA_LLADDR, mac, MAC_BYTES);
+	rtnl_put(msg, NDA_LLADDR, mac, RTNL_MAC_BYTES);
 	rtnl_put(msg, NDA_MASTER, &master, sizeof(master));
 	r = rtnl_ask_take(w->ask_sk, w->buf, msg, a, NDA_MAX, sizeof(of_mac));
 	if (r <= 0)
@@ -604,7 +581,7 @@ static int find_port(struct link_watch *w, const struct link *bridge, const stru
 	port = link_find(
 		w,
 		((const struct ndmsg *)nlmsg_data((struct nlmsghdr *)(void *)w->buf))->ndm_ifindex);
-	if (!port || port->kind != LINK_OWN)
+	if (!port || port->is.kind != LINK_OWN)
 		return 0; /* the bridge itself, or its way out of the node */
 	*out = port->number;
 	return 1;
@@ -637,9 +614,9 @@ static int find_once(struct link_watch *w, const struct inet_ip *ip, struct plac
 	*out = (struct place){ .kind = PLACE_SHARED, .link = l ? l->number : 0 };
 	if (!l || m->rtm_type != RTN_UNICAST || a[RTA_GATEWAY] || a[RTA_VIA] || a[RTA_MULTIPATH])
 		return 0;
-	if (l->kind == LINK_OWN && m->rtm_dst_len == bits)
+	if (l->is.kind == LINK_OWN && m->rtm_dst_len == bits)
 		out->kind = PLACE_LINK;
-	if (l->kind != LINK_BRIDGE)
+	if (l->is.kind != LINK_BRIDGE)
 		return 0;
 	r = find_port(w, l, ip, &out->port);
 	out->kind = r > 0 ? PLACE_LINK : PLACE_NOWHERE;
@@ -680,6 +657,11 @@ uint32_t link_watch_newest(struct link_watch *w)
 	return w->newest;
 }
 
+struct unclaimed *link_watch_unclaimed(struct link_watch *w)
+{
+	return w->unclaimed;
+}
+
 unsigned link_watch_losses(const struct link_watch *w)
 {
 	return w->losses;
@@ -689,7 +671,7 @@ const char *link_watch_name(const struct link_watch *w, uint32_t number)
 {
 	struct hmap_node *n = hmap_find(&w->by_number, &number, sizeof(number));
 
-	return n ? container_of(n, struct link, by_number)->name : NULL;
+	return n ? container_of(n, struct link, by_number)->is.name : NULL;
 }
 
 static const char *name_of(const struct link_watch *w, uint32_t number)
@@ -763,6 +745,7 @@ struct link_watch *link_watch_new(struct loop *l, const struct link_ops *ops, vo
 	w->loop = l;
 	w->ops = ops;
 	w->ctx = ctx;
+	w->unclaimed = unclaimed_new(l, on_lapse, w);
 	/* the listing comes after the subscription, so that nothing happens between them */
 	if (open_sockets(w, err) < 0)
 		return NULL;
@@ -771,6 +754,7 @@ struct link_watch *link_watch_new(struct loop *l, const struct link_ops *ops, vo
 		(void)err_set_errno(err, -r, "listing the links of this host");
 		return NULL;
 	}
+	unclaimed_lost(w->unclaimed, w->newest);
 	return steal_ptr(w);
 }
 
@@ -792,6 +776,7 @@ struct link_watch *link_watch_free(struct link_watch *w)
 		hmap_del(&w->by_number, &l->by_number);
 		free(l);
 	}
+	w->unclaimed = unclaimed_free(w->unclaimed);
 	free(w->news);
 	free(w);
 	return NULL;

@@ -7,6 +7,7 @@
 
 struct inet_ip;
 struct loop;
+struct unclaimed;
 
 /*
  * Which link an IP leads to, and news when that changes, from the kernel (rtnetlink). Needs no
@@ -40,5 +41,7 @@ uint32_t link_watch_newest(struct link_watch *w);
 const char *link_watch_name(const struct link_watch *w, uint32_t link);
 /* For a person; also of a link that is just gone, inside gone(). */
 void link_watch_print(const struct link_watch *w, const struct place *p, char buf[PLACE_NAME_MAX]);
+/* Links that went without a pod; as true as link_watch_find() is. */
+struct unclaimed *link_watch_unclaimed(struct link_watch *w);
 /* Times that news were lost and everything had to be looked at again. */
 unsigned link_watch_losses(const struct link_watch *w);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 struct inet_ip;
+struct unclaimed;
 
 /*
  * Where an IP leads to on this host, as a plain value. Links are numbered as we see them come: a number
@@ -52,4 +53,6 @@ struct place_source {
 	uint32_t (*newest)(void *ctx); /* the number of the link that came last */
 	void (*print)(void *ctx, const struct place *p, char buf[PLACE_NAME_MAX]);
 	void *ctx;
+	struct unclaimed
+		*unclaimed; /* links that went without a pod; NULL: nothing is known of them */
 };

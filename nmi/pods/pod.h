@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/inet.h"
 
@@ -29,6 +30,9 @@ struct pod {
 	bool host_network;
 	bool terminated; /* every container has ended: its IP is no longer its own */
 	bool deleting;	 /* metadata.deletionTimestamp is set */
+	/* by the kubelet's clock, down to the second; 0: not known */
+	struct wall started; /* the kubelet took it up, before it made its network */
+	struct wall ran;     /* the last time that one of its containers was started */
 };
 
 /* NULL with ERR_INPUT naming the field; an IP that cannot be parsed is such an error. */

@@ -206,8 +206,8 @@ static bool is_contradicted(const struct resolver *r, const struct pod *p)
 }
 
 /*
- * As for a pod of the store (claim.c): none that is being deleted, and its link must have been there
- * before the API server was asked.
+ * As for a pod of the store (claim.c): none that is being deleted, its link must have been there before
+ * the API server was asked, and it must not be one that has lost its link already (unclaimed.c).
  */
 static bool is_misplaced(const struct target *t, const struct pod *p)
 {
@@ -216,7 +216,8 @@ static bool is_misplaced(const struct target *t, const struct pod *p)
 	if (!pod_store_is_bound(t->resolver->store))
 		return false;
 	pod_store_place(t->resolver->store, &t->ip, &place);
-	return p->deleting || place.kind != PLACE_LINK || place_own_link(&place) > t->newest;
+	return p->deleting || place.kind != PLACE_LINK || place_own_link(&place) > t->newest ||
+	       pod_store_doubts(t->resolver->store, &t->ip, p);
 }
 
 static bool is_on_node(const struct resolver *r, const struct jval *obj)

@@ -8,10 +8,13 @@
 #include "lib/base/mem.h"
 
 #include <errno.h>
+#include <linux/if_link.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <netlink/socket.h>
+#include <string.h>
 #include <sys/socket.h>
 
 struct nl_sock *rtnl_open(struct err *err)
@@ -109,4 +112,45 @@ int rtnl_ask_take(struct nl_sock *sk, void *buf, struct nl_msg *msg, struct nlat
 	if (n == 0)
 		return -EIO; /* an acknowledgement, which nobody asked for */
 	return is_about_us(n) ? -n : 0;
+}
+
+static enum link_kind kind_of(struct nlattr *info)
+{
+	static const struct {
+		const char *name;
+		enum link_kind kind;
+	} kinds[] = {
+		{ "veth", LINK_OWN },
+		{ "netkit", LINK_OWN },
+		{ "tun", LINK_OWN }, /* and tap: sandboxes that are machines */
+		{ "bridge", LINK_BRIDGE },
+	};
+	const struct nlattr *kind = info ? nla_find(nla_data(info), nla_len(info), IFLA_INFO_KIND)
+					 : NULL;
+
+	for (size_t i = 0; kind && i < ARRAY_SIZE(kinds); i++) {
+		if (nla_strcmp(kind, kinds[i].name) == 0)
+			return kinds[i].kind;
+	}
+	return LINK_OTHER;
+}
+
+bool rtnl_read_link(struct nlmsghdr *h, struct rtnl_link *out)
+{
+	const struct ifinfomsg *m = nlmsg_data(h);
+	struct nlattr *a[IFLA_MAX + 1];
+
+	/* those of the bridge family tell of a port */
+	if (nlmsg_parse(h, sizeof(*m), a, IFLA_MAX, NULL) < 0 || m->ifi_family != AF_UNSPEC)
+		return false;
+	*out = (struct rtnl_link){ .ifindex = m->ifi_index,
+				   .up = m->ifi_flags & IFF_UP,
+				   .kind = kind_of(a[IFLA_LINKINFO]) };
+	out->master = a[IFLA_MASTER] ? (int)nla_get_u32(a[IFLA_MASTER]) : 0;
+	out->peer = a[IFLA_LINK] ? (int)nla_get_u32(a[IFLA_LINK]) : 0;
+	if (a[IFLA_ADDRESS] && nla_len(a[IFLA_ADDRESS]) == RTNL_MAC_BYTES)
+		memcpy(out->mac, nla_data(a[IFLA_ADDRESS]), RTNL_MAC_BYTES);
+	if (a[IFLA_IFNAME])
+		(void)nla_strlcpy(out->name, a[IFLA_IFNAME], sizeof(out->name));
+	return true;
 }

@@ -3,13 +3,16 @@
 
 #include "lib/base/err.h"
 
+#include <linux/if.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct inet_ip;
 struct nl_msg;
 struct nl_sock;
 struct nlattr;
+struct nlmsghdr;
 
 /*
  * Messages of rtnetlink, for link.c: sockets, what the kernel sends by itself, and questions with their
@@ -39,3 +42,21 @@ int rtnl_send_take(struct nl_sock *sk, void *buf, struct nl_msg *msg);
  */
 int rtnl_ask_take(struct nl_sock *sk, void *buf, struct nl_msg *msg, struct nlattr **a, int max,
 		  size_t size);
+
+#define RTNL_MAC_BYTES 6
+
+/* What a link of a pod can be; anything else may be the uplink, or carry many. */
+enum link_kind { LINK_OTHER, LINK_OWN, LINK_BRIDGE };
+
+struct rtnl_link {
+	int ifindex;
+	enum link_kind kind;
+	int master; /* ifindex of its bridge, or 0 */
+	int peer;   /* IFLA_LINK: the other end of a veth */
+	bool up;
+	uint8_t mac[RTNL_MAC_BYTES];
+	char name[IFNAMSIZ];
+};
+
+/* RTM_NEWLINK and RTM_DELLINK of rtnetlink(7). False: it is not about the life of a link. */
+bool rtnl_read_link(struct nlmsghdr *h, struct rtnl_link *out);

@@ -252,6 +252,11 @@ void pod_store_print_place(const struct pod_store *s, const struct inet_ip *ip,
 		buf[0] = '\0';
 }
 
+bool pod_store_doubts(const struct pod_store *s, const struct inet_ip *ip, const struct pod *p)
+{
+	return claims_doubt(&s->claims, ip, p);
+}
+
 bool pod_store_is_bound(const struct pod_store *s)
 {
 	return s->claims.places != NULL;

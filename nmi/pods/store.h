@@ -52,6 +52,8 @@ void pod_store_look(struct pod_store *s, const struct inet_ip *ip);
 void pod_store_place(const struct pod_store *s, const struct inet_ip *ip, struct place *out);
 void pod_store_print_place(const struct pod_store *s, const struct inet_ip *ip,
 			   char buf[PLACE_NAME_MAX]);
+/* May it be that this pod, which has the IP, had it before the one that it leads to now? See unclaimed.h. */
+bool pod_store_doubts(const struct pod_store *s, const struct inet_ip *ip, const struct pod *p);
 bool pod_store_is_bound(const struct pod_store *s); /* are places known? */
 uint32_t pod_store_newest_link(const struct pod_store *s);
 

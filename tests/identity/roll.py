@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Asks for tokens from inside a pod without end, on a connection that is kept for some requests.
-  roll.py TARGET CLIENT-ID    prints "own" for a token of this client id, "WRONG <client id>" for any other;
-                              else the status and the code of the refusal, or "000" when there was no answer"""
+  roll.py TARGET CLIENT-ID [times]    prints "own" for a token of this client id, "WRONG <client id>" for any
+                              other; else the status and the code of the refusal, or "000" when there was no
+                              answer; before it, the time"""
 import base64
 import json
 import socket
@@ -12,7 +13,8 @@ import time
 from http1 import exchange
 
 KEPT = 8  # requests on one connection
-target, want = sys.argv[1:]
+target, want = sys.argv[1:3]
+has_times = len(sys.argv) > 3
 REQUEST = f"GET {target} HTTP/1.1\r\nHost: 169.254.169.254\r\nMetadata: true\r\n\r\n".encode()
 
 
@@ -38,8 +40,7 @@ while True:
         with socket.create_connection(("169.254.169.254", 80), timeout=15) as s:
             for _ in range(KEPT):
                 answer = verdict(exchange(s, REQUEST))
-                sys.stdout.write(answer + "\n")
-                sys.stdout.flush()
+                print(*([f"{time.time():.3f}"] if has_times else []), answer, flush=True)
                 if answer == "000":
                     break
                 time.sleep(0.005)

@@ -232,11 +232,17 @@ sb_port_net() { # POD IP LINK: the same on the bridge
 	printf '%s\n' "$3" >"$SB_DIR/pods/$1.link"
 }
 
+sb_pod_time() { # POD started|ran: when it was first taken up, and run, as the kubelet writes it
+	[[ -e $SB_DIR/pods/$1.$2 ]] || TZ=UTC printf '%(%Y-%m-%dT%H:%M:%SZ)T\n' -1 >"$SB_DIR/pods/$1.$2"
+	printf '%s' "$(<"$SB_DIR/pods/$1.$2")"
+}
+
 sb_pod_net() { # POD IP[,IP]: what the CNI does
 	local ns link n=0 ip
 	ns=$(sb_pod_ns "$1")
 	[[ ! -e $SB_DIR/links ]] || n=$(<"$SB_DIR/links")
 	printf '%d\n' $((n + 1)) >"$SB_DIR/links"
+	sb_pod_time "$1" started >/dev/null
 	if [[ -e $SB_DIR/bridged ]]; then
 		sb_port_net "$1" "$2" veth$((n + 1))
 		return
@@ -499,9 +505,10 @@ sb_pod_object() { # POD NAMESPACE IP[,IP] [key=value,... [SERVICE-ACCOUNT]]
 	local status host=''
 	sb_namespace "$2" || return
 	[[ $3 != "$SB_NODE_IP" ]] || host='"hostNetwork":true,'
-	status="\"status\":{\"phase\":\"Running\",\"hostIP\":\"$SB_NODE_IP\",\"podIP\":\"${3%%,*}\",
+	status="\"status\":{\"phase\":\"Running\",\"startTime\":\"$(sb_pod_time "$1" started)\",\"hostIP\":\"$SB_NODE_IP\",\"podIP\":\"${3%%,*}\",
 		\"podIPs\":[{\"ip\":\"${3//,/\"\},\{\"ip\":\"}\"}],\"containerStatuses\":[{\"name\":\"main\",\"image\":\"sandbox\",
-		\"imageID\":\"\",\"ready\":true,\"restartCount\":0,\"state\":{\"running\":{}}}]}"
+		\"imageID\":\"\",\"ready\":true,\"restartCount\":0,\"state\":{
+		\"running\":{\"startedAt\":\"$(sb_pod_time "$1" ran)\"}}}]}"
 	sb_apply "api/v1/namespaces/$2/pods" "$1" "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",
 		$(sb_meta "$2" "$1" "$(sb_labels "${4:-}")"),\"spec\":{${host}\"nodeName\":\"$SB_NODE_NAME\",
 		\"serviceAccountName\":\"${5:-default}\",\"containers\":[{\"name\":\"main\",\"image\":\"sandbox\"}]},
@@ -510,7 +517,15 @@ sb_pod_object() { # POD NAMESPACE IP[,IP] [key=value,... [SERVICE-ACCOUNT]]
 	sb_api PATCH "api/v1/namespaces/$2/pods/$1/status" "{$status}" application/merge-patch+json >/dev/null
 }
 
+sb_pod_ended() { # POD NAMESPACE PHASE: its container has ended, as the kubelet tells
+	sb_api PATCH "api/v1/namespaces/$2/pods/$1/status" "{\"status\":{\"phase\":\"$3\",\"containerStatuses\":[
+		{\"name\":\"main\",\"image\":\"sandbox\",\"imageID\":\"\",\"ready\":false,\"restartCount\":0,\"state\":{
+		\"terminated\":{\"exitCode\":0,\"startedAt\":\"$(sb_pod_time "$1" ran)\"}}}]}}" \
+		application/merge-patch+json >/dev/null
+}
+
 sb_add_pod() { # POD NAMESPACE IP[,IP] [key=value,... [SERVICE-ACCOUNT]]
+	rm -f "$SB_DIR/pods/$1".{started,ran}
 	printf '%s %s\n' "$2" "$3" >"$SB_DIR/pods/$1"
 	sb_pod_net "$1" "$3" && sb_pod_object "$@"
 }

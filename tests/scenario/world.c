@@ -15,6 +15,8 @@
 #include "tests/unit/fake-kube.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 #define DAY_SEC 86400
 
@@ -186,8 +188,28 @@ void world_deinit(struct world *w)
 
 /* the cluster */
 
+/* The field, as the kubelet writes it, or nothing. */
+static char *time_text(const char *before, int64_t sec, const char *after)
+{
+	char text[32];
+	struct tm tm;
+	time_t t = sec;
+
+	if (!sec)
+		return xstrdup("");
+	(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
+	return xasprintf("%s\"%s\"%s", before, text, after);
+}
+
 static char *pod_text(const struct world_pod *p)
 {
+	const char *state = p->phase && strcmp(p->phase, "Succeeded") == 0 ? "terminated"
+									   : "running";
+	_cleanup_free_ char *before = xasprintf(",\"containerStatuses\":[{\"state\":{\"%s\":{"
+						"\"startedAt\":",
+						state);
+	_cleanup_free_ char *started = time_text(",\"startTime\":", p->started, "");
+	_cleanup_free_ char *ran = time_text(before, p->ran, "}}}]");
 	const char *value = p->label ? p->label : "web";
 	_cleanup_free_ char *label = *value ? xasprintf("\"aadpodidbinding\":\"%s\",", value)
 					    : xstrdup("");
@@ -199,11 +221,11 @@ static char *pod_text(const struct world_pod *p)
 	return xasprintf("{\"metadata\":{\"uid\":\"%s\",\"namespace\":\"shop\",\"name\":\"%s\","
 			 "\"resourceVersion\":\"1\",%s\"labels\":{%s\"exempt\":\"%s\"}},"
 			 "\"spec\":{\"nodeName\":\"node-1\",\"serviceAccountName\":\"%s\"},"
-			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]}}",
+			 "\"status\":{\"phase\":\"%s\",\"podIPs\":[%s]%s%s}}",
 			 p->uid, name,
 			 p->deleting ? "\"deletionTimestamp\":\"2026-01-02T03:04:05Z\"," : "",
 			 label, p->uid, p->account ? p->account : "default",
-			 p->phase ? p->phase : "Running", ip);
+			 p->phase ? p->phase : "Running", ip, started, ran);
 }
 
 void world_put_pod_(struct world *w, const struct world_pod *p)

@@ -66,6 +66,7 @@ struct world_pod {
 	const char *account;  /* NULL: "default" */
 	const char *phase;    /* NULL: Running */
 	bool deleting;
+	int64_t started, ran; /* seconds since the epoch, as of the kubelet; 0: not told */
 };
 void world_put_pod_(struct world *w, const struct world_pod *p);
 #define world_put_pod(w, ...) world_put_pod_((w), &(struct world_pod){ __VA_ARGS__ })

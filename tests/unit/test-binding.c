@@ -170,6 +170,57 @@ START_TEST(the_store_is_told_by_the_loop_as_well)
 }
 END_TEST
 
+/* Its news come when its IP is the next one's; the test's pods have no times, so nothing else tells. */
+START_TEST(a_pod_whose_link_went_before_its_news_is_not_found_at_the_next_ones)
+{
+	struct rig r;
+	struct pod *p;
+
+	begin(&r);
+	link_up(&r, "va", ips[_i]);
+	run(&r, "ip link del va");
+	link_up(&r, "vb", ips[_i]);
+	pod_store_put_take(r.store, pod(.uid = "a", .ip = ips[_i]));
+	ck_assert_str_eq(who(&r, ips[_i]), "-");
+	p = pod(.uid = "b", .ip = ips[_i]);
+	p->started.s = loop_wall(r.loop).s + 1;
+	pod_store_put_take(r.store, p);
+	ck_assert_str_eq(who(&r, ips[_i]), "b");
+	run(&r, "ip link del vb"); /* it was known to be b's: no doubt about who is next */
+	link_up(&r, "vc", ips[_i]);
+	p = pod(.uid = "c", .ip = ips[_i]);
+	p->started.s = loop_wall(r.loop).s + 1;
+	pod_store_put_take(r.store, p);
+	ck_assert_str_eq(who(&r, ips[_i]), "c");
+	end(&r);
+}
+END_TEST
+
+START_TEST(nor_behind_a_bridge)
+{
+	struct rig r;
+	struct pod *p;
+
+	begin(&r);
+	run(&r, "ip link add cbr0 type bridge && ip addr add 10.9.0.1/24 dev cbr0 && ip link set "
+		"cbr0 up");
+	run(&r, "ip link add va type veth peer name pa && ip link set va master cbr0 up");
+	run(&r, "ip link del va");
+	run(&r, "ip link add vb type veth peer name pb && ip link set pb up && ip link set vb "
+		"master cbr0 up && "
+		"ip neigh replace 10.9.0.2 lladdr 02:00:00:00:00:01 dev cbr0 && "
+		"n=0; until bridge fdb replace 02:00:00:00:00:01 dev vb master dynamic "
+		"2>/dev/null || test $n = 500; do n=$((n + 1)); sleep 0.01; done");
+	pod_store_put_take(r.store, pod(.uid = "a", .ip = "10.9.0.2"));
+	ck_assert_str_eq(who(&r, "10.9.0.2"), "-");
+	p = pod(.uid = "b", .ip = "10.9.0.2");
+	p->started.s = loop_wall(r.loop).s + 1;
+	pod_store_put_take(r.store, p);
+	ck_assert_str_eq(who(&r, "10.9.0.2"), "b");
+	end(&r);
+}
+END_TEST
+
 UNIT_MAIN(
 	"binding", UNIT_LOOP(a_pod_is_found_at_its_link_and_not_once_that_has_gone, ips),
 	UNIT_LOOP(the_next_pod_at_an_ip_is_found_once_its_object_comes_and_the_last_one_never_again,
@@ -177,4 +228,6 @@ UNIT_MAIN(
 	UNIT_LOOP(a_link_that_comes_after_the_pod_was_told_is_not_its_own, ips),
 	UNIT_LOOP(a_link_that_is_down_for_a_while_is_still_the_pods, ips),
 	UNIT_LOOP(news_are_read_once_in_a_turn_and_a_question_is_asked_whenever_it_is_put, ips),
-	UNIT_LOOP(the_store_is_told_by_the_loop_as_well, ips))
+	UNIT_LOOP(the_store_is_told_by_the_loop_as_well, ips),
+	UNIT_LOOP(a_pod_whose_link_went_before_its_news_is_not_found_at_the_next_ones, ips),
+	UNIT(nor_behind_a_bridge))

@@ -228,9 +228,50 @@ START_TEST(a_pod_lives_until_its_last_reference_goes)
 }
 END_TEST
 
+static const struct {
+	const char *status;
+	int64_t started, ran; /* after 2026-01-01T00:00:00Z; 0: not known */
+} time_rows[] = {
+	{ "", 0, 0 },
+	{ "\"startTime\":\"2026-01-01T00:00:07Z\"", 7, 0 },
+	{ "\"startTime\":\"2026-01-01T00:00:07\"", 0, 0 },
+	{ "\"startTime\":\"2026-01-01T00:00:07Z \"", 0, 0 },
+	{ "\"startTime\":\"2026-01-01T00:00:07.5Z\"", 0, 0 },
+	{ "\"startTime\":\"2026-01-01T00:00:07+01:00\"", 0, 0 },
+	{ "\"startTime\":\"soon\"", 0, 0 },
+	{ "\"containerStatuses\":[{\"state\":{\"running\":{\"startedAt\":\"2026-01-01T00:00:08Z\"}}"
+	  "}]",
+	  0, 8 },
+	{ "\"containerStatuses\":[{\"state\":{\"running\":{\"startedAt\":\"2026-01-01T00:00:08Z\"}}"
+	  "},"
+	  "{\"state\":{\"terminated\":{\"startedAt\":\"2026-01-01T00:00:06Z\"}}}]",
+	  0, 8 },
+	{ "\"initContainerStatuses\":[{\"state\":{\"terminated\":{\"startedAt\":\"2026-01-01T00:00:"
+	  "09Z\"}}}],"
+	  "\"containerStatuses\":[{\"state\":{\"waiting\":{}}}]",
+	  0, 9 },
+	{ "\"containerStatuses\":[{\"state\":{\"running\":{}}}]", 0, 0 },
+};
+
+START_TEST(the_kubelets_times_are_read_in_the_one_form_that_it_writes)
+{
+	_cleanup_free_ char *text = xasprintf("{\"metadata\":{\"uid\":\"u\",\"namespace\":\"n\","
+					      "\"name\":\"p\"},\"status\":{%s}}",
+					      time_rows[_i].status);
+	_cleanup_(jval_freep) struct jval *doc = jval_parse(text, strlen(text), 1 << 20, NULL);
+	_cleanup_(pod_unrefp) struct pod *p = pod_parse(doc, NULL);
+	const int64_t zero = 1767225600;
+
+	ck_assert_ptr_nonnull(p);
+	ck_assert_int_eq(p->started.s, time_rows[_i].started ? zero + time_rows[_i].started : 0);
+	ck_assert_int_eq(p->ran.s, time_rows[_i].ran ? zero + time_rows[_i].ran : 0);
+}
+END_TEST
+
 UNIT_MAIN("pod", UNIT(a_recorded_pod_is_read), UNIT(a_pod_without_spec_and_status_is_no_claimant),
 	  UNIT_LOOP(addresses_are_read_each_once, addresses),
 	  UNIT_LOOP(a_pod_is_active_as_long_as_its_network_may_live, lives),
 	  UNIT(a_pod_that_is_being_deleted_says_so_and_stays_active),
 	  UNIT_LOOP(a_malformed_pod_is_refused_with_the_field_named, malformed),
-	  UNIT(a_pod_lives_until_its_last_reference_goes))
+	  UNIT(a_pod_lives_until_its_last_reference_goes),
+	  UNIT_LOOP(the_kubelets_times_are_read_in_the_one_form_that_it_writes, time_rows))
