@@ -237,6 +237,7 @@ func main() {
 	}
 	ctx := namespaces.WithNamespace(context.Background(), "k8s.io")
 	spec := must(oci.GenerateSpec(ctx, nil, &containers.Container{ID: "nmi"}, append(opts, security(pod, c)...)...))
+	spec.Process.Rlimits = nil // as its CRI: those of the runtime itself
 	spec.Linux.CgroupsPath = ""
 	spec.Linux.Resources = nil // limits are the business of a real node
 	check(os.WriteFile(filepath.Join(dir, "config.json"), must(json.MarshalIndent(spec, "", " ")), 0o644))
