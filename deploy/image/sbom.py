@@ -23,7 +23,7 @@ def main():
         ref = f"SPDXRef-File-{len(files)}"
         files.append({"SPDXID": ref, "fileName": "." + inside, "checksums": [{"algorithm": "SHA256", "checksumValue": digest}],
                       "licenseConcluded": "NOASSERTION", "copyrightText": "NOASSERTION"})
-        package = owner(inside) if "/lib" in inside else "ca-certificates" if inside.startswith("/etc/ssl") else None
+        package = owner(inside) if "/lib" in inside or "/xtables-" in inside else "ca-certificates" if inside.startswith("/etc/ssl") else None
         if package and package not in packages:
             got, source = subprocess.run(["dpkg-query", "-W", "-f", "${Version} ${source:Package}", package], capture_output=True,
                                          text=True, check=True).stdout.split()

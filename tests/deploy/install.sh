@@ -179,5 +179,22 @@ kubectl -n kube-system rollout status daemonset/nmi >/dev/null || bail 'it is no
 like 'with the profile the self-test is made' "$(<"$SB_DIR/nmi.log")" 'self-test: a connection to 169.254.169.254:80 reaches this agent'
 gives 'and pods are served' "$SB_SHOP" demo "$SB_ASK"
 node_stop "$running"
+running=''
+nmi uninstall
+
+# ---- a node without nftables, as far as the agent is concerned ----
+
+passes 'the image is made with iptables' deploy/image/build --iptables build-iptables
+at_most 'it is less than 25 MiB (bytes)' "$(du -sb --apparent-size build-iptables/rootfs | cut -f1)" $((25 * 1024 * 1024))
+like 'and its bill of materials knows of it' "$(<build-iptables/nmi.spdx.json)" 'pkg:deb/debian/iptables@'
+skopeo copy oci:build-iptables/nmi.oci docker://registry.example/nmi:iptables
+sed -i '$d' mine/kustomization.yaml
+printf '  newTag: iptables\ncomponents: [../deploy/kustomize/components/iptables]\n' >>mine/kustomization.yaml
+kubectl apply -k mine || bail 'the component cannot be added'
+kubectl -n kube-system rollout status daemonset/nmi >/dev/null || bail 'it is not ready'
+like 'rules are made by iptables' "$(node_exec "$running" nmi status)" 'backend +iptables'
+gives 'by which a pod is served' "$SB_SHOP" demo "$SB_ASK"
+node_stop "$running"
+no_leak 'none has reached IMDS'
 cd / || exit 1
 e2e_end

@@ -212,6 +212,31 @@ shown '... assigned identities' azureassignedidentities 'NAME POD PODNAMESPACE A
 shown '... exceptions' azurepodidentityexceptions 'NAME PODLABELS AGE' 'addon {"a":"b"}' -wide
 is 'each kind has one short name' "$(sed -n '/^ *shortNames:/,/^ *versions:/s/^ *- //p' "$root"/deploy/crds/*.yaml | xargs)" 'azaid azid azidb azpie'
 
+renders 'with iptables' --set nmi.settings.redirect-backend=iptables
+like 'it has the capability for it' "$(cat "$work/out")" 'NET_ADMIN, NET_RAW'
+like 'and the lock' "$(cat "$work/out")" 'path: /run/xtables.lock'
+
+# a file of settings: after --print-config has read it, it is what was said
+cat >"$work/config.yaml" <<-'END'
+	nmi:
+	  config:
+	    token-wait: 7s
+	    events: false
+	    host-token: "off"
+END
+render -f "$work/config.yaml"
+"$tools/manifests" "$root"/deploy/crds/*.yaml <"$work/out" >"$work/objects" 2>"$work/err"
+is 'with a file of settings: an API server takes all of it' "$(cat "$work/err")" ''
+like 'there is a ConfigMap' "$(cat "$work/objects")" 'ConfigMap kube-system/nmi'
+like 'whose directory is mounted' "$(cat "$work/out")" $'name: config\n +mountPath: /etc/nmi\n'
+like 'and whose file is named' "$(arguments)" '--config=/etc/nmi/nmi.yaml'
+sed -n '/^  nmi.yaml: |$/,/^---$/s/^    //p' "$work/out" >"$work/nmi.yaml"
+is 'which has what was said' "$(sort "$work/nmi.yaml" | xargs)" 'events: false host-token: off token-wait: 7s'
+if "$build/nmi/nmi" --help | grep -q -e '--config='; then
+	like 'and is read by nmi' "$("$build/nmi/nmi" --node=n --config="$work/nmi.yaml" --print-config 2>&1)" 'token-wait *[=:]? *"?7s'
+fi
+refused 'a list in it' 'nmi/config' --set nmi.config.events[0]=a
+
 # the container's filter
 is 'the seccomp profile is what containerd allows less what nmi never calls (if not: make-profile lib/base/denied.def)' \
 	"$("$tools/make-profile" "$root/lib/base/denied.def" | diff - "$root/deploy/seccomp/nmi.json")" ''
