@@ -184,10 +184,10 @@ nmi uninstall
 
 # ---- a node without nftables, as far as the agent is concerned ----
 
-passes 'the image is made with iptables' deploy/image/build --iptables build-iptables
-at_most 'it is less than 25 MiB (bytes)' "$(du -sb --apparent-size build-iptables/rootfs | cut -f1)" $((25 * 1024 * 1024))
-like 'and its bill of materials knows of it' "$(<build-iptables/nmi.spdx.json)" 'pkg:deb/debian/iptables@'
-skopeo copy oci:build-iptables/nmi.oci docker://registry.example/nmi:iptables
+passes 'the image is made with iptables' deploy/image/build --iptables
+at_most 'it is less than 25 MiB (bytes)' "$(du -sb --apparent-size build-image/rootfs | cut -f1)" $((25 * 1024 * 1024))
+like 'and its bill of materials knows of it' "$(<build-image/nmi.spdx.json)" 'pkg:deb/debian/iptables@'
+skopeo copy oci:build-image/nmi.oci docker://registry.example/nmi:iptables
 sed -i '$d' mine/kustomization.yaml
 printf '  newTag: iptables\ncomponents: [../deploy/kustomize/components/iptables]\n' >>mine/kustomization.yaml
 kubectl apply -k mine || bail 'the component cannot be added'

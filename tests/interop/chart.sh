@@ -216,6 +216,41 @@ renders 'with iptables' --set nmi.settings.redirect-backend=iptables
 like 'it has the capability for it' "$(cat "$work/out")" 'NET_ADMIN, NET_RAW'
 like 'and the lock' "$(cat "$work/out")" 'path: /run/xtables.lock'
 
+# the notes after an installation, by a copy of the chart that has them as an object
+cp -rL "$chart" "$work/chart"
+mv "$work/chart/templates/NOTES.txt" "$work/chart/notes"
+cat >"$work/chart/templates/notes.yaml" <<-'END'
+	apiVersion: v1
+	kind: ConfigMap
+	metadata:
+	  name: notes
+	data:
+	  notes: |
+	    {{- tpl (.Files.Get "notes") . | nindent 4 }}
+END
+notes() { # HELM-ARGUMENT...
+	chart=$work/chart render --show-only templates/notes.yaml "$@" || cat "$work/err"
+	sed -n 's/^    //p' "$work/out"
+}
+# what docs/install.md says, which tests/deploy/install.sh runs
+while read -r command; do
+	like "the notes say: $command" "$(notes)" "(^|"$'\n'") *${command//[.()]/.}("$'\n'"|$)"
+done < <(awk '/^## Upgrade/ { exit } /^kubectl -n kube-system/' "$root/docs/install.md")
+like 'and where the reasons are told' "$(notes)" 'kubectl get events -A --field-selector reportingComponent=nmi'
+like 'by the names that the release has' "$(NS=aad notes --set nameOverride=x)" 'kubectl -n aad rollout status daemonset/x-nmi'
+unlike 'nothing else, where nothing is to be said' "$(notes --set rbac.allowAccessToSecrets=false)" 'ignored|seccomp|Secret'
+while read -r said values; do
+	like "they say: ${said//_/ }, where $values" "$(notes --set "$values" | tr '\n' ' ')" "${said//_/ }"
+done <<-'END'
+	mic.._is_ignored mic.replicas=2
+	adminsecret_is_ignored adminsecret.cloud=x
+	rbac.pspEnabled_is_ignored rbac.pspEnabled=true
+	Secrets_may_be_read_in:_shop rbac.secretNamespaces={shop}
+	No_Secret_may_be_read rbac.allowAccessToSecrets=true
+	installs_the_exceptions_all_the_same installMICException=false
+	nmi.json_has_to_be_on_each_node nmi.seccompProfile.type=Localhost,nmi.seccompProfile.localhostProfile=nmi.json
+END
+
 # a file of settings: after --print-config has read it, it is what was said
 cat >"$work/config.yaml" <<-'END'
 	nmi:
