@@ -123,6 +123,7 @@ is 'there are three processes, of which one may change the network, and none has
 	"$(for p in $(node_pids "$running"); do awk '/^Name:/ { name = $2 } /^CapEff:/ { print name, $2 }' "/proc/$p/status"; done | sort | xargs)" \
 	'nmi 0000000000000000 nmi-redirector 0000000000001000 nmi-selftest 0000000000000000'
 like 'no new privileges, and two filters: of the runtime, and its own' "$(cat "/proc/$pid/status")" $'NoNewPrivs:\t1.*Seccomp_filters:\t2'
+like 'it may not gain any from the start' "$(<"$node_dir/pods/$running/config.json")" '"noNewPrivileges": true'
 is 'its files are read-only' "$(awk '$2 == "/" { print substr($4, 1, 2) }' "/proc/$pid/mounts")" ro
 like 'as the page says, RuntimeDefault does not let the self-test be made' "$(<"$SB_DIR/nmi.log")" 'self-test: it cannot be made \(making a namespace: Operation not permitted\)'
 
@@ -180,7 +181,7 @@ like 'with the profile the self-test is made' "$(<"$SB_DIR/nmi.log")" 'self-test
 gives 'and pods are served' "$SB_SHOP" demo "$SB_ASK"
 node_stop "$running"
 running=''
-nmi uninstall
+nmi uninstall 2>/dev/null
 
 # ---- a node without nftables, as far as the agent is concerned ----
 

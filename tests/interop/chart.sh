@@ -280,7 +280,7 @@ like 'the container has it' "$(cat "$work/out")" 'localhostProfile: nmi.json'
 refused 'Localhost without a file' 'seccompProfile' --set nmi.seccompProfile.type=Localhost
 refused 'a file without Localhost' 'seccompProfile' --set nmi.seccompProfile.localhostProfile=nmi.json
 
-for f in "$root"/deploy/{crds,rbac,policy}/*.yaml; do
+for f in "$root"/deploy/{crds,rbac,policy,boot-guard,seccomp}/*.yaml; do
 	echo ---
 	cat "$f"
 done >"$work/all"
