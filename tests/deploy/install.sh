@@ -104,6 +104,7 @@ exec 9<"$SB_DIR/steps"
 
 step 'The image' 'tests/deps *'
 step 'The image' deploy/image/build
+[[ -s build-image/digest ]] || bail 'there is no image'
 step 'The image' 'skopeo copy *'
 step 'With Helm' 'helm install *'
 step 'With Helm' 'kubectl * rollout status *'
