@@ -182,7 +182,7 @@ like 'with the profile the self-test is made' "$(<"$SB_DIR/nmi.log")" 'self-test
 gives 'and pods are served' "$SB_SHOP" demo "$SB_ASK"
 node_stop "$running"
 running=''
-nmi uninstall 2>/dev/null
+nmi uninstall >/dev/null 2>&1
 
 # ---- a node without nftables, as far as the agent is concerned ----
 
