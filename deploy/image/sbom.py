@@ -4,26 +4,26 @@
 import datetime, hashlib, json, os, pathlib, subprocess, sys
 
 
-def owner(path):
-    """The Debian package of a file, or None: ours. dpkg knows a file by the one of its names that it was packed with."""
-    for name in {path, path.removeprefix("/usr"), "/usr" + path, os.path.realpath(path)}:
-        found = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True)
-        if found.returncode == 0:
-            return found.stdout.split(": ")[0].split(",")[0]
-    return None
+def owners(paths):
+    """The Debian package of each file that is of one. dpkg knows a file by the one of its names that it was packed with."""
+    names = {name: path for path in paths for name in (path, path.removeprefix("/usr"), "/usr" + path, os.path.realpath(path))}
+    told = subprocess.run(["dpkg-query", "-S", *names], capture_output=True, text=True).stdout
+    lines = (line.rsplit(": ", 1) for line in told.splitlines() if not line.startswith("diversion "))
+    return {names[name]: package.split(",")[0] for package, name in lines if name in names}
 
 
 def main():
     root, version, seconds = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     files, packages, relations, total = [], {}, [], hashlib.sha256()
-    for f in sorted(p for p in root.rglob("*") if p.is_file() and not p.is_symlink()):
-        inside = "/" + str(f.relative_to(root))
+    there = {"/" + str(p.relative_to(root)): p for p in sorted(root.rglob("*")) if p.is_file() and not p.is_symlink()}
+    known = owners(path for path in there if "/lib" in path or "/xtables-" in path)
+    for inside, f in there.items():
         digest = hashlib.sha256(f.read_bytes()).hexdigest()
         total.update(f"{digest} {inside}\n".encode())
         ref = f"SPDXRef-File-{len(files)}"
         files.append({"SPDXID": ref, "fileName": "." + inside, "checksums": [{"algorithm": "SHA256", "checksumValue": digest}],
                       "licenseConcluded": "NOASSERTION", "copyrightText": "NOASSERTION"})
-        package = owner(inside) if "/lib" in inside else "ca-certificates" if inside.startswith("/etc/ssl") else None
+        package = known.get(inside) or ("ca-certificates" if inside.startswith("/etc/ssl") else None)
         if package and package not in packages:
             got, source = subprocess.run(["dpkg-query", "-W", "-f", "${Version} ${source:Package}", package], capture_output=True,
                                          text=True, check=True).stdout.split()

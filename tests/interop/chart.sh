@@ -15,7 +15,7 @@ chart=$root/deploy/helm/nmi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-"$here/install" "${tools%/*}" || bail 'the tools cannot be built'
+"$here/install" "${tools%/*}" manifests || bail 'the tools cannot be built'
 
 cat >"$work/ids.yaml" <<-END
 	azureIdentities:
@@ -39,7 +39,7 @@ render() { # HELM-ARGUMENT...: into $work/out, what was refused into $work/err
 
 # The arguments of the agent's container, one a line.
 arguments() {
-	sed -nE '/^ *args:$/,/^ *env:$/s/^ *- "?(.*[^"])"?$/\1/p' "$work/out"
+	sed -nE '/^ *(- )?args:$/,/^ *env:$/{/args:$/d; s/^ *- "?(.*[^"])"?$/\1/p}' "$work/out"
 }
 
 renders() { # SENTENCE HELM-ARGUMENT...
@@ -51,6 +51,7 @@ renders() { # SENTENCE HELM-ARGUMENT...
 	objects=$("$tools/manifests" "$root"/deploy/crds/*.yaml <"$work/out" 2>"$work/err")
 	is "$1: an API server takes all of it" "$(cat "$work/err")" ''
 	mapfile -t args < <(arguments)
+	# shellcheck disable=SC2016 # as it stands there
 	config=$(NODE_NAME=n "$build/nmi/nmi" "${args[@]/'$(NODE_NAME)'/n}" --print-config 2>&1)
 	is "$1: nmi takes its arguments" "$? $(head -n 1 <<<"$config" | grep -o 'nmi: .*')" '0 '
 }
@@ -122,8 +123,164 @@ wrong 'a value of another type too' 'DaemonSet' 's/terminationGracePeriodSeconds
 wrong 'a custom resource with a wrong type too' 'AzureIdentity.*spec.type' 's/^  type: 1$/  type: one/'
 wrong 'and with a field that its schema does not have' 'unknown fields' 's/^  clientID:/  clientId:/'
 
+# the kustomize bases are the chart's, and each overlay is one that an API server and nmi take
+mkdir "$work/written"
+passes 'deploy/kustomize/update writes what the chart renders' env HELM="$tools/helm" "$root/deploy/kustomize/update" "$work/written"
+is 'which is what stands in the tree (if not: deploy/kustomize/update, with helm in PATH)' \
+	"$(cd "$work/written" && find . -type f | sort | while read -r f; do cmp "$f" "$root/deploy/kustomize/$f" 2>&1; done)" ''
+is 'for two bases and three components' "$(find "$work/written" -type f | wc -l)" 6
 
-for f in "$root"/deploy/{crds,rbac,policy}/*.yaml; do
+kustomized() { # OVERLAY
+	local args
+	if ! "$tools/kustomize" build "$root/deploy/kustomize/$1" >"$work/out" 2>"$work/err"; then
+		not_ok "kustomize builds $1" "$(cat "$work/err")"
+		return
+	fi
+	# of Cilium's own kinds tests/interop/cilium.sh has the schemas
+	awk 'BEGIN { RS = "---\n"; ORS = "---\n" } !/apiVersion: cilium.io/' "$work/out" >"$work/known"
+	objects=$("$tools/manifests" "$root"/deploy/crds/*.yaml <"$work/known" 2>"$work/err")
+	is "kustomize $1: an API server takes all of it" "$(cat "$work/err")" ''
+	mapfile -t args < <(arguments)
+	# shellcheck disable=SC2016 # as it stands there
+	config=$(NODE_NAME=n "$build/nmi/nmi" "${args[@]/'$(NODE_NAME)'/n}" --print-config 2>&1)
+	is "kustomize $1: nmi takes its arguments" "$? $((${#args[@]} > 6)) $(head -n 1 <<<"$config" | grep -o 'nmi: .*')" '0 1 '
+	is "kustomize $1: one agent, with its account" "$(grep -cE '^(DaemonSet|ServiceAccount) kube-system/nmi$' <<<"$objects")" 2
+}
+
+kustomized managed
+like 'it is managed mode' "$config" 'operation-mode *[=:]? *"?managed'
+kustomized standard
+like 'it is standard mode' "$config" 'operation-mode *[=:]? *"?standard'
+while read -r overlay there; do
+	kustomized "overlays/$overlay"
+	like "... has $there" "$(cat "$work/out")" "(^|"$'\n'") *(- )?${there//[()\[\]]/.}"
+done <<-'END'
+	iptables --redirect-backend=iptables
+	iptables NET_RAW
+	kubenet --allow-network-plugin-kubenet=true
+	federation name: nmi-token-requests-node
+	startup-taint --startup-taint=nmi.azure.com/not-ready
+	startup-taint name: nmi-startup-taint
+	seccomp localhostProfile: nmi.json
+	cilium kind: CiliumLocalRedirectPolicy
+	cilium hostNetwork: false
+END
+unlike 'nothing of it has a capability' "$(cat "$work/out")" NET_ADMIN
+is 'each overlay is looked at' "$(find "$root/deploy/kustomize/overlays" "$root/deploy/kustomize/components" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -u | xargs)" \
+	'cilium federation iptables kubenet seccomp startup-taint'
+
+# what kubectl shows of each kind
+cat >"$work/objects.yaml" <<-'END'
+	apiVersion: aadpodidentity.k8s.io/v1
+	kind: AzureIdentity
+	metadata: {name: shop, namespace: shop}
+	spec: {type: 0, clientID: "1111", resourceID: /subscriptions/x, tenantID: t}
+	---
+	apiVersion: aadpodidentity.k8s.io/v1
+	kind: AzureIdentityBinding
+	metadata: {name: shop, namespace: shop}
+	spec: {azureIdentity: shop, selector: app, weight: 3}
+	---
+	apiVersion: aadpodidentity.k8s.io/v1
+	kind: AzureAssignedIdentity
+	metadata: {name: web-shop, namespace: shop}
+	spec:
+	  azureIdentityRef: {apiVersion: v1, kind: v1.AzureIdentity, metadata: {name: shop}}
+	  pod: web
+	  podNamespace: shop
+	  nodename: aks-1
+	status: {status: Assigned}
+	---
+	apiVersion: aadpodidentity.k8s.io/v1
+	kind: AzurePodIdentityException
+	metadata: {name: addon, namespace: shop}
+	spec: {podLabels: {a: b}}
+END
+shown() { # SENTENCE KIND COLUMNS VALUES [-wide]: without the age, which such objects do not have
+	local out
+	out=$("$tools/manifests" -table ${5:+"$5"} "$root/deploy/crds/$2.yaml" <"$work/objects.yaml" 2>&1)
+	is "$1" "$(sed -E 's/ +/ /g; s/ $//' <<<"$out" | grep -A1 -xF "$3")" "$3"$'\n'"$4"
+}
+shown 'kubectl get azureidentity has the columns that users know' azureidentities 'NAME TYPE CLIENTID AGE' 'shop 0 1111'
+shown '... azureidentitybinding' azureidentitybindings 'NAME AZUREIDENTITY SELECTOR AGE' 'shop shop app'
+shown '... azureassignedidentity, where there were none' azureassignedidentities 'NAME POD AZUREIDENTITY STATUS AGE' 'web-shop web shop Assigned'
+shown '... azurepodidentityexception' azurepodidentityexceptions 'NAME AGE' addon
+shown 'more of them with -o wide' azureidentities 'NAME TYPE CLIENTID RESOURCEID TENANTID AGE' 'shop 0 1111 /subscriptions/x t' -wide
+shown '... bindings' azureidentitybindings 'NAME AZUREIDENTITY SELECTOR WEIGHT AGE' 'shop shop app 3' -wide
+shown '... assigned identities' azureassignedidentities 'NAME POD PODNAMESPACE AZUREIDENTITY NODE STATUS AGE' \
+	'web-shop web shop shop aks-1 Assigned' -wide
+shown '... exceptions' azurepodidentityexceptions 'NAME PODLABELS AGE' 'addon {"a":"b"}' -wide
+is 'each kind has one short name' "$(sed -n '/^ *shortNames:/,/^ *versions:/s/^ *- //p' "$root"/deploy/crds/*.yaml | xargs)" 'azaid azid azidb azpie'
+
+renders 'with iptables' --set nmi.settings.redirect-backend=iptables
+like 'it has the capability for it' "$(cat "$work/out")" 'NET_ADMIN, NET_RAW'
+like 'and the lock' "$(cat "$work/out")" 'path: /run/xtables.lock'
+
+# the notes after an installation, by a copy of the chart that has them as an object
+cp -rL "$chart" "$work/chart"
+mv "$work/chart/templates/NOTES.txt" "$work/chart/notes"
+cat >"$work/chart/templates/notes.yaml" <<-'END'
+	apiVersion: v1
+	kind: ConfigMap
+	metadata:
+	  name: notes
+	data:
+	  notes: |
+	    {{- tpl (.Files.Get "notes") . | nindent 4 }}
+END
+notes() { # HELM-ARGUMENT...
+	chart=$work/chart render --show-only templates/notes.yaml "$@" || cat "$work/err"
+	sed -n 's/^    //p' "$work/out"
+}
+# what docs/install.md says, which tests/deploy/install.sh runs
+while read -r command; do
+	like "the notes say: $command" "$(notes)" "(^|"$'\n'") *${command//[.()]/.}("$'\n'"|$)"
+done < <(awk '/^## Upgrade/ { exit } /^kubectl -n kube-system/' "$root/docs/install.md")
+like 'and where the reasons are told' "$(notes)" 'kubectl get events -A --field-selector reportingComponent=nmi'
+like 'by the names that the release has' "$(NS=aad notes --set nameOverride=x)" 'kubectl -n aad rollout status daemonset/x-nmi'
+unlike 'nothing else, where nothing is to be said' "$(notes --set rbac.allowAccessToSecrets=false)" 'ignored|seccomp|Secret'
+while read -r said values; do
+	like "they say: ${said//_/ }, where $values" "$(notes --set "$values" | tr '\n' ' ')" "${said//_/ }"
+done <<-'END'
+	mic.._is_ignored mic.replicas=2
+	adminsecret_is_ignored adminsecret.cloud=x
+	rbac.pspEnabled_is_ignored rbac.pspEnabled=true
+	Secrets_may_be_read_in:_shop rbac.secretNamespaces={shop}
+	No_Secret_may_be_read rbac.allowAccessToSecrets=true
+	installs_the_exceptions_all_the_same installMICException=false
+	nmi.json_has_to_be_on_each_node nmi.seccompProfile.type=Localhost,nmi.seccompProfile.localhostProfile=nmi.json
+END
+
+# a file of settings: after --print-config has read it, it is what was said
+cat >"$work/config.yaml" <<-'END'
+	nmi:
+	  config:
+	    token-wait: 7s
+	    events: false
+	    host-token: "off"
+END
+render -f "$work/config.yaml"
+"$tools/manifests" "$root"/deploy/crds/*.yaml <"$work/out" >"$work/objects" 2>"$work/err"
+is 'with a file of settings: an API server takes all of it' "$(cat "$work/err")" ''
+like 'there is a ConfigMap' "$(cat "$work/objects")" 'ConfigMap kube-system/nmi'
+like 'whose directory is mounted' "$(cat "$work/out")" $'name: config\n +mountPath: /etc/nmi\n'
+like 'and whose file is named' "$(arguments)" '--config=/etc/nmi/nmi.yaml'
+sed -n '/^  nmi.yaml: |$/,/^---$/s/^    //p' "$work/out" >"$work/nmi.yaml"
+is 'which has what was said' "$(sort "$work/nmi.yaml" | xargs)" 'events: false host-token: off token-wait: 7s'
+if "$build/nmi/nmi" --help | grep -q -e '--config='; then
+	like 'and is read by nmi' "$("$build/nmi/nmi" --node=n --config="$work/nmi.yaml" --print-config 2>&1)" 'token-wait *[=:]? *"?7s'
+fi
+refused 'a list in it' 'nmi/config' --set nmi.config.events[0]=a
+
+# the container's filter
+is 'the seccomp profile is what containerd allows less what nmi never calls (if not: make-profile lib/base/denied.def)' \
+	"$("$tools/make-profile" "$root/lib/base/denied.def" | diff - "$root/deploy/seccomp/nmi.json")" ''
+renders 'with that profile' --set nmi.seccompProfile.type=Localhost,nmi.seccompProfile.localhostProfile=nmi.json
+like 'the container has it' "$(cat "$work/out")" 'localhostProfile: nmi.json'
+refused 'Localhost without a file' 'seccompProfile' --set nmi.seccompProfile.type=Localhost
+refused 'a file without Localhost' 'seccompProfile' --set nmi.seccompProfile.localhostProfile=nmi.json
+
+for f in "$root"/deploy/{crds,rbac,policy,boot-guard,seccomp}/*.yaml; do
 	echo ---
 	cat "$f"
 done >"$work/all"

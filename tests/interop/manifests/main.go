@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
 
-// Whether the API server would take the objects on stdin: usage: manifests [CRD.yaml...] <OBJECTS.yaml
+// Whether the API server would take the objects on stdin: usage: manifests [-table [-wide]] [CRD.yaml...] <OBJECTS.yaml
 //
 // Kubernetes' own kinds are decoded as strictly as with `kubectl --validate=strict`: an unknown or doubled field, or
 // a value of the wrong type, is an error. Custom resources go through the schemas of the CRDs that were named, and a CRD
 // through Kubernetes' own rules for CRDs. One line for each object, "KIND NAMESPACE/NAME"; errors on stderr, exit status 1.
+// With -table instead what `kubectl get`, or with -wide `kubectl get -o wide`, shows of a custom resource, by the API server's
+// own conversion and kubectl's own printer.
 package main
 
 import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +25,7 @@ import (
 	structural "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	"k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -29,20 +33,25 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/cli-runtime/pkg/printers"
 	"k8s.io/client-go/kubernetes/scheme"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // A kind that a CRD brings.
 type custom struct {
-	check  validation.SchemaValidator
-	fields *structural.Structural
+	check   validation.SchemaValidator
+	fields  *structural.Structural
+	columns []extensionsv1.CustomResourceColumnDefinition
 }
 
 var (
 	customs = map[schema.GroupVersionKind]custom{}
 	strict  runtime.Decoder
 	inner   = runtime.NewScheme()
+
+	table = flag.Bool("table", false, "print as kubectl does")
+	wide  = flag.Bool("wide", false, "as with -o wide")
 )
 
 func readCRD(crd *extensionsv1.CustomResourceDefinition) error {
@@ -54,7 +63,7 @@ func readCRD(crd *extensionsv1.CustomResourceDefinition) error {
 	if errs := crdvalidation.ValidateCustomResourceDefinition(context.Background(), in); len(errs) > 0 {
 		return errs.ToAggregate()
 	}
-	for _, v := range in.Spec.Versions {
+	for i, v := range in.Spec.Versions {
 		props, err := apiextensions.GetSchemaForVersion(in, v.Name)
 		if err != nil {
 			return err
@@ -67,7 +76,8 @@ func readCRD(crd *extensionsv1.CustomResourceDefinition) error {
 		if err != nil {
 			return err
 		}
-		customs[schema.GroupVersionKind{Group: in.Spec.Group, Version: v.Name, Kind: in.Spec.Names.Kind}] = custom{check, fields}
+		customs[schema.GroupVersionKind{Group: in.Spec.Group, Version: v.Name, Kind: in.Spec.Names.Kind}] = custom{
+			check, fields, crd.Spec.Versions[i].AdditionalPrinterColumns}
 	}
 	return nil
 }
@@ -87,6 +97,23 @@ func takeCustom(c custom, doc []byte) (metav1.Object, error) {
 	return u, nil
 }
 
+func printRow(c custom, u *unstructured.Unstructured) error {
+	columns := c.columns
+	if len(columns) == 0 { // what a CRD without any gets
+		columns = []extensionsv1.CustomResourceColumnDefinition{
+			{Name: "Age", Type: "date", JSONPath: ".metadata.creationTimestamp"}}
+	}
+	convertor, err := tableconvertor.New(columns)
+	if err != nil {
+		return err
+	}
+	rows, err := convertor.ConvertToTable(context.Background(), u, nil)
+	if err != nil {
+		return err
+	}
+	return printers.NewTablePrinter(printers.PrintOptions{Wide: *wide}).PrintObj(rows, os.Stdout)
+}
+
 func take(doc []byte) (string, error) {
 	var head metav1.TypeMeta
 	if err := sigsyaml.Unmarshal(doc, &head); err != nil {
@@ -96,6 +123,9 @@ func take(doc []byte) (string, error) {
 	var err error
 	if c, known := customs[head.GroupVersionKind()]; known {
 		o, err = takeCustom(c, doc)
+		if *table && err == nil {
+			return "", printRow(c, o.(*unstructured.Unstructured))
+		}
 	} else {
 		var decoded runtime.Object
 		if decoded, _, err = strict.Decode(doc, nil, nil); err == nil {
@@ -130,20 +160,21 @@ func takeAll(in io.Reader, name string, told bool) (wrong int) {
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 			wrong++
-		} else if told {
+		} else if told && !*table {
 			fmt.Println(said)
 		}
 	}
 }
 
 func main() {
+	flag.Parse()
 	install.Install(inner)
 	if err := extensionsv1.AddToScheme(scheme.Scheme); err != nil {
 		panic(err)
 	}
 	strict = serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	wrong := 0
-	for _, name := range os.Args[1:] {
+	for _, name := range flag.Args() {
 		f, err := os.Open(name)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
