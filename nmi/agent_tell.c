@@ -15,6 +15,7 @@
 #include "nmi/pods/resolver.h"
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
+#include "nmi/reload.h"
 #include "nmi/selftest.h"
 #include "nmi/status/server.h"
 #include "nmi/surroundings.h"
@@ -123,6 +124,7 @@ static char *answer_status(void *ctx, struct str args, size_t *out_n)
 
 	(void)args; /* it takes none, and there may be more later */
 	a->description.is_stopping = a->stopping;
+	a->description.restart = reload_waiting(a->reload);
 	selftest_print(a->selftest, a->self_test_text);
 	return describe_print(&a->description, out_n);
 }
