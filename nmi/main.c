@@ -12,6 +12,7 @@
 #include "nmi/probe_command.h"
 #include "nmi/settings.h"
 #include "nmi/status/command.h"
+#include "nmi/status/log_command.h"
 #include "nmi/uninstall.h"
 
 #include <signal.h>

@@ -190,16 +190,14 @@ static void say(const struct reload *r, const char *why, const char *changes,
 			  "settings read again: nothing to change");
 }
 
-static void note_waiting(struct reload *r, const struct nmi_settings *fresh)
+static void note_waiting(struct reload *r, const struct nmi_settings *fresh, const char *changes)
 {
-	char *changes = list_changes(r, &fresh->config, false);
-
 	if (changes && (!r->told || strcmp(changes, r->told) != 0))
 		log_warn("settings changed that wait for a restart: %s", changes);
 	else if (!changes && r->told)
 		log_info("no setting waits for a restart any more");
 	free(r->told);
-	r->told = changes;
+	r->told = changes ? xstrdup(changes) : NULL;
 	free(r->waiting);
 	r->waiting = list_names(r, fresh, is_waiting);
 }
@@ -216,10 +214,11 @@ static void watch(struct reload *r)
 			 r->spec.settings->config.config_file, r->dir, strerrordesc_np(errno));
 }
 
-void reload_now(struct reload *r, const char *why)
+/* `quietly`: where there is nothing to change, nothing is said. */
+static void reread(struct reload *r, const char *why, bool quietly)
 {
 	_cleanup_(nmi_settings_freep) struct nmi_settings *fresh = NULL;
-	_cleanup_free_ char *live = NULL, *overridden = NULL;
+	_cleanup_free_ char *live = NULL, *rest = NULL, *overridden = NULL;
 	struct err err = { 0 };
 
 	loop_timer_del(&r->settle);
@@ -238,13 +237,21 @@ void reload_now(struct reload *r, const char *why)
 		return;
 	}
 	live = list_changes(r, &fresh->config, true);
+	rest = list_changes(r, &fresh->config, false);
+	if (quietly && !live && !rest)
+		return;
 	overridden = list_names(r, fresh, is_overridden);
 	count(r, live ? "changed" : "unchanged");
-	note_waiting(r, fresh);
+	note_waiting(r, fresh, rest);
 	if (live)
 		take_over(r, &fresh);
 	/* in the format, and at the level, that hold from now on */
 	say(r, why, live, overridden);
+}
+
+void reload_now(struct reload *r, const char *why)
+{
+	reread(r, why, false);
 }
 
 /* watching */
@@ -346,12 +353,16 @@ struct reload *reload_new(struct loop *l, const struct reload_spec *spec)
 	return r;
 }
 
-void reload_check(const struct reload *r)
+void reload_check(struct reload *r)
 {
 	const char *path = r->spec.settings->config.config_file;
 	_cleanup_close_ int fd = *path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
 
-	if (*path && fd < 0)
+	if (!*path)
+		return;
+	if (fd >= 0)
+		reread(r, "it changed during the start", true);
+	else
 		log_warn("changed settings will not be seen: %s: %s, now that the agent runs as "
 			 "--user=%s",
 			 path, strerrordesc_np(errno), r->spec.settings->config.user);

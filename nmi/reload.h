@@ -30,8 +30,11 @@ struct reload_spec {
 
 /* Without --config there is nothing to watch. The directory is opened now, so before privileges are dropped. */
 struct reload *reload_new(struct loop *l, const struct reload_spec *spec);
-/* Once it is known as whom we read: warns if that will not do. */
-void reload_check(const struct reload *r);
+/*
+ * Once it is known as whom we read: warns if that will not do. What has changed between the first reading and the
+ * watch is seen here.
+ */
+void reload_check(struct reload *r);
 /* `why` is for the log: "SIGHUP". */
 void reload_now(struct reload *r, const char *why);
 /* Names of changed settings that wait for a restart; NULL: none. Borrowed until the next turn of the loop. */

@@ -255,7 +255,7 @@ many() { # TIMES
 		eventually 5 has_read "$before" || return
 	done
 }
-passes 'it is read fifty times' many 50
+passes 'it is read twenty times' many 20
 files_before=$(files) private_before=$(private)
 passes 'and two hundred more' many 200
 is 'no file stays open' "$(files)" "$files_before"
@@ -330,15 +330,34 @@ kill -HUP "$pid"
 passes 'SIGHUP without a file is told' eventually 3 eval '[[ $(said) == *"SIGHUP: there is no settings file"* ]]'
 is 'and ends nobody' "$(sb_pid nmi)" "$pid"
 gives 'it serves on' "$SB_SHOP" web "$SB_ASK"
+more() { # LEVEL [COMMAND...]
+	sb_in "$SB_NODE" "${@:2}" "$prog" log "$1" --run-directory="$SB_DIR/nmi" 2>&1
+	echo "exit $?"
+}
+is 'without a file, nmi log has it log more' "$(more 4)" $'the agent logs as with --v=4\nexit 0'
+listen
+sb_ask web "$SB_ASK"
+passes 'which it does' eventually 2 eval '[[ $(said) == *"token granted: "* ]]'
+like 'nobody else may ask for it' "$(more 0 "${nobody[@]}")" 'exit 3$'
+is 'and less' "$(more 0)" $'the agent logs as with --v=0\nexit 0'
+listen
+sb_ask web "$SB_ASK"
+sleep 0.2
+is 'which it does too' "$(said)" ''
+like 'a level that there is not is refused' "$(more 10)" 'exit 1$'
 
 # ---- as another user, who may not read it ----
 
 sb_stop_nmi
-lay "${base[@]/operation-mode: standard/operation-mode: managed}" 'user: nobody'
-chmod 600 "$file"
+base=("${base[@]/operation-mode: standard/operation-mode: managed}")
+lay "${base[@]}" 'user: nobody'
+chmod 600 "$file" && chmod 755 "$volume" "$volume/..$version" && chmod o+x "$SB_DIR"
 listen
 start && like 'a user who may not read the file is told of' "$(said)" 'changed settings will not be seen: .*Permission denied, now that the agent runs as --user=nobody'
 gives 'and it serves' "$SB_SHOP" web "$SB_ASK"
+chmod 644 "$file"
+change 'user: nobody' 'block-instance-metadata: true'
+passes 'one who may takes changes up, without any privilege' status_is 403 web "$INSTANCE"
 
 # ---- a setting that is live and not shown here is forgotten ----
 

@@ -438,6 +438,26 @@ START_TEST(a_config_map_volume_is_read_when_its_link_is_swapped)
 }
 END_TEST
 
+START_TEST(a_change_between_the_first_reading_and_the_watch_is_not_lost)
+{
+	struct rig g;
+
+	setup_bare(&g, BASE, NULL);
+	begin(&g);
+	reload_check(g.reload);
+	ck_assert_str_eq(logged(&g), ""); /* the rule */
+	g.reload = reload_free(g.reload);
+	put(g.path, BASE "v: 2\n");
+	begin(&g);
+	pass(&g, 2 * SETTLE_MSEC);
+	ck_assert_uint_eq(g.settings.config.verbosity, 0);
+	reload_check(g.reload);
+	ck_assert_uint_eq(g.settings.config.verbosity, 2);
+	ck_assert_ptr_nonnull(strstr(logged(&g), "because=\"it changed during the start\""));
+	teardown(&g);
+}
+END_TEST
+
 START_TEST(a_link_that_is_made_anew_is_followed)
 {
 	struct rig g;
@@ -486,5 +506,6 @@ UNIT_MAIN("reload", { each_setting_changes_at_once_or_is_said_to_need_a_restart,
 	  UNIT(a_file_written_in_place_is_read_when_it_is_closed),
 	  UNIT(a_mode_that_is_put_right_makes_the_file_read),
 	  UNIT(a_config_map_volume_is_read_when_its_link_is_swapped),
+	  UNIT(a_change_between_the_first_reading_and_the_watch_is_not_lost),
 	  UNIT(a_link_that_is_made_anew_is_followed),
 	  UNIT(a_directory_that_is_gone_is_told_and_found_again))
