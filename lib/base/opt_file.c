@@ -174,31 +174,36 @@ static bool is_text(const yaml_event_t *e)
 	       strlen(text_of(e)) == e->data.scalar.length;
 }
 
-static int read_name(struct reader *r, const struct opt **out)
+/* NULL: a mistake. */
+static const struct opt *read_name(struct reader *r)
 {
 	const struct opt_file_entry *twice;
 	const struct opt *o, *near;
 	const char *name;
 
-	if (!is_text(&r->event))
-		return FAIL(r, "the name of a setting is expected");
+	if (!is_text(&r->event)) {
+		(void)FAIL(r, "the name of a setting is expected");
+		return NULL;
+	}
 	name = text_of(&r->event);
 	o = find_name(r->table, name);
 	if (!o) {
 		near = guess(r->table, name);
-		return FAIL(r, "'%.64s': no such setting; %s%s%s", name,
-			    near ? "did you mean " : "see ", near ? near->name : r->table->prog,
-			    near ? "?" : " --help");
+		(void)FAIL(r, "'%.64s': no such setting; %s%s%s", name,
+			   near ? "did you mean " : "see ", near ? near->name : r->table->prog,
+			   near ? "?" : " --help");
+		return NULL;
 	}
-	if (!opt_file_takes(o))
-		return FAIL(r, "%s %s: take it out", name,
-			    o->type == OPT_IGNORED ? "has no meaning any more"
-						   : "cannot be set in the file that it names");
 	twice = opt_file_find(r->file, o);
-	if (twice)
-		return FAIL(r, "%s stands in line %zu already", name, twice->line);
-	*out = o;
-	return 0;
+	if (!opt_file_takes(o))
+		(void)FAIL(r, "%s %s: take it out", name,
+			   o->type == OPT_IGNORED ? "has no meaning any more"
+						  : "cannot be set in the file that it names");
+	else if (twice)
+		(void)FAIL(r, "%s stands in line %zu already", name, twice->line);
+	else
+		return o;
+	return NULL;
 }
 
 static int read_value(struct reader *r, const struct opt *o)
@@ -224,22 +229,29 @@ static int read_value(struct reader *r, const struct opt *o)
 
 static int read_settings(struct reader *r)
 {
-	const struct opt *o = NULL;
+	const struct opt *o;
 
 	for (;;) {
 		if (next(r) < 0)
 			return -ERR_INPUT;
 		if (r->event.type == YAML_MAPPING_END_EVENT)
 			return 0;
-		if (read_name(r, &o) < 0 || next(r) < 0 || read_value(r, o) < 0)
+		o = read_name(r);
+		if (!o || next(r) < 0 || read_value(r, o) < 0)
 			return -ERR_INPUT;
 	}
+}
+
+/* An event that says nothing. */
+static int skip(struct reader *r)
+{
+	return next(r);
 }
 
 /* No document, one that is empty, or one mapping; and nothing behind it. */
 static int read_stream(struct reader *r)
 {
-	if (next(r) < 0 || next(r) < 0) /* the stream's beginning, and the document's */
+	if (skip(r) < 0 || next(r) < 0) /* the stream's beginning; the document's, or its end */
 		return -ERR_INPUT;
 	if (r->event.type == YAML_STREAM_END_EVENT)
 		return 0;
@@ -252,7 +264,7 @@ static int read_stream(struct reader *r)
 	} else if (!is_text(&r->event) || !is_null(&r->event)) {
 		return FAIL(r, "lines of 'name: value' are expected");
 	}
-	if (next(r) < 0 || next(r) < 0) /* the document's end, and what follows */
+	if (skip(r) < 0 || next(r) < 0) /* the document's end, and what follows */
 		return -ERR_INPUT;
 	if (r->event.type != YAML_STREAM_END_EVENT)
 		return FAIL(r, "a second document begins: a settings file has one");

@@ -8,8 +8,8 @@
 #include "nmi/reload.h"
 #include "tests/unit/unit.h"
 
-#include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -82,25 +82,14 @@ static void setup(struct rig *g, const char *text)
 	begin(g);
 }
 
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	return remove(path);
+}
+
 static void remove_all(const char *dir)
 {
-	DIR *d = opendir(dir);
-	char path[300];
-
-	for (const struct dirent *e; d && (e = readdir(d));) {
-		struct stat st;
-
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
-			remove_all(path);
-		else
-			unlink(path);
-	}
-	if (d)
-		closedir(d);
-	rmdir(dir);
+	(void)nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static void teardown(struct rig *g)

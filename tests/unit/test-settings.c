@@ -10,8 +10,7 @@
 
 #define ARGS_MAX 6
 
-static char dir[] = "/tmp/test-settings.XXXXXX";
-static char path[64], flag[80];
+static char dir[32], path[64], flag[80];
 
 static void write_file(const char *text)
 {
@@ -25,6 +24,7 @@ static void write_file(const char *text)
 static void make_file(const char *text)
 {
 	clearenv();
+	snprintf(dir, sizeof(dir), "/tmp/test-settings.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/nmi.yaml", dir);
 	snprintf(flag, sizeof(flag), "--config=%s", path);
