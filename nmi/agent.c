@@ -629,7 +629,6 @@ struct agent *agent_free(struct agent *a)
 	if (!a)
 		return NULL;
 	loop_timer_del(&a->stop_timer);
-	a->reload = reload_free(a->reload);
 	a->taint = taint_free(a->taint);
 	a->status = status_server_free(a->status);
 	a->probe = probe_free(a->probe);
@@ -658,6 +657,7 @@ struct agent *agent_free(struct agent *a)
 	a->binding = binding_free(a->binding);
 	a->pods = pod_store_free(a->pods);
 	a->kube = kube_client_free(a->kube);
+	a->reload = reload_free(a->reload); /* the others borrow strings of settings */
 	a->metrics = metrics_free(a->metrics);
 	a->signals = loop_signals_free(a->signals);
 	a->loop = loop_free(a->loop);
