@@ -2,9 +2,10 @@
 
 /*
  * Prints one page of the reference in docs/ from the tables that the agent is made of, so that they
- * cannot disagree: `reference options|metrics|reasons|routes|status|commands|audit`.
+ * cannot disagree: `reference options|metrics|reasons|routes|status|commands|audit|reload`.
  */
 
+#include "lib/base/opt_file.h"
 #include "nmi/audit.h"
 #include "nmi/config.h"
 #include "nmi/front/front.h"
@@ -33,6 +34,30 @@ static void heading(const char *title, const char *intro)
 static void print_options(void)
 {
 	opt_print_rst(&nmi_options, stdout); /* as `nmi --print-options-rst` does, to the byte */
+}
+
+/* what is live */
+
+static void print_live_list(const char *title, bool live)
+{
+	printf("%s\n", title);
+	for (size_t n = strlen(title); n; n--)
+		putchar('-');
+	puts("\n");
+	for (size_t i = 0; i < nmi_options.n; i++) {
+		const struct opt *o = &nmi_options.opts[i];
+
+		if (opt_file_takes(o) && nmi_config_is_live(o) == live)
+			printf("``%s``\n    %s.\n\n", o->name, o->help);
+	}
+}
+
+static void print_reload(void)
+{
+	heading("What changes while the agent runs",
+		"Made of ``nmi/reload.def``; `configuration.md <configuration.md>`_ says how.");
+	print_live_list("Live", true);
+	print_live_list("Needs a restart", false);
 }
 
 /* metrics */
@@ -411,7 +436,7 @@ int main(int argc, char **argv)
 	} pages[] = { { "options", print_options }, { "metrics", print_metrics },
 		      { "reasons", print_reasons }, { "routes", print_routes },
 		      { "status", print_status },   { "commands", print_commands },
-		      { "audit", print_audit } };
+		      { "audit", print_audit },	    { "reload", print_reload } };
 
 	for (size_t i = 0; argc == 2 && i < sizeof(pages) / sizeof(pages[0]); i++) {
 		if (strcmp(argv[1], pages[i].name) == 0) {
@@ -419,6 +444,7 @@ int main(int argc, char **argv)
 			return EXIT_SUCCESS;
 		}
 	}
-	fputs("Usage: reference options|metrics|reasons|routes|status|commands|audit\n", stderr);
+	fputs("Usage: reference options|metrics|reasons|routes|status|commands|audit|reload\n",
+	      stderr);
 	return EXIT_FAILURE;
 }

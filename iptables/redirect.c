@@ -38,6 +38,7 @@ struct redirect {
 	struct redirect_status status;
 	redirect_status_fn *fn;
 	void *ctx;
+	struct redirect_spec spec;
 	uint8_t *ports; /* a message that could not be sent yet; NULL: none */
 	size_t ports_bytes;
 	redirect_tested_fn *tested; /* NULL: no test is under way */
@@ -190,6 +191,7 @@ int redirect_start(struct redirect *r, struct loop *l, const struct redirect_spe
 		return e;
 	r->fn = fn;
 	r->ctx = ctx;
+	r->spec = *spec;
 	wire_put_start(spec, msg);
 	if (send(r->fd, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return err_set_errno(err, errno, "telling the redirector what to do");
@@ -197,6 +199,25 @@ int redirect_start(struct redirect *r, struct loop *l, const struct redirect_spe
 	if (e == 0)
 		send_ports(r);
 	return e;
+}
+
+/* The spec once more, of which the redirector takes these alone. */
+int redirect_tune(struct redirect *r, uint32_t sweep_msec, bool log_json, bool log_verbose,
+		  struct err *err)
+{
+	uint8_t msg[WIRE_START_BYTES];
+
+	if (r->spec.sweep_msec == sweep_msec && r->spec.log_json == log_json &&
+	    r->spec.log_verbose == log_verbose)
+		return 0;
+	r->spec.sweep_msec = sweep_msec;
+	r->spec.log_json = log_json;
+	r->spec.log_verbose = log_verbose;
+	wire_put_start(&r->spec, msg);
+	if (send(r->fd, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return err_set_errno(err, errno,
+				     "telling the redirector how to compare and to log");
+	return 0;
 }
 
 int redirect_set_ports(struct redirect *r, const struct redirect_port *ports, size_t n,

@@ -36,6 +36,7 @@ struct redirect_spec {
 	uint16_t agent_port;
 	uint32_t sweep_msec; /* how often all is compared even without an event */
 	bool delete_conntrack;
+	bool log_json, log_verbose; /* of redirect_tune() alone: at first it is as here */
 };
 
 enum redirect_state {
@@ -108,6 +109,9 @@ struct redirect *redirect_spawn(enum redirect_backend wanted, struct err *err);
 /* Send the spec; the rules are installed soon after. */
 int redirect_start(struct redirect *r, struct loop *l, const struct redirect_spec *spec,
 		   redirect_status_fn *fn, void *ctx, struct err *err);
+/* How often all is compared, and how it logs, from now on; whole seconds. After redirect_start(). */
+int redirect_tune(struct redirect *r, uint32_t sweep_msec, bool log_json, bool log_verbose,
+		  struct err *err);
 const struct redirect_status *redirect_status(const struct redirect *r);
 
 /* One test at a time; `fn` is told of how it ended. After redirect_start(). */

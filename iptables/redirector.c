@@ -78,6 +78,9 @@
 #define SPOOF_LOOK_MSEC	 5000
 #define SPOOF_RETRY_MSEC 500
 #define SPOOF_LOG_MSEC	 10000
+/* What a second spec may ask for: whole seconds, as many as the setting takes. */
+#define SWEEP_MIN_MSEC 1000U
+#define SWEEP_MAX_MSEC 1000000000U
 
 struct redirector {
 	struct loop *loop;
@@ -548,6 +551,25 @@ static int start(struct redirector *r, const void *msg, size_t n, struct err *er
 	return 0;
 }
 
+/* A second spec may differ in how often all is compared and in what is logged; where pods are sent stays. */
+static void tune(struct redirector *r, size_t n)
+{
+	struct redirect_spec spec;
+	struct err err = { 0 };
+
+	if (wire_get_start(r->msg, n, &spec, &err) == 0 &&
+	    (spec.sweep_msec < SWEEP_MIN_MSEC || spec.sweep_msec > SWEEP_MAX_MSEC))
+		(void)err_set(&err, ERR_INPUT, "not every %u ms", spec.sweep_msec);
+	if (err.kind) {
+		log_warn("ignoring what nmi says again about the rules: %s", err.msg);
+		return;
+	}
+	log_setup(spec.log_json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
+		  spec.log_verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	r->spec.sweep_msec = spec.sweep_msec;
+	loop_timer_set_msec(r->loop, &r->sweep, spec.sweep_msec, on_sweep);
+}
+
 static void set_ports(struct redirector *r, size_t n)
 {
 	_cleanup_free_ struct redirect_port *ports = xcalloc(REDIRECT_PORTS_MAX, sizeof(*ports));
@@ -607,7 +629,7 @@ static void on_message(struct redirector *r, size_t n)
 	else if (wire_is_try(r->msg, n))
 		test(r, n);
 	else if (r->started)
-		log_warn("the redirector was told twice where to send pods: ignoring the second");
+		tune(r, n);
 	else if (start(r, r->msg, n, &err) < 0)
 		set_failing(r, err.msg);
 	else

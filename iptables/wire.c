@@ -22,7 +22,8 @@ struct wire_start {
 	uint8_t delete_conntrack;
 	uint16_t metadata_port;
 	uint16_t agent_port;
-	uint16_t zero;
+	uint8_t log_json;
+	uint8_t log_verbose;
 	uint32_t sweep_msec;
 	uint8_t metadata_ip[16];
 	uint8_t agent_ip[16];
@@ -63,6 +64,8 @@ void wire_put_start(const struct redirect_spec *spec, uint8_t out[static WIRE_ST
 		.delete_conntrack = spec->delete_conntrack,
 		.metadata_port = spec->metadata_port,
 		.agent_port = spec->agent_port,
+		.log_json = spec->log_json,
+		.log_verbose = spec->log_verbose,
 		.sweep_msec = spec->sweep_msec,
 	};
 
@@ -78,15 +81,18 @@ int wire_get_start(const void *p, size_t n, struct redirect_spec *out, struct er
 	if (n != sizeof(w))
 		return err_set(err, ERR_INPUT, "a message of %zu bytes, not %zu", n, sizeof(w));
 	memcpy(&w, p, sizeof(w));
-	if (w.kind != WIRE_START || w.zero)
+	if (w.kind != WIRE_START)
 		return err_set(err, ERR_INPUT, "not a start message");
-	if (w.backend >= REDIRECT_BACKENDS || w.delete_conntrack > 1)
+	if (w.backend >= REDIRECT_BACKENDS || w.delete_conntrack > 1 || w.log_json > 1 ||
+	    w.log_verbose > 1)
 		return err_set(err, ERR_INPUT, "a start message with a value out of range");
 	*out = (struct redirect_spec){
 		.backend = (enum redirect_backend)w.backend,
 		.delete_conntrack = w.delete_conntrack,
 		.metadata_port = w.metadata_port,
 		.agent_port = w.agent_port,
+		.log_json = w.log_json,
+		.log_verbose = w.log_verbose,
 		.sweep_msec = w.sweep_msec,
 	};
 	memcpy(out->metadata_ip.b, w.metadata_ip, sizeof(w.metadata_ip));

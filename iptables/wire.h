@@ -4,7 +4,7 @@
 #include "iptables/redirect.h"
 
 /*
- * What crosses the socketpair, each a datagram: down the spec, once, then ports as they change, and
+ * What crosses the socketpair, each a datagram: down the spec, which may come again (redirect_tune()), then ports as they change, and
  * self-tests to be made; up statuses, and how tests ended. Pure. The readers trust nothing: nmi meets hostile HTTP, and the redirector has a capability.
  */
 #define WIRE_START_BYTES    48

@@ -155,7 +155,7 @@ static bool on_refused(void *ctx, const struct pod *pod, enum reason reason, con
 	struct agent *a = ctx;
 	const struct event_pod who = { pod->namespace, pod->name, pod->uid };
 
-	return events_refused(a->events, &who, reason, text, request_id);
+	return a->config->events && events_refused(a->events, &who, reason, text, request_id);
 }
 
 static void on_pods_synced(void *ctx)
@@ -183,8 +183,7 @@ static void on_signal(void *ctx, int signo)
 	struct agent *a = ctx;
 
 	if (signo == SIGHUP) {
-		log_info(
-			"received SIGHUP: settings are read at start only, restart to change them");
+		agent_on_hangup(a);
 		return;
 	}
 	if (a->stopping)
@@ -260,9 +259,7 @@ static void make_decider(struct agent *a)
 		a->identities = identity_store_new(a->loop, a->kube, c->node);
 		a->standard = (struct standard_mode){
 			.store = a->identities,
-			.rules = { .force_namespaced = c->force_namespaced,
-				   .controller_namespace = c->mic_namespace,
-				   .controller_accounts = c->mic_service_account },
+			.rules = agent_standard_rules(c),
 		};
 		a->decider = decider_standard(&a->standard);
 	}
@@ -343,15 +340,12 @@ static int make_entra(struct agent *a, struct err *err)
 	if (!a->entra)
 		return err_wrap(err, "--authority-host");
 	a->secrets = secrets_new(a->loop, a->kube, a->metrics);
-	a->sp = sp_source_new(
-		a->loop,
-		&(struct sp_spec){
-			.entra = a->entra,
-			.secrets = a->secrets,
-			.style = { .rs256 = strcasecmp(c->certificate_assertion, "rs256") == 0,
-				   .x5c = c->send_x5c },
-			.across_namespaces = c->secrets_across_namespaces,
-		});
+	a->sp = sp_source_new(a->loop, &(struct sp_spec){
+					       .entra = a->entra,
+					       .secrets = a->secrets,
+					       .style = agent_cert_style(c),
+					       .across_namespaces = c->secrets_across_namespaces,
+				       });
 	a->sp_vtable = sp_source_vtable(a->sp);
 	a->sources[AZURE_IDENTITY_SERVICE_PRINCIPAL] = &a->sp_vtable;
 	a->sources[AZURE_IDENTITY_CERTIFICATE] = &a->sp_vtable;
@@ -446,15 +440,10 @@ static void on_charge(void *ctx, bool in_charge)
 		selftest_pause(a->selftest);
 }
 
-static enum front_host host_token(const char *setting)
-{
-	return strcasecmp(setting, "any") == 0	 ? FRONT_HOST_ANY
-	       : strcasecmp(setting, "off") == 0 ? FRONT_HOST_OFF
-						 : FRONT_HOST_ROOT;
-}
-
 static int make_front(struct agent *a, struct err *err)
 {
+	const struct front_rules rules = agent_front_rules(a->config);
+
 	if (a->config->events)
 		a->events = events_new(a->loop, a->kube, a->config->node, a->metrics);
 	a->issuer = issuer_new(
@@ -467,7 +456,7 @@ static int make_front(struct agent *a, struct err *err)
 				 .token_wait_msec = a->config->token_wait_msec,
 				 .named_wait_msec = nmi_config_named_wait_msec(a->config),
 				 .assigned_wait_msec = nmi_config_assigned_wait_msec(a->config),
-				 .refused = a->events ? on_refused : NULL,
+				 .refused = on_refused,
 				 .refused_ctx = a,
 			 });
 	a->proxy = proxy_new(a->loop, a->imds_http, a->imds_url);
@@ -482,9 +471,9 @@ static int make_front(struct agent *a, struct err *err)
 			.port = a->config->port,
 			.probe_port = a->config->probe_port,
 			.metrics_port = a->config->prometheus_port,
-			.metadata_header_required = a->config->metadata_header_required,
-			.block_instance_metadata = a->config->block_instance_metadata,
-			.host_token = host_token(a->config->host_token),
+			.metadata_header_required = rules.metadata_header_required,
+			.block_instance_metadata = rules.block_instance_metadata,
+			.host_token = rules.host_token,
 			.peer_uid = peer_uid_find,
 			.issuer = a->issuer,
 			.proxy = a->proxy,
@@ -513,6 +502,8 @@ static int make_redirect(struct agent *a, struct err *err)
 		.agent_port = a->config->port,
 		.sweep_msec = a->config->sweep_sec * 1000,
 		.delete_conntrack = a->config->delete_conntrack,
+		.log_json = nmi_config_logs_json(a->config),
+		.log_verbose = nmi_config_is_verbose(a->config),
 	};
 
 	if (redirect_backend_parse(a->config->redirect_backend, &spec.backend, err) < 0)
@@ -576,14 +567,20 @@ static int agent_init(struct agent *a, struct err *err)
 	if (make_who(a, err) < 0 || make_tokens(a, err) < 0 || make_front(a, err) < 0)
 		return -(int)err->kind;
 	agent_start_status(a);
+	a->reload = reload_new(a->loop, &(struct reload_spec){ .settings = a->settings,
+							       .apply = agent_apply,
+							       .ctx = a,
+							       .metrics = a->metrics });
 	return isolate_late(a->config->user, a->run_dir, err);
 }
 
-struct agent *agent_new_take(const struct nmi_config *config, struct redirect *redirect,
+struct agent *agent_new_take(struct nmi_settings *settings, struct redirect *redirect,
 			     struct err *err)
 {
+	const struct nmi_config *config = &settings->config;
 	struct agent *a = xnew(struct agent);
 
+	a->settings = settings;
 	a->config = config;
 	a->redirect = redirect;
 	a->user_agent = xasprintf("nmi/%s%s%s", NMI_VERSION, *config->custom_user_agent ? " " : "",
@@ -618,6 +615,7 @@ int agent_run(struct agent *a, struct err *err)
 		return err_wrap(err, "redirector");
 	succession_start(a->succession);
 	start_probe(a);
+	reload_check(a->reload);
 	if (nmi_config_has_rules(a->config))
 		(void)snprintf(how, sizeof(how), ", redirecting %s:%u to %s",
 			       a->config->metadata_ip, a->config->metadata_port,
@@ -664,6 +662,7 @@ struct agent *agent_free(struct agent *a)
 	a->pods = pod_store_free(a->pods);
 	a->kube = kube_client_free(a->kube);
 	a->audit = audit_free(a->audit);
+	a->reload = reload_free(a->reload); /* the others borrow strings of settings */
 	a->metrics = metrics_free(a->metrics);
 	a->signals = loop_signals_free(a->signals);
 	a->loop = loop_free(a->loop);

@@ -4,7 +4,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 
-struct nmi_config;
+struct nmi_settings;
 struct redirect;
 
 /*
@@ -13,8 +13,11 @@ struct redirect;
  */
 struct agent;
 
-/* Takes the redirector, which was forked first. `config` must outlive the agent. */
-struct agent *agent_new_take(const struct nmi_config *config, struct redirect *redirect,
+/*
+ * Takes the redirector, which was forked first. `settings` must outlive the agent, which changes those of them
+ * that are live when their file changes.
+ */
+struct agent *agent_new_take(struct nmi_settings *settings, struct redirect *redirect,
 			     struct err *err);
 /* Until a signal asks to stop; the exit status, or an error. */
 int agent_run(struct agent *a, struct err *err);

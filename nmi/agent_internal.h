@@ -10,7 +10,9 @@
 #include "nmi/describe.h"
 #include "nmi/health.h"
 #include "nmi/identity/decide.h"
+#include "nmi/reload.h"
 #include "nmi/selftest.h"
+#include "nmi/token/cert.h"
 #include "nmi/token/source.h"
 
 #include <stdbool.h>
@@ -18,7 +20,8 @@
 
 /* The insides of the agent, for agent*.c alone. */
 struct agent {
-	const struct nmi_config *config;
+	struct nmi_settings *settings;
+	const struct nmi_config *config; /* of `settings` */
 	struct inet_ip metadata_ip, listen_ip, redirect_ip;
 	char *user_agent;
 	char *imds_url;
@@ -64,6 +67,7 @@ struct agent {
 	struct status_server *status; /* NULL: no directory */
 	struct describe description;  /* what it tells; made of the above */
 	struct selftest *selftest;
+	struct reload *reload;
 	char self_test_text[SELFTEST_TEXT_MAX]; /* for `description` */
 
 	struct loop_timer stop_timer;
@@ -73,6 +77,13 @@ struct agent {
 	uint32_t repairs_told;
 	struct log_limit repair_log;
 };
+
+/* Live settings (reload.def), and SIGHUP: agent_apply.c. */
+void agent_apply(void *ctx);
+void agent_on_hangup(struct agent *a);
+struct cert_style agent_cert_style(const struct nmi_config *c);
+struct front_rules agent_front_rules(const struct nmi_config *c);
+struct match_standard_rules agent_standard_rules(const struct nmi_config *c);
 
 /* What it tells of itself: agent_tell.c. Its parts exist by then. */
 void agent_add_checks(struct agent *a);

@@ -2,6 +2,7 @@
 
 /* What the agent tells of itself: whether it is ready, its metrics, its status. */
 
+#include "lib/base/jval.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/kube/reflector.h"
@@ -17,7 +18,10 @@
 #include "nmi/pods/store.h"
 #include "nmi/pods/watch.h"
 #include "nmi/proc.h"
+#include "nmi/reload.h"
 #include "nmi/selftest.h"
+#include "nmi/settings.h"
+#include "nmi/status/fields.h"
 #include "nmi/status/server.h"
 #include "nmi/surroundings.h"
 #include "nmi/token/cache.h"
@@ -154,12 +158,36 @@ static char *answer_status(void *ctx, struct str args, size_t *out_n)
 
 	(void)args; /* it takes none, and there may be more later */
 	a->description.is_stopping = a->stopping;
+	a->description.restart = reload_waiting(a->reload);
 	selftest_print(a->selftest, a->self_test_text);
 	return describe_print(&a->description, out_n);
 }
 
+/* `nmi log LEVEL`; the next look at the settings takes it back. */
+static char *answer_log(void *ctx, struct str args, size_t *out_n)
+{
+	static const char error[] =
+		"{\"error\":{\"code\":\"bad_level\",\"message\":\"a level from 0 "
+		"to 9 is expected\"}}";
+	struct agent *a = ctx;
+	struct jval_item items[] = { { "schema", JVAL_INT, .num = STATUS_SCHEMA },
+				     { "verbosity", JVAL_INT } };
+
+	if (args.n != 1 || args.p[0] < '0' || args.p[0] > '9') {
+		*out_n = sizeof(error) - 1;
+		return xstrdup(error);
+	}
+	a->settings->config.verbosity = (unsigned)(args.p[0] - '0');
+	agent_apply(a);
+	log_info("logging as with --v=%u until the settings are read again, as nmi log said",
+		 a->config->verbosity);
+	items[1].num = a->config->verbosity;
+	return jval_print_items(items, ARRAY_SIZE(items), out_n);
+}
+
 static const struct status_command status_commands[] = {
 	{ "status", answer_status },
+	{ "log", answer_log },
 };
 
 static void make_description(struct agent *a)

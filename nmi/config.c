@@ -5,9 +5,14 @@
 #include "nmi/config.h"
 
 #include "lib/base/inet.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
 
 #include <string.h>
 #include <strings.h>
+
+/* From this verbosity on klog users expect every request in the log. */
+#define VERBOSITY_DEBUG 4
 
 /* As long as a name can be in DNS (RFC 1035). */
 #define NODE_NAME_MAX 253
@@ -20,7 +25,45 @@ static const struct opt opts[] = {
 #undef X
 };
 
+bool nmi_config_is_live(const struct opt *o)
+{
+	static const size_t live[] = {
+#define X(field, part) offsetof(struct nmi_config, field),
+#include "nmi/reload.def"
+#undef X
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(live); i++)
+		if (o->offset == live[i])
+			return true;
+	return false;
+}
+
+bool nmi_config_logs_json(const struct nmi_config *c)
+{
+	return strcasecmp(c->log_format, "json") == 0;
+}
+
+bool nmi_config_is_verbose(const struct nmi_config *c)
+{
+	return c->verbosity >= VERBOSITY_DEBUG;
+}
+
+void nmi_config_set_log(const struct nmi_config *c)
+{
+	log_setup(nmi_config_logs_json(c) ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
+		  nmi_config_is_verbose(c) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+}
+
+void nmi_config_warn(const struct nmi_config *c)
+{
+	if (!c->metadata_header_required)
+		log_warn("--metadata-header-required=false: a pod that can be made to fetch a URL "
+			 "can be made to fetch a token");
+}
+
 const struct opt_table nmi_options = {
+	.is_live = nmi_config_is_live,
 	.opts = opts,
 	.n = sizeof(opts) / sizeof(opts[0]),
 	.prog = "nmi",

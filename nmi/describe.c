@@ -226,6 +226,7 @@ char *describe_print(struct describe *d, size_t *out_n)
 	a->surroundings = d->surroundings;
 	a->n_surroundings = d->n_surroundings;
 	a->self_test = d->self_test;
+	a->restart = d->restart;
 	text = status_document_print(a, out_n);
 	free(a);
 	return text;

@@ -43,6 +43,7 @@ struct describe {
 	const char *const *surroundings;
 	size_t n_surroundings;
 	const char *self_test; /* NULL: none was made */
+	const char *restart;   /* settings that wait for one; NULL: none */
 };
 
 /* The document (nmi/status/document.h), on the heap. From the loop. */

@@ -697,6 +697,14 @@ struct issuer *issuer_new(struct loop *l, const struct issuer_spec *spec)
 	return i;
 }
 
+void issuer_set_waits(struct issuer *i, unsigned token_msec, unsigned named_msec,
+		      unsigned assigned_msec)
+{
+	i->spec.token_wait_msec = token_msec;
+	i->spec.named_wait_msec = named_msec;
+	i->spec.assigned_wait_msec = assigned_msec;
+}
+
 struct issuer *issuer_free(struct issuer *i)
 {
 	if (!i)

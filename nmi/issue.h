@@ -103,6 +103,9 @@ struct issuer_spec {
 };
 
 struct issuer *issuer_new(struct loop *l, const struct issuer_spec *spec);
+/* For requests that come from now on; the waits for the controller hold for those under way as well. */
+void issuer_set_waits(struct issuer *i, unsigned token_msec, unsigned named_msec,
+		      unsigned assigned_msec);
 struct issuer *issuer_free(struct issuer *i);
 DEFINE_CLEANUP(struct issuer, issuer_free);
 /* Identities or pods became known or changed: requests that no one could decide are looked at again. */

@@ -10,7 +10,9 @@
 #include "nmi/isolate.h"
 #include "nmi/kubenet.h"
 #include "nmi/probe_command.h"
+#include "nmi/settings.h"
 #include "nmi/status/command.h"
+#include "nmi/status/log_command.h"
 #include "nmi/uninstall.h"
 
 #include <signal.h>
@@ -22,8 +24,6 @@
 
 /* Settings that are wrong: nothing was begun. */
 #define EXIT_USAGE 2
-/* From this verbosity on klog users expect every request in the log. */
-#define VERBOSITY_DEBUG 4
 
 static void tell_ignored(const struct opt *o, const char *value)
 {
@@ -40,19 +40,17 @@ static int check_network(const struct nmi_config *config, struct err *err)
 	return kubenet_check(config->kubelet_config, is_on ? redirect_probe_ports : NULL, err);
 }
 
-static int run(const struct nmi_config *config, struct err *err)
+static int run(struct nmi_settings *settings, struct err *err)
 {
+	const struct nmi_config *config = &settings->config;
 	_cleanup_(redirect_freep) struct redirect *redirect = NULL;
 	_cleanup_(agent_freep) struct agent *agent = NULL;
 	enum redirect_backend backend;
 
-	log_setup(strcasecmp(config->log_format, "json") == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
-		  config->verbosity >= VERBOSITY_DEBUG ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	nmi_config_set_log(config);
 	log_info("nmi %s starting", NMI_VERSION);
 	opt_each_ignored(&nmi_options, config, tell_ignored);
-	if (!config->metadata_header_required)
-		log_warn("--metadata-header-required=false: a pod that can be made to fetch a URL "
-			 "can be made to fetch a token");
+	nmi_config_warn(config);
 	if (check_network(config, err) < 0)
 		return -(int)err->kind;
 	closefrom(STDERR_FILENO + 1); /* what whoever started us left open is not ours to have */
@@ -63,20 +61,19 @@ static int run(const struct nmi_config *config, struct err *err)
 	redirect = redirect_spawn(backend, err);
 	if (!redirect)
 		return err_wrap(err, "starting the redirector");
-	agent = agent_new_take(config, steal_ptr(redirect), err);
+	agent = agent_new_take(settings, steal_ptr(redirect), err);
 	return agent ? agent_run(agent, err) : -(int)err->kind;
 }
 
-static int settings(int argc, char **argv)
+static int begin(int argc, char **argv)
 {
-	struct nmi_config config = { 0 };
+	_cleanup_(nmi_settings_deinit) struct nmi_settings settings = { .argc = argc,
+									.argv = argv };
 	struct err err = { 0 };
 	enum opt_result what;
 	int r;
 
-	r = opt_parse(&nmi_options, &config, argc, argv, &what, &err);
-	if (r == 0 && (what == OPT_RUN || what == OPT_PRINT_CONFIG))
-		r = nmi_config_check(&config, &err);
+	r = nmi_settings_load(&settings, &what, &err);
 	if (r < 0) {
 		fprintf(stderr, "nmi: %s\n", err.msg);
 		return EXIT_USAGE;
@@ -89,7 +86,7 @@ static int settings(int argc, char **argv)
 		printf("NMI Version: %s\n", NMI_VERSION);
 		return EXIT_SUCCESS;
 	case OPT_PRINT_CONFIG:
-		opt_print_config(&nmi_options, &config, stdout);
+		nmi_settings_print(&settings, stdout);
 		return EXIT_SUCCESS;
 	case OPT_PRINT_RST:
 		opt_print_rst(&nmi_options, stdout);
@@ -97,7 +94,7 @@ static int settings(int argc, char **argv)
 	case OPT_RUN:
 		break;
 	}
-	r = run(&config, &err);
+	r = run(&settings, &err);
 	if (r >= 0)
 		return r;
 	log_err("%s", err.msg);
@@ -121,5 +118,5 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc, argv);
-	return settings(argc, argv);
+	return begin(argc, argv);
 }

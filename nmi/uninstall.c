@@ -200,7 +200,7 @@ int uninstall_command(int argc, char **argv)
 	if (what == OPT_RUN)
 		return uninstall(settings.run_directory, settings.wait_msec);
 	if (what == OPT_PRINT_CONFIG)
-		opt_print_config(&table, &settings, stdout);
+		opt_print_config(&table, &settings, NULL, stdout);
 	else
 		opt_print_help(&table, stdout);
 	return EXIT_SUCCESS;

@@ -9,6 +9,8 @@
 
 #include "lib/base/opt.h"
 
+#include "lib/base/opt_file.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -138,11 +140,13 @@ static void env_name(char buf[static ENV_NAME_MAX], const char *prog, const char
  * when it is exactly "true", and never a mistake (manifests set FORCENAMESPACED to all sorts of
  * things); our own variables are as strict as flags.
  */
-static int set_from_env(const struct opt_table *t, const struct opt *o, void *config,
+static int set_from_env(const struct opt_table *t, const struct opt *o, void *config, bool *out_set,
 			struct err *err)
 {
 	char name[ENV_NAME_MAX];
 	const char *v = o->variable ? getenv(o->variable) : NULL;
+
+	*out_set = v && *v;
 
 	if (v && *v && o->type == OPT_BOOL)
 		v = strcmp(v, "true") == 0 ? "true" : "false";
@@ -150,6 +154,7 @@ static int set_from_env(const struct opt_table *t, const struct opt *o, void *co
 		return err_wrap(err, "%s", o->variable);
 	env_name(name, t->prog, o->name);
 	v = getenv(name);
+	*out_set |= v && *v;
 	if (v && *v && set_field(o, config, v, err) < 0)
 		return err_wrap(err, "%s", name);
 	return 0;
@@ -205,10 +210,22 @@ static enum opt_result find_early_action(int argc, char **argv)
 	return OPT_RUN;
 }
 
+static int set_from_file(const struct opt_file *file, void *config, struct err *err)
+{
+	for (size_t i = 0; i < file->n; i++) {
+		const struct opt_file_entry *e = &file->entries[i];
+
+		if (set_field(e->opt, config, e->value, err) < 0)
+			return err_wrap(err, "%s:%zu: %s", file->path, e->line, e->opt->name);
+	}
+	return 0;
+}
+
 /* One argument, and the next one where it is the value. Returns how many were used, or an error. */
-static int take(const struct opt_table *t, void *config, const char *arg, const char *next,
+static int take(const struct opt_table *t, void *config, char **argv, const struct opt **out,
 		struct err *err)
 {
+	const char *arg = argv[0], *next = argv[1];
 	bool is_long = strncmp(arg, "--", 2) == 0;
 	size_t n = is_long ? strcspn(arg, "=") : 2;
 	const struct opt *o = arg[0] == '-' && arg[1] ? find(t, arg, n) : NULL;
@@ -231,34 +248,73 @@ static int take(const struct opt_table *t, void *config, const char *arg, const 
 		return err_set(err, ERR_INPUT, "--%s needs a value: %s", o->name, o->metavar);
 	if (set_field(o, config, value, err) < 0)
 		return err_wrap(err, "--%s", o->name);
+	*out = o;
 	return used;
 }
 
-int opt_parse(const struct opt_table *t, void *config, int argc, char **argv,
-	      enum opt_result *out_result, struct err *err)
+static void came_from(const struct opt_table *t, const struct opt_input *in, const struct opt *o,
+		      enum opt_source source)
 {
-	enum opt_result result = find_early_action(argc, argv);
+	if (in->sources)
+		in->sources[o - t->opts] = (unsigned char)source;
+}
+
+/* All but the command line. */
+static int set_below(const struct opt_table *t, void *config, const struct opt_input *in,
+		     struct err *err)
+{
+	int r = set_defaults(t, config, err);
+
+	for (size_t i = 0; i < t->n; i++)
+		came_from(t, in, &t->opts[i], OPT_SOURCE_DEFAULT);
+	if (r >= 0 && in->file)
+		r = set_from_file(in->file, config, err);
+	for (size_t i = 0; r >= 0 && in->file && i < in->file->n; i++)
+		came_from(t, in, in->file->entries[i].opt, OPT_SOURCE_FILE);
+	for (size_t i = 0; r >= 0 && i < t->n; i++) {
+		bool is_set;
+
+		r = set_from_env(t, &t->opts[i], config, &is_set, err);
+		if (r >= 0 && is_set)
+			came_from(t, in, &t->opts[i], OPT_SOURCE_ENV);
+	}
+	return r;
+}
+
+int opt_parse_input(const struct opt_table *t, void *config, const struct opt_input *in,
+		    enum opt_result *out_result, struct err *err)
+{
+	enum opt_result result = find_early_action(in->argc, in->argv);
+	const struct opt *o = NULL;
 	int r = 0;
 
 	if (result != OPT_RUN) {
 		*out_result = result;
 		return 0;
 	}
-	r = set_defaults(t, config, err);
-	for (size_t i = 0; r >= 0 && i < t->n; i++)
-		r = set_from_env(t, &t->opts[i], config, err);
-	for (int i = 1; r >= 0 && i < argc; i += r) {
-		if (strcmp(argv[i], "--print-config") == 0) {
+	r = set_below(t, config, in, err);
+	for (int i = 1; r >= 0 && i < in->argc; i += r) {
+		if (strcmp(in->argv[i], "--print-config") == 0) {
 			result = OPT_PRINT_CONFIG;
 			r = 1;
-		} else {
-			r = take(t, config, argv[i], i + 1 < argc ? argv[i + 1] : NULL, err);
+			continue;
 		}
+		r = take(t, config, in->argv + i, &o, err);
+		if (r >= 0)
+			came_from(t, in, o, OPT_SOURCE_ARGV);
 	}
 	if (r < 0)
 		return r;
 	*out_result = result;
 	return 0;
+}
+
+int opt_parse(const struct opt_table *t, void *config, int argc, char **argv,
+	      enum opt_result *out_result, struct err *err)
+{
+	const struct opt_input in = { .argc = argc, .argv = argv };
+
+	return opt_parse_input(t, config, &in, out_result, err);
 }
 
 /* Text at a column, wrapped at 80. `at` is where the line stands now. */
@@ -284,7 +340,12 @@ static void print_wrapped(FILE *f, const char *text, int column, int at)
 
 #define HELP_COLUMN 34
 
-static void print_help_row(const struct opt *o, FILE *f)
+static bool is_live(const struct opt_table *t, const struct opt *o)
+{
+	return t->is_live && t->is_live(o);
+}
+
+static void print_help_row(const struct opt_table *t, const struct opt *o, FILE *f)
 {
 	char left[96], right[256];
 	int n;
@@ -292,8 +353,8 @@ static void print_help_row(const struct opt *o, FILE *f)
 	n = snprintf(left, sizeof(left), "  %s%c%c --%s%s%s", o->letter ? "-" : " ",
 		     o->letter ? o->letter : ' ', o->letter ? ',' : ' ', o->name,
 		     o->metavar ? "=" : "", o->metavar ? o->metavar : "");
-	snprintf(right, sizeof(right), "%s%s%s%s", o->help, *o->dflt ? " [" : "", o->dflt,
-		 *o->dflt ? "]" : "");
+	snprintf(right, sizeof(right), "%s%s%s%s%s", o->help, *o->dflt ? " [" : "", o->dflt,
+		 *o->dflt ? "]" : "", is_live(t, o) ? " (live)" : "");
 	fputs(left, f);
 	if (n + 1 >= HELP_COLUMN) {
 		fputc('\n', f);
@@ -314,7 +375,7 @@ void opt_print_help(const struct opt_table *t, FILE *f)
 			group = t->opts[i].group;
 			fprintf(f, "\n%s:\n", group);
 		}
-		print_help_row(&t->opts[i], f);
+		print_help_row(t, &t->opts[i], f);
 	}
 	env_name(env, t->prog, "");
 	fprintf(f,
@@ -326,6 +387,11 @@ void opt_print_help(const struct opt_table *t, FILE *f)
 		"Each setting can also come from the environment, as %s and its name in\n"
 		"capitals, '-' written '_'. The command line wins.\n",
 		env);
+	if (t->is_live)
+		fputs("\nOr it is a line 'name: value' in the file of --config, which is the "
+		      "weakest.\n"
+		      "What is marked (live) changes with the file; the rest needs a restart.\n",
+		      f);
 }
 
 /* One item of a docutils option list, whose arguments may not contain '|'. */
@@ -345,7 +411,7 @@ static void print_rst_row(const struct opt_table *t, const struct opt *o, FILE *
 	fprintf(f, " Environment: ``%s``", env);
 	if (o->variable)
 		fprintf(f, ", ``%s``", o->variable);
-	fputs(".\n\n", f);
+	fputs(is_live(t, o) ? ". Live.\n\n" : ".\n\n", f);
 }
 
 /* Option lists under a title for each group: rst2man and the documentation both set them as such. */
@@ -365,8 +431,41 @@ void opt_print_rst(const struct opt_table *t, FILE *f)
 	}
 }
 
-static void print_value(const struct opt *o, const void *field, FILE *f)
+const char *opt_source_name(enum opt_source s)
 {
+	switch (s) {
+	case OPT_SOURCE_DEFAULT:
+		return "default";
+	case OPT_SOURCE_FILE:
+		return "file";
+	case OPT_SOURCE_ENV:
+		return "environment";
+	case OPT_SOURCE_ARGV:
+		return "command line";
+	}
+	return "?";
+}
+
+/* A double-quoted scalar of YAML, which is a string of JSON but for \x. */
+static void print_quoted(const char *s, FILE *f)
+{
+	fputc('"', f);
+	for (; *s; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c == '"' || c == '\\')
+			fprintf(f, "\\%c", c);
+		else if (c < ' ' || c == 0x7f)
+			fprintf(f, "\\x%02x", c);
+		else
+			fputc(c, f);
+	}
+	fputc('"', f);
+}
+
+void opt_print_value(const struct opt *o, const void *config, FILE *f)
+{
+	const void *field = (const char *)config + o->offset;
 	unsigned msec;
 
 	switch (o->type) {
@@ -386,22 +485,73 @@ static void print_value(const struct opt *o, const void *field, FILE *f)
 		return;
 	case OPT_STR:
 	case OPT_CHOICE:
-		fputs(*(const char *const *)field, f);
+		print_quoted(*(const char *const *)field, f); /* to others, off is a bool */
 		return;
 	case OPT_IGNORED:
 		return;
 	}
 }
 
-void opt_print_config(const struct opt_table *t, const void *config, FILE *f)
+bool opt_is_same(const struct opt *o, const void *a, const void *b)
+{
+	const void *at_a = (const char *)a + o->offset, *at_b = (const char *)b + o->offset;
+
+	switch (o->type) {
+	case OPT_BOOL:
+		return *(const bool *)at_a == *(const bool *)at_b;
+	case OPT_U16:
+		return *(const uint16_t *)at_a == *(const uint16_t *)at_b;
+	case OPT_UINT:
+	case OPT_SEC:
+	case OPT_MSEC:
+		return *(const unsigned *)at_a == *(const unsigned *)at_b;
+	case OPT_CHOICE:
+		return strcasecmp(*(const char *const *)at_a, *(const char *const *)at_b) == 0;
+	case OPT_STR:
+		return strcmp(*(const char *const *)at_a, *(const char *const *)at_b) == 0;
+	case OPT_IGNORED:
+		return true;
+	}
+	return true;
+}
+
+void opt_copy(const struct opt *o, void *to, const void *from)
+{
+	void *at_to = (char *)to + o->offset;
+	const void *at_from = (const char *)from + o->offset;
+
+	switch (o->type) {
+	case OPT_BOOL:
+		*(bool *)at_to = *(const bool *)at_from;
+		return;
+	case OPT_U16:
+		*(uint16_t *)at_to = *(const uint16_t *)at_from;
+		return;
+	case OPT_UINT:
+	case OPT_SEC:
+	case OPT_MSEC:
+		*(unsigned *)at_to = *(const unsigned *)at_from;
+		return;
+	case OPT_CHOICE:
+	case OPT_STR:
+	case OPT_IGNORED:
+		*(const char **)at_to = *(const char *const *)at_from;
+		return;
+	}
+}
+
+void opt_print_config(const struct opt_table *t, const void *config, const unsigned char *sources,
+		      FILE *f)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		const struct opt *o = &t->opts[i];
 
-		if (o->type == OPT_IGNORED)
+		if (!opt_file_takes(o))
 			continue;
-		fprintf(f, "%s=", o->name);
-		print_value(o, (const char *)config + o->offset, f);
+		fprintf(f, "%s: ", o->name);
+		opt_print_value(o, config, f);
+		if (sources)
+			fprintf(f, " # %s", opt_source_name(sources[i]));
 		fputc('\n', f);
 	}
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+struct opt_file;
+
 /*
  * One table describes a program's settings; the command line, the environment, --help, --print-config,
  * the manual page and the reference in docs/ are all read from it, so they cannot disagree.
@@ -20,7 +22,7 @@ enum opt_type {
 	OPT_UINT,
 	OPT_SEC,    /* a whole number of seconds */
 	OPT_MSEC,   /* a duration with a unit: 500ms, 10s, 2m, 1h */
-	OPT_STR,    /* borrowed from argv or the environment */
+	OPT_STR,    /* borrowed from argv, the environment or the file */
 	OPT_CHOICE, /* a word of metavar's list ("a|b"), in any case; compare with strcasecmp() */
 	OPT_IGNORED, /* accepted for old manifests: stores the value given, else NULL; no metavar: a bool */
 };
@@ -40,9 +42,23 @@ struct opt {
 struct opt_table {
 	const struct opt *opts;
 	size_t n;
+	/* Is a change in the settings file taken up without a restart? NULL: there is no such file. */
+	bool (*is_live)(const struct opt *o);
 	const char *prog;  /* "nmi": also the prefix of variables, NMI_ */
 	const char *usage; /* what follows "Usage: " */
 	const char *intro; /* a paragraph under it, lines under 80 columns */
+};
+
+/* Where a value came from; a later one wins. */
+enum opt_source { OPT_SOURCE_DEFAULT, OPT_SOURCE_FILE, OPT_SOURCE_ENV, OPT_SOURCE_ARGV };
+
+/* What settings are read from. */
+struct opt_input {
+	int argc;
+	char **argv;
+	const struct opt_file *file; /* NULL: none */
+	/* Filled with one opt_source a row of the table; NULL: nobody asks. */
+	unsigned char *sources;
 };
 
 enum opt_result { OPT_RUN, OPT_HELP, OPT_VERSION, OPT_PRINT_CONFIG, OPT_PRINT_RST };
@@ -54,10 +70,21 @@ enum opt_result { OPT_RUN, OPT_HELP, OPT_VERSION, OPT_PRINT_CONFIG, OPT_PRINT_RS
  */
 int opt_parse(const struct opt_table *t, void *config, int argc, char **argv,
 	      enum opt_result *out_result, struct err *err);
+/* The same, with a settings file between the defaults and the environment. */
+int opt_parse_input(const struct opt_table *t, void *config, const struct opt_input *in,
+		    enum opt_result *out_result, struct err *err);
 void opt_print_help(const struct opt_table *t, FILE *f);
 void opt_print_rst(const struct opt_table *t, FILE *f);
-void opt_print_config(const struct opt_table *t, const void *config, FILE *f);
+/* As a settings file; `sources`, which may be NULL, are told in comments. */
+void opt_print_config(const struct opt_table *t, const void *config, const unsigned char *sources,
+		      FILE *f);
 /* Calls fn for each ignored setting that was given. */
 void opt_each_ignored(const struct opt_table *t, const void *config,
 		      void (*fn)(const struct opt *o, const char *value));
+/* One setting of two configs: is it the same, and make it the same. A string is then borrowed by both. */
+bool opt_is_same(const struct opt *o, const void *a, const void *b);
+void opt_copy(const struct opt *o, void *to, const void *from);
+/* As it stands in a settings file. */
+void opt_print_value(const struct opt *o, const void *config, FILE *f);
+const char *opt_source_name(enum opt_source s);
 int opt_parse_msec(const char *s, unsigned *out_msec, struct err *err);

@@ -456,6 +456,13 @@ struct front *front_new(struct loop *l, const struct front_spec *spec, struct er
 	return steal_ptr(f);
 }
 
+void front_set_rules(struct front *f, const struct front_rules *rules)
+{
+	f->spec.metadata_header_required = rules->metadata_header_required;
+	f->spec.block_instance_metadata = rules->block_instance_metadata;
+	f->spec.host_token = rules->host_token;
+}
+
 void front_start(struct front *f)
 {
 	for (enum listener i = 0; i < LISTENERS; i++) {

@@ -62,7 +62,16 @@ struct front_spec {
 /* The answer to any other nonce begins so. */
 #define FRONT_SELF_TEST_OTHER "nmi: no such self-test"
 
+/* What may change while it runs; for requests that come from then on. */
+struct front_rules {
+	bool metadata_header_required;
+	bool block_instance_metadata;
+	/* With FRONT_HOST_OFF at the start there is no listener for it, and nothing that would change that. */
+	enum front_host host_token;
+};
+
 struct front *front_new(struct loop *l, const struct front_spec *spec, struct err *err);
+void front_set_rules(struct front *f, const struct front_rules *rules);
 /* Accepts on everything from now on; again is fine. */
 void front_start(struct front *f);
 /*

@@ -96,6 +96,11 @@ struct by_name *by_name_new(struct loop *l, struct pod_store *store, unsigned wa
 	return b;
 }
 
+void by_name_set_wait(struct by_name *b, unsigned wait_msec)
+{
+	b->wait_msec = wait_msec;
+}
+
 struct by_name *by_name_free(struct by_name *b)
 {
 	struct by_name_wait *w, *next;

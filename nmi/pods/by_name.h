@@ -21,6 +21,8 @@ struct by_name_wait;
 typedef void by_name_done_fn(void *ctx, const struct pod *pod);
 
 struct by_name *by_name_new(struct loop *l, struct pod_store *store, unsigned wait_msec);
+/* For who begins to wait from then on. */
+void by_name_set_wait(struct by_name *b, unsigned wait_msec);
 struct by_name *by_name_free(struct by_name *b); /* silently cancels all waits */
 DEFINE_CLEANUP(struct by_name, by_name_free);
 

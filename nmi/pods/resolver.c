@@ -327,6 +327,11 @@ struct resolver *resolver_new(struct loop *l, struct pod_store *store, struct ku
 	return r;
 }
 
+void resolver_set_wait(struct resolver *r, unsigned wait_msec)
+{
+	r->wait_msec = wait_msec;
+}
+
 struct resolver *resolver_free(struct resolver *r)
 {
 	struct hmap_node *n;

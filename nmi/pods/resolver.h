@@ -38,6 +38,8 @@ typedef void resolve_done_fn(void *ctx, enum resolve_result result, const struct
 /* `client` NULL: no GET at the end of a wait. */
 struct resolver *resolver_new(struct loop *l, struct pod_store *store, struct kube_client *client,
 			      const char *node, unsigned wait_msec);
+/* For who begins to wait from then on. */
+void resolver_set_wait(struct resolver *r, unsigned wait_msec);
 struct resolver *resolver_free(struct resolver *r); /* silently cancels all waits */
 DEFINE_CLEANUP(struct resolver, resolver_free);
 

@@ -99,7 +99,7 @@ int status_command(int argc, char **argv)
 		puts("NMI Version: " NMI_VERSION);
 		return 0;
 	case OPT_PRINT_CONFIG:
-		opt_print_config(&table, &settings, stdout);
+		opt_print_config(&table, &settings, NULL, stdout);
 		return 0;
 	case OPT_PRINT_RST:
 		opt_print_rst(&table, stdout);

@@ -55,6 +55,7 @@ struct status_agent {
 	int64_t tokens, hits, misses, stale, flights, failures, retries, in_flight, queued,
 		cache_waiting, pod_limited;
 	const char *self_test;
+	const char *restart; /* names of settings */
 
 	struct status_check checks[STATUS_ROWS_MAX];
 	struct status_watch watches[STATUS_ROWS_MAX];

@@ -78,6 +78,11 @@ static char *url_at(const struct sp_source *s, const struct azure_identity *i, s
 	return entra_url_for(s->spec.entra, i->ad_endpoint, tenant_at(i, at), err);
 }
 
+static bool is_allowed(const struct sp_source *s, const struct azure_identity *i)
+{
+	return s->spec.across_namespaces || strcmp(ref_of(i).namespace, i->meta.namespace) == 0;
+}
+
 /* False with `fail` filled: nothing can be asked for it. */
 static bool is_complete(const struct sp_source *s, const struct azure_identity *i,
 			struct token_failure *fail)
@@ -96,7 +101,7 @@ static bool is_complete(const struct sp_source *s, const struct azure_identity *
 				 "spec.clientPassword.name is empty: name the Secret there");
 		return false;
 	}
-	if (!s->spec.across_namespaces && strcmp(ref.namespace, i->meta.namespace) != 0) {
+	if (!is_allowed(s, i)) {
 		(void)token_fail(
 			fail, TOKEN_FAULT_INVALID,
 			"spec.clientPassword names a Secret of namespace %.63s: only one of "
@@ -336,6 +341,8 @@ static enum token_news check(void *ctx, const struct token_ask *ask, uint64_t or
 	const struct sp_source *s = ctx;
 	const struct secret_ref ref = ref_of(ask->identity);
 
+	if (!is_allowed(s, ask->identity))
+		return TOKEN_NEWS_CHANGED; /* it was, when the token was made */
 	return secrets_check(s->spec.secrets, &ref, origin);
 }
 
@@ -346,6 +353,12 @@ struct sp_source *sp_source_new(struct loop *l, const struct sp_spec *spec)
 	s->loop = l;
 	s->spec = *spec;
 	return s;
+}
+
+void sp_source_set(struct sp_source *s, const struct cert_style *style, bool across_namespaces)
+{
+	s->spec.style = *style;
+	s->spec.across_namespaces = across_namespaces;
 }
 
 struct sp_source *sp_source_free(struct sp_source *s)

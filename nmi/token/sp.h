@@ -26,6 +26,11 @@ struct sp_spec {
 };
 
 struct sp_source *sp_source_new(struct loop *l, const struct sp_spec *spec);
+/*
+ * What is asked from now on. A token at hand that was made with a Secret of another namespace is not given out any
+ * more once that is not allowed.
+ */
+void sp_source_set(struct sp_source *s, const struct cert_style *style, bool across_namespaces);
 struct sp_source *sp_source_free(struct sp_source *s);
 DEFINE_CLEANUP(struct sp_source, sp_source_free);
 struct token_source sp_source_vtable(struct sp_source *s);

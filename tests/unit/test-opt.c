@@ -2,6 +2,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/opt.h"
+#include "lib/base/opt_file.h"
 #include "tests/unit/unit.h"
 
 #include <stddef.h>
@@ -390,38 +391,97 @@ START_TEST(the_reference_names_default_words_and_variables)
 }
 END_TEST
 
-START_TEST(what_print_config_says_is_a_command_line_that_says_it_again)
+START_TEST(what_print_config_says_is_a_file_that_says_it_again_and_tells_where_from)
 {
 	struct config c = { 0 }, again = { 0 };
-	const char *words[ARRAY_SIZE(opts) + 1] = { 0 };
-	char *text = NULL, *save = NULL, lines[ARRAY_SIZE(opts)][128];
+	unsigned char sources[ARRAY_SIZE(opts)];
+	char *argv[] = { (char *)(uintptr_t) "prog",
+			 (char *)(uintptr_t) "--on",
+			 (char *)(uintptr_t) "--wait=1500ms",
+			 (char *)(uintptr_t) "--gone=5",
+			 (char *)(uintptr_t) "--name=a \"b\\\n=c: # d",
+			 NULL };
+	struct opt_file file = { 0 }, second = { 0 };
+	struct opt_input in = { .argc = 5, .argv = argv, .file = &file, .sources = sources };
 	enum opt_result result;
-	size_t n, k = 0;
+	char *text = NULL;
+	size_t n;
 	FILE *f = open_memstream(&text, &n);
 
 	without_environment();
-	ck_assert_int_eq(PARSE(&c, NULL, "--on", "-p81", "-v5", "--wait=1500ms", "--name=a b=c",
-			       "--a-mode=off", "--gone=5"),
-			 0);
-	opt_print_config(&table, &c, f);
+	setenv("PROG_PORT", "81", 1);
+	ck_assert_int_eq(opt_file_parse(&file, &table, "f", "port: 1\na-mode: off\n", 20, NULL), 0);
+	ck_assert_int_eq(opt_parse_input(&table, &c, &in, &result, NULL), 0);
+	opt_print_config(&table, &c, sources, f);
 	(void)fclose(f);
-	ck_assert_str_eq(text, "on=true\noldBool=false\nport=81\nv=5\nsweep=60\nwait=1500ms\n"
-			       "name=a b=c\na-mode=off\n");
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		snprintf(lines[k], sizeof(lines[k]), "--%s", line);
-		words[k] = lines[k];
-		k++;
+	ck_assert_str_eq(text, "on: true # command line\noldBool: false # default\n"
+			       "port: 81 # environment\nv: 0 # default\nsweep: 60 # default\n"
+			       "wait: 1500ms # command line\n"
+			       "name: \"a \\\"b\\\\\\x0a=c: # d\" # command line\n"
+			       "a-mode: \"off\" # file\n");
+	without_environment();
+	ck_assert_int_eq(opt_file_parse(&second, &table, "f", text, n, NULL), 0);
+	in.argc = 1;
+	in.file = &second;
+	ck_assert_int_eq(opt_parse_input(&table, &again, &in, &result, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(opts); i++) {
+		ck_assert_msg(opt_is_same(&opts[i], &c, &again), "%s differs", opts[i].name);
+		ck_assert_int_eq(sources[i], opts[i].type == OPT_IGNORED ? OPT_SOURCE_DEFAULT
+									 : OPT_SOURCE_FILE);
 	}
-	ck_assert_uint_eq(k, 8);
-	ck_assert_int_eq(parse(words, &again, &result, NULL), 0);
-	ck_assert_int_eq(again.on, c.on);
-	ck_assert_uint_eq(again.port, c.port);
-	ck_assert_uint_eq(again.level, c.level);
-	ck_assert_uint_eq(again.sweep, c.sweep);
-	ck_assert_uint_eq(again.wait, c.wait);
-	ck_assert_str_eq(again.name, c.name);
-	ck_assert_str_eq(again.mode, c.mode);
+	ck_assert_str_eq(again.name, "a \"b\\\n=c: # d");
+	opt_file_deinit(&file);
+	opt_file_deinit(&second);
 	free(text);
+}
+END_TEST
+
+START_TEST(a_setting_that_differs_is_seen_and_copied)
+{
+	struct config a = { .name = "n", .mode = "auto" };
+	struct config b = { true, true, 1, 1, 1, 1, "m", "off", NULL, NULL };
+
+	for (size_t i = 0; i < ARRAY_SIZE(opts); i++) {
+		bool is_ignored = opts[i].type == OPT_IGNORED;
+
+		ck_assert_int_eq(opt_is_same(&opts[i], &a, &b), is_ignored);
+		opt_copy(&opts[i], &a, &b);
+		ck_assert_msg(opt_is_same(&opts[i], &a, &b), "%s", opts[i].name);
+	}
+	a.mode = "OFF"; /* as it is compared by who reads it */
+	ck_assert(opt_is_same(&opts[7], &a, &b));
+}
+END_TEST
+
+static bool only_port(const struct opt *o)
+{
+	return strcmp(o->name, "port") == 0;
+}
+
+START_TEST(what_is_live_is_marked_where_there_is_a_file)
+{
+	struct opt_table live = table;
+	char *help = NULL, *rst = NULL;
+	size_t n;
+	FILE *f = open_memstream(&help, &n);
+
+	live.is_live = only_port;
+	opt_print_help(&live, f);
+	(void)fclose(f);
+	f = open_memstream(&rst, &n);
+	opt_print_rst(&live, f);
+	(void)fclose(f);
+	for (const char *line = help; *line; line += strcspn(line, "\n") + 1)
+		ck_assert_msg(strcspn(line, "\n") < 80, "too long: %s", line);
+	ck_assert(strstr(help, "[80] (live)\n") && strstr(help, "file of --config"));
+	ck_assert_ptr_null(strstr(help, "[0] (live)"));
+	ck_assert(strstr(rst, "``PROG_PORT``. Live.\n\n"));
+	ck_assert_ptr_null(strstr(rst, "``PROG_V``. Live"));
+	free(help);
+	free(rst);
+	help = printed_help();
+	ck_assert_ptr_null(strstr(help, "(live)"));
+	free(help);
 }
 END_TEST
 
@@ -463,5 +523,7 @@ UNIT_MAIN("opt", UNIT_LOOP(a_duration_is_read_or_refused_and_then_nothing_is_wri
 	  UNIT(help_comes_even_when_the_environment_is_wrong),
 	  UNIT(help_fits_80_columns_and_names_every_setting),
 	  UNIT(the_reference_names_default_words_and_variables),
-	  UNIT(what_print_config_says_is_a_command_line_that_says_it_again),
+	  UNIT(what_print_config_says_is_a_file_that_says_it_again_and_tells_where_from),
+	  UNIT(a_setting_that_differs_is_seen_and_copied),
+	  UNIT(what_is_live_is_marked_where_there_is_a_file),
 	  UNIT(ignored_settings_are_told_only_when_given))

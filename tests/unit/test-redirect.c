@@ -10,7 +10,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* Without privileges and without touching a rule: the backend "none". The rest is tests/platform. */
 
@@ -161,6 +163,48 @@ START_TEST(a_signal_to_the_process_group_does_not_end_it)
 }
 END_TEST
 
+/* What the redirector has logged, as soon as it has. */
+static const char *logged(int fd, struct loop *l)
+{
+	static char text[4096];
+	ssize_t n = 0;
+
+	for (int i = 0; i < 100 && n == 0; i++) {
+		ck_assert_int_eq(loop_turn(l, 20, NULL), 0);
+		n = pread(fd, text, sizeof(text) - 1, 0);
+	}
+	ck_assert_int_gt(n, 0);
+	text[n] = '\0';
+	return text;
+}
+
+START_TEST(it_can_be_told_how_to_log_and_to_compare_and_nothing_out_of_range)
+{
+	_cleanup_close_ int log = memfd_create("log", MFD_CLOEXEC);
+	_cleanup_close_ int stderr_was = dup(STDERR_FILENO);
+	_cleanup_(loop_freep) struct loop *l = loop_new(NULL);
+	_cleanup_(redirect_freep) struct redirect *r = NULL;
+	struct seen seen = { .loop = l };
+	struct redirect_spec spec = mk_spec(REDIRECT_NONE);
+	const char *text;
+
+	/* the redirector keeps no other file */
+	ck_assert_int_ge(stderr_was, 0);
+	ck_assert_int_eq(dup2(log, STDERR_FILENO), STDERR_FILENO);
+	r = redirect_spawn(REDIRECT_NONE, NULL);
+	ck_assert_int_eq(redirect_start(r, l, &spec, on_status, &seen, NULL), 0);
+	wait_for(&seen, REDIRECT_ACTIVE);
+	ck_assert_int_eq(ftruncate(log, 0), 0);
+	(void)lseek(log, 0, SEEK_SET);
+	ck_assert_int_eq(redirect_tune(r, 1000, true, false, NULL), 0);
+	ck_assert_int_eq(redirect_tune(r, 999, true, false, NULL), 0);
+	text = logged(log, l);
+	ck_assert_msg(text[0] == '{' && strstr(text, "not every 999 ms"), "%s", text);
+	ck_assert_int_eq(redirect_status(r)->state, REDIRECT_ACTIVE);
+	(void)dup2(stderr_was, STDERR_FILENO);
+}
+END_TEST
+
 START_TEST(it_keeps_no_file_of_ours)
 {
 	_cleanup_close_ int secret = open("/proc/self/status", O_RDONLY);
@@ -258,7 +302,8 @@ UNIT_MAIN("redirect", UNIT_LOOP(a_guard_is_a_rule_and_not_its_name, read_back),
 	  UNIT(ports_that_cannot_be_tied_are_refused_before_they_are_sent),
 	  UNIT(ports_never_wait_and_may_come_before_the_start), UNIT(its_end_is_reported_once),
 	  UNIT(freed_before_it_was_started_it_ends),
-	  UNIT(a_signal_to_the_process_group_does_not_end_it), UNIT(it_keeps_no_file_of_ours),
-	  UNIT(a_spec_that_cannot_work_is_refused_at_once),
+	  UNIT(a_signal_to_the_process_group_does_not_end_it),
+	  UNIT(it_can_be_told_how_to_log_and_to_compare_and_nothing_out_of_range),
+	  UNIT(it_keeps_no_file_of_ours), UNIT(a_spec_that_cannot_work_is_refused_at_once),
 	  UNIT_LOOP(a_backend_is_known_by_its_name, backends),
 	  UNIT(each_protection_is_told_in_other_words))

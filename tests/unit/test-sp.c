@@ -165,6 +165,30 @@ START_TEST(a_token_at_hand_is_given_back_while_its_secret_is_the_same)
 }
 END_TEST
 
+START_TEST(a_token_of_a_secret_elsewhere_is_not_to_be_used_once_that_is_not_allowed)
+{
+	const struct cert_style style = { 0 };
+	struct token_ask ask = { .resource = "https://vault.azure.net" };
+	struct bench b;
+
+	bench_init(&b, "\"type\":1,\"clientID\":\"id\",\"tenantID\":\"" TENANT
+		       "\",\"clientPassword\":{\"name\":\"sp\",\"namespace\":\"elsewhere\"}");
+	ask.identity = b.identity;
+	ck_assert_ptr_null(fetch(&b, NULL));
+	ck_assert_ptr_nonnull(strstr(b.fail.err.msg, "--secrets-across-namespaces"));
+	sp_source_set(b.sp, &style, true);
+	ck_assert_ptr_nonnull(fetch(&b, NULL));
+	give_secret(SECRET("1", ABC));
+	fake_http_reply(&b.http, 200, TOKEN);
+	ck_assert_ptr_nonnull(b.tok);
+	ck_assert_int_ne(b.source.check(b.source.ctx, &ask, b.tok->origin), TOKEN_NEWS_CHANGED);
+	sp_source_set(b.sp, &style, false);
+	ck_assert_int_eq(b.source.check(b.source.ctx, &ask, b.tok->origin), TOKEN_NEWS_CHANGED);
+	ck_assert_ptr_null(fetch(&b, b.tok));
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(auxiliary_tenants_have_a_token_each_after_the_own_one)
 {
 	struct bench b;
@@ -381,6 +405,7 @@ END_TEST
 
 UNIT_MAIN("sp", UNIT(a_client_secret_becomes_a_token),
 	  UNIT(a_token_at_hand_is_given_back_while_its_secret_is_the_same),
+	  UNIT(a_token_of_a_secret_elsewhere_is_not_to_be_used_once_that_is_not_allowed),
 	  UNIT(auxiliary_tenants_have_a_token_each_after_the_own_one),
 	  UNIT(one_tenant_without_the_application_means_no_token),
 	  UNIT(a_certificate_becomes_an_assertion_for_that_tenant),

@@ -40,6 +40,7 @@ static const char *const promised[] = {
 	"stopping",
 	"ready",
 	"self_test",
+	"restart_needed_for",
 	"rules.state",
 	"rules.why",
 	"rules.backend",

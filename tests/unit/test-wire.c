@@ -11,6 +11,7 @@ static struct redirect_spec mk_spec(void)
 				   .metadata_port = 80,
 				   .agent_port = 2579,
 				   .sweep_msec = 60000,
+				   .log_verbose = true,
 				   .delete_conntrack = true };
 
 	(void)inet_ip_parse("169.254.169.254", &s.metadata_ip, NULL);
@@ -44,6 +45,7 @@ START_TEST(a_spec_arrives_as_it_was_sent)
 	ck_assert_uint_eq(b.agent_port, a.agent_port);
 	ck_assert_uint_eq(b.sweep_msec, a.sweep_msec);
 	ck_assert(b.delete_conntrack);
+	ck_assert(!b.log_json && b.log_verbose);
 }
 END_TEST
 
@@ -99,7 +101,8 @@ static const struct {
 	{ 4, REDIRECT_BACKENDS },
 	{ 4, 255 },
 	{ 5, 2 },  /* a bool that is neither */
-	{ 10, 1 }, /* reserved */
+	{ 10, 2 }, /* likewise */
+	{ 11, 255 },
 };
 
 START_TEST(a_start_message_out_of_range_is_refused_and_leaves_the_spec_alone)
