@@ -453,6 +453,7 @@ static const struct {
 	{ "POST / HTTP/1.1\r\n" HEADERS "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc", 400,
 	  "Content-Length is given more" },
 	{ "POST / HTTP/1.1\r\n" HEADERS "Content-Length: 3\r\n 0\r\n\r\nabc", 400, "folded" },
+	{ "GET / HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n false\r\n\r\n", 400, "folded" },
 	{ "POST / HTTP/1.1\r\n" HEADERS "Transfer-Encoding: gzip\r\n\r\n", 400, "not chunked" },
 	{ "POST / HTTP/1.1\r\n" HEADERS
 	  "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -521,79 +522,6 @@ START_TEST(what_follows_bad_framing_is_not_read_as_a_request)
 	ck_assert(client_is_closed(c));
 	ck_assert_uint_eq(rig.issuer.started, 0);
 	client_free(c);
-	stop();
-}
-END_TEST
-
-START_TEST(nul_bytes_never_hide_a_part_of_a_request)
-{
-	static const char line[] = "GET " TOKEN_PATH "\0/x?" QUERY " HTTP/1.1\r\n" HEADERS "\r\n";
-	static const char end[] = "GET " TOKEN_PATH "?" QUERY "\0 HTTP/1.1\r\n" HEADERS "\r\n";
-	static const char path[] = "GET /metadata\0/identity HTTP/1.1\r\n" HEADERS "\r\n";
-	static const char name[] = "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\n" HEADERS
-				   "X-Forw\0arded-For: 1\r\n\r\n";
-	static const char value[] = "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\n"
-				    "Metadata: tr\0ue\r\n\r\n";
-	static const char rest[] = "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\n"
-				   "Metadata: true\0x\r\n\r\n";
-	static const char between[] = "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\n"
-				      "Metadata: true\0: x\r\nHost: x\r\n\r\n";
-	static const char version[] = "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\0x\r\n" HEADERS "\r\n";
-	static const struct {
-		const char *p;
-		size_t n;
-	} all[] = { { line, sizeof(line) - 1 },	      { end, sizeof(end) - 1 },
-		    { path, sizeof(path) - 1 },	      { name, sizeof(name) - 1 },
-		    { value, sizeof(value) - 1 },     { rest, sizeof(rest) - 1 },
-		    { between, sizeof(between) - 1 }, { version, sizeof(version) - 1 } };
-	struct answer a;
-
-	start();
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		struct client *c = client_open(&rig, rig.spec.port);
-
-		client_send_bytes(c, all[i].p, all[i].n);
-		if (client_next(c, &a))
-			ck_assert_int_eq(a.status, 400);
-		ck_assert_uint_eq(rig.issuer.started, 0);
-		ck_assert_uint_eq(rig.http.sent, 0);
-		client_free(c);
-	}
-	stop();
-}
-END_TEST
-
-/* However it is cut into pieces, it is read as one; and what clients may write is not taken for hidden. */
-START_TEST(a_request_in_two_pieces_is_the_same_request)
-{
-	static const char fine[] = "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\n"
-				   "Metadata: true\r\nEmpty:\r\nX-A:  b c  \r\n\r\n";
-	static const char worse[] = "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\n"
-				    "Metadata: true\0x\r\nA: b\r\n\r\n";
-	struct answer a;
-
-	start();
-	for (size_t i = 1; i < sizeof(worse) - 1; i += 3) {
-		struct client *c = client_open(&rig, rig.spec.port);
-
-		client_send_bytes(c, worse, i);
-		rig_settle(&rig);
-		client_send_bytes(c, worse + i, sizeof(worse) - 1 - i);
-		if (client_next(c, &a))
-			ck_assert_int_eq(a.status, 400);
-		ck_assert_uint_eq(rig.issuer.started, 0);
-		client_free(c);
-	}
-	for (size_t i = 1; i < sizeof(fine) - 1; i += 3) {
-		struct client *c = client_open(&rig, rig.spec.port);
-
-		client_send_bytes(c, fine, i);
-		rig_settle(&rig);
-		client_send_bytes(c, fine + i, sizeof(fine) - 1 - i);
-		ck_assert(client_next(c, &a));
-		ck_assert_msg(a.status == 200, "%zu: %d %s", i, a.status, a.body);
-		client_free(c);
-	}
 	stop();
 }
 END_TEST
@@ -820,8 +748,6 @@ UNIT_MAIN("front-conn", UNIT(a_connection_is_kept_for_many_requests),
 	  UNIT(an_idle_connection_is_closed_after_its_time),
 	  UNIT(each_connection_has_a_deadline_of_its_own), UNIT_LOOP(bad_http_is_refused, bad),
 	  UNIT(what_follows_bad_framing_is_not_read_as_a_request),
-	  UNIT(nul_bytes_never_hide_a_part_of_a_request),
-	  UNIT(a_request_in_two_pieces_is_the_same_request),
 	  UNIT_LOOP(a_request_that_is_too_big_is_refused, big),
 	  UNIT_LOOP(mutated_requests_do_no_harm, mutation_seeds),
 	  UNIT(a_port_in_use_names_the_setting_and_the_next_step),

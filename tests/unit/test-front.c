@@ -153,7 +153,6 @@ static const char *const probes[] = {
 	"GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\nMetadata: True\r\n\r\n",
 	"GET " TOKEN_PATH "?" QUERY
 	" HTTP/1.1\r\nHost: x\r\nMetadata: true\r\nmetadata: true\r\n\r\n",
-	"GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n false\r\n\r\n",
 	"GET /metadata/instance?api-version=2021-02-01 HTTP/1.1\r\nHost: x\r\n\r\n",
 	"GET /latest/meta-data HTTP/1.1\r\nHost: x\r\n\r\n",
 };
