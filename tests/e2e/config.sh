@@ -175,7 +175,7 @@ sb_imds latency msec=0 >/dev/null
 listen
 change 'v: 4'
 sb_ask web "$SB_ASK"
-live v 'each request is in the log' eventually 2 eval '[[ $(said) == *"token granted: "* ]]'
+live v 'each request is in the log' eventually 2 eval '[[ $(said) == *" token granted "* ]]'
 change 'log-format: json'
 listen
 change 'log-format: json' 'v: 1'
@@ -340,7 +340,7 @@ more() { # LEVEL [COMMAND...]
 is 'without a file, nmi log has it log more' "$(more 4)" $'the agent logs as with --v=4\nexit 0'
 listen
 sb_ask web "$SB_ASK"
-passes 'which it does' eventually 2 eval '[[ $(said) == *"token granted: "* ]]'
+passes 'which it does' eventually 2 eval '[[ $(said) == *" token granted "* ]]'
 like 'nobody else may ask for it' "$(more 0 "${nobody[@]}")" 'exit 3$'
 is 'and less' "$(more 0)" $'the agent logs as with --v=0\nexit 0'
 listen

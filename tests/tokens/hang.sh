@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # An application whose Entra takes its requests and never answers: it holds up itself, nobody else.
+# alone: measures time
 set -uo pipefail
 # shellcheck source=tests/tokens/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
