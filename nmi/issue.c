@@ -289,7 +289,11 @@ static void refuse_moved(struct issue_answer *a, const struct issue *q)
 {
 	char ip[INET_IP_TEXT_MAX];
 
-	a->pod_uid = q->pod->uid;
+	/* nor does the log mix the two: what was looked at last is perhaps the other one's */
+	answer_name(a, q->pod);
+	a->identity = NULL;
+	a->is_node = false;
+	a->source = NULL;
 	if (q->req.by_name) {
 		issue_refuse(
 			a, REASON_POD_UNKNOWN,

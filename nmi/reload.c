@@ -8,7 +8,8 @@
  * A file must not be read while it is half written: half a file can be a valid one, with less strict settings. A
  * file that is renamed into place is whole. One that is written in place is taken to be whole when its writer
  * closes it; from the first write until then it is not read. Either way it is read a moment after the last event,
- * so that what comes together is read once. SIGHUP reads at once: whoever sends it says that the file is ready.
+ * so that what comes together is read once. What was read is thrown away if by then, as the events tell that came
+ * meanwhile, it is being written again. SIGHUP reads at once: whoever sends it says that the file is ready.
  *
  * Strings of the settings in use are borrowed from a struct nmi_settings: those that need a restart from the one
  * that the agent was started with, the live ones from the last that was taken over, which is kept in `latest`.
@@ -214,8 +215,12 @@ static void watch(struct reload *r)
 			 r->spec.settings->config.config_file, r->dir, strerrordesc_np(errno));
 }
 
-/* `quietly`: where there is nothing to change, nothing is said. */
-static void reread(struct reload *r, const char *why, bool quietly)
+static void read_events(struct reload *r);
+
+enum { QUIETLY = 1, BY_ITSELF = 2 };
+
+/* QUIETLY: where there is nothing to change, nothing is said. BY_ITSELF: nobody says that the file is whole. */
+static void reread(struct reload *r, const char *why, unsigned how)
 {
 	_cleanup_(nmi_settings_freep) struct nmi_settings *fresh = NULL;
 	_cleanup_free_ char *live = NULL, *rest = NULL, *overridden = NULL;
@@ -231,6 +236,11 @@ static void reread(struct reload *r, const char *why, bool quietly)
 	if (r->notify >= 0 && r->watch < 0)
 		watch(r); /* its directory was gone */
 	fresh = read_again(r, &err);
+	if (how & BY_ITSELF) {
+		read_events(r);
+		if (r->is_written || r->settle.loop)
+			return; /* it is read when that is done */
+	}
 	if (!fresh) {
 		count(r, "failed");
 		log_err("%s: all settings stay as they are: %s", why, err.msg);
@@ -238,7 +248,7 @@ static void reread(struct reload *r, const char *why, bool quietly)
 	}
 	live = list_changes(r, &fresh->config, true);
 	rest = list_changes(r, &fresh->config, false);
-	if (quietly && !live && !rest)
+	if (how & QUIETLY && !live && !rest)
 		return;
 	overridden = list_names(r, fresh, is_overridden);
 	count(r, live ? "changed" : "unchanged");
@@ -251,7 +261,7 @@ static void reread(struct reload *r, const char *why, bool quietly)
 
 void reload_now(struct reload *r, const char *why)
 {
-	reread(r, why, false);
+	reread(r, why, 0);
 }
 
 /* watching */
@@ -260,7 +270,7 @@ static void on_settled(struct loop_timer *t)
 {
 	struct reload *r = container_of(t, struct reload, settle);
 
-	reload_now(r, "the file changed");
+	reread(r, "the file changed", BY_ITSELF);
 }
 
 static bool is_link(const struct reload *r, const char *name)
@@ -304,20 +314,26 @@ static void on_event(struct reload *r, const struct inotify_event *e)
 	}
 }
 
+static void read_events(struct reload *r)
+{
+	char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	ssize_t n;
+
+	/* inotify(7): an event is never cut */
+	while ((n = read(r->notify, buf, sizeof(buf))) > 0) {
+		for (ssize_t at = 0; at < n;) {
+			const struct inotify_event *e = (const void *)(buf + at);
+
+			on_event(r, e);
+			at += (ssize_t)(sizeof(*e) + e->len);
+		}
+	}
+}
+
 static void on_notify(struct loop_fd *f, uint32_t events)
 {
-	struct reload *r = container_of(f, struct reload, source);
-	char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-	ssize_t n = read(r->notify, buf, sizeof(buf));
-
 	(void)events;
-	/* what is left comes with the next turn; inotify(7): an event is never cut */
-	for (ssize_t at = 0; at < n;) {
-		const struct inotify_event *e = (const void *)(buf + at);
-
-		on_event(r, e);
-		at += (ssize_t)(sizeof(*e) + e->len);
-	}
+	read_events(container_of(f, struct reload, source));
 }
 
 static void start_watching(struct reload *r, const char *path)
@@ -361,7 +377,7 @@ void reload_check(struct reload *r)
 	if (!*path)
 		return;
 	if (fd >= 0)
-		reread(r, "it changed during the start", true);
+		reread(r, "it changed during the start", QUIETLY);
 	else
 		log_warn("changed settings will not be seen: %s: %s, now that the agent runs as "
 			 "--user=%s",

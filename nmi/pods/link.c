@@ -369,8 +369,9 @@ static void start_over(struct link_watch *w)
 		r = rtnl_receive(w->news_sk, w->buf);
 	if (r > 0 || r == -ENOBUFS)
 		return;
+	unclaimed_lost(w->unclaimed, 0); /* those that have gone meanwhile */
 	r = list(w);
-	unclaimed_lost(w->unclaimed, 0);
+	unclaimed_lost(w->unclaimed, 0); /* those that have come */
 	if (r < 0)
 		log_debug("links cannot be listed: %s", strerrordesc_np(-r));
 	w->is_lost = r < 0;

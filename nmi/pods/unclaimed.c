@@ -38,6 +38,9 @@
  * had no other, be it one that is still there; or together with as many as there are ports, if none of
  * them can have had another.
  *
+ * What is forgotten. The end of a pod that may have had a link that is remembered no more, by its times,
+ * tells nothing either: it would be taken for that of another's pod.
+ *
  * What is not known. Links that had gone before we were started are not here: security.md. So the end of
  * a pod that may have had one of those, by its start, tells nothing. Of a link that
  * was there when we were, or when news were lost, the IPs are not known: once gone, any may have been
@@ -93,10 +96,11 @@ struct unclaimed {
 	unclaimed_lapse_fn *lapsed;
 	void *ctx;
 	struct hmap lives;
-	uint32_t oldest;    /* links up to this one were there before us */
-	struct wall since;  /* all links that have come later are, or were, here */
-	struct past *pasts; /* the one that went first comes first */
-	struct end *ends;   /* likewise */
+	uint32_t oldest;	/* links up to this one were there before us */
+	struct wall since;	/* all links that have come later are, or were, here */
+	struct wall born, died; /* the latest of those that are remembered no more */
+	struct past *pasts;	/* the one that went first comes first */
+	struct end *ends;	/* likewise */
 	unsigned n_pasts, n_ends;
 	bool has_doubted; /* since that was told to have changed */
 	struct loop_timer timer;
@@ -117,6 +121,35 @@ static void end_free(struct unclaimed *u, struct end *e)
 	DL_DELETE(u->ends, e);
 	u->n_ends--;
 	free(e);
+}
+
+/* Can the pod have been the link's, by what the kubelet tells of times? */
+static bool is_possible(const struct past *p, struct wall started, struct wall ran)
+{
+	return started.s <= p->born.s && ran.s <= p->died.s;
+}
+
+/* Is it likely, too: was a container started while the link stood? */
+static bool fits(const struct past *p, const struct end *e)
+{
+	if (!is_possible(p, e->started, e->ran) || e->ran.s < p->born.s)
+		return false;
+	if (p->kind == PAST_IP)
+		return inet_ip_eq(&p->ip, &e->ip);
+	return p->kind == PAST_PORT && e->is_first;
+}
+
+/* It will not be found by its pod's end any more: an end that may be that one's stands for no other. */
+static void leave(struct unclaimed *u, const struct past *p)
+{
+	struct end *e, *next;
+
+	DL_FOREACH_SAFE (u->ends, e, next) {
+		if (fits(p, e))
+			end_free(u, e);
+	}
+	u->born.s = u->born.s > p->born.s ? u->born.s : p->born.s;
+	u->died.s = u->died.s > p->died.s ? u->died.s : p->died.s;
 }
 
 static void on_timer(struct loop_timer *t);
@@ -157,8 +190,10 @@ static void forget_old(struct unclaimed *u)
 	struct past *p, *next;
 
 	DL_FOREACH_SAFE (u->pasts, p, next) {
-		if (!mono_before(now, p->until))
-			past_free(u, p);
+		if (mono_before(now, p->until))
+			continue;
+		leave(u, p);
+		past_free(u, p);
 	}
 	while (u->ends && !mono_before(now, u->ends->until))
 		end_free(u, u->ends);
@@ -179,28 +214,14 @@ static void merge_oldest(struct unclaimed *u)
 	struct past *p = u->pasts, *q = p->next;
 
 	assert(q);
+	leave(u, p);
+	leave(u, q);
 	q->kind = PAST_ANY;
 	q->until = mono_before(q->until, p->until) ? p->until : q->until;
 	q->link = q->link < p->link ? q->link : p->link;
 	q->born.s = q->born.s > p->born.s ? q->born.s : p->born.s;
 	q->died.s = q->died.s > p->died.s ? q->died.s : p->died.s;
 	past_free(u, p);
-}
-
-/* Can the pod have been the link's, by what the kubelet tells of times? */
-static bool is_possible(const struct past *p, struct wall started, struct wall ran)
-{
-	return started.s <= p->born.s && ran.s <= p->died.s;
-}
-
-/* Is it likely, too: was a container started while the link stood? */
-static bool fits(const struct past *p, const struct end *e)
-{
-	if (!is_possible(p, e->started, e->ran) || e->ran.s < p->born.s)
-		return false;
-	if (p->kind == PAST_IP)
-		return inet_ip_eq(&p->ip, &e->ip);
-	return p->kind == PAST_PORT && e->is_first;
 }
 
 /* Can the pod's port be there still, as another one than this? */
@@ -386,6 +407,8 @@ void unclaimed_end(struct unclaimed *u, const struct inet_ip *ip, const struct p
 	if (!p->ran.s || p->started.s <= u->since.s)
 		return;
 	forget_old(u);
+	if (p->started.s <= u->born.s && p->ran.s <= u->died.s)
+		return;
 	e = xnew(struct end);
 	*e = (struct end){ .ip = *ip,
 			   .is_first = is_first,
@@ -473,6 +496,7 @@ static bool doubts(const struct unclaimed *u, const struct question *q)
 bool unclaimed_doubts(struct unclaimed *u, const struct inet_ip *ip, const struct place *at,
 		      const struct pod *p)
 {
+	forget_old(u);
 	if (!doubts(u, &(struct question){ ip, at, p }))
 		return false;
 	u->has_doubted = true;

@@ -112,7 +112,7 @@ static inline void bench_deinit(struct bench *b)
 struct got {
 	unsigned calls;
 	struct issue_answer a; /* what it borrowed is not to be read any more */
-	char token[32], uid[32], client_id[64];
+	char token[32], uid[32], pod[32], client_id[64];
 };
 
 static inline void keep(struct got *g, const struct issue_answer *a)
@@ -123,6 +123,7 @@ static inline void keep(struct got *g, const struct issue_answer *a)
 	ck_assert_int_eq(a->text[0] == '\0', a->reason == REASON_NONE);
 	g->token[0] = '\0';
 	(void)snprintf(g->uid, sizeof(g->uid), "%s", a->pod_uid ? a->pod_uid : "");
+	(void)snprintf(g->pod, sizeof(g->pod), "%s", a->pod_name ? a->pod_name : "");
 	(void)snprintf(g->client_id, sizeof(g->client_id), "%s", a->client_id ? a->client_id : "");
 	if (a->token)
 		(void)snprintf(g->token, sizeof(g->token), "%.*s", (int)a->token->access_token.n,

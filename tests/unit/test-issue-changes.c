@@ -36,6 +36,11 @@ START_TEST(the_watch_is_believed_over_what_the_api_server_said_before)
 	b.resolver.pod = &b.other_pod;
 	give(&b, "secret");
 	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
+	/* the log has the one whose request it was, with nothing of the other's */
+	ck_assert_str_eq(g.uid, "u1");
+	ck_assert_str_eq(g.pod, "web-0");
+	ck_assert_ptr_null(g.a.identity);
+	ck_assert_ptr_null(g.a.source);
 	bench_deinit(&b);
 }
 END_TEST

@@ -6,6 +6,8 @@
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 #include "nmi/pods/link.h"
+#include "nmi/pods/pod.h"
+#include "nmi/pods/unclaimed.h"
 #include "tests/unit/unit.h"
 
 #include <sched.h>
@@ -368,6 +370,34 @@ START_TEST(lost_news_mean_that_everything_is_looked_at_and_links_keep_their_numb
 }
 END_TEST
 
+/* Its route was among the news that were lost, so it may have had any address. */
+START_TEST(a_link_that_goes_while_news_are_lost_is_remembered)
+{
+	const struct pod unknown = { .uid = NULL };
+	struct unclaimed *u;
+	struct inet_ip ip;
+	struct place at;
+	struct rig r = begin();
+
+	listen(&r);
+	u = link_watch_unclaimed(r.w);
+	run("ip link add vb type veth peer name pb && ip link set vb up");
+	(void)link_watch_catch_up(r.w);
+	run("for i in $(seq 1 60); do for j in $(seq 1 250); do "
+	    "echo route replace 10.200.$i.$j/32 dev va; done; done >/tmp/nmi-link-routes.$$ &&"
+	    "ip -batch /tmp/nmi-link-routes.$$; rm /tmp/nmi-link-routes.$$;"
+	    "ip route replace 10.0.0.9/32 dev vb && ip link del vb &&"
+	    "ip link add vc type veth peer name pc && ip link set vc up &&"
+	    "ip route replace 10.0.0.9/32 dev vc");
+	(void)link_watch_catch_up(r.w);
+	ck_assert_uint_gt(link_watch_losses(r.w), 0);
+	ck_assert_str_eq(where(&r, "10.0.0.9", &at), "vc");
+	ck_assert_int_eq(inet_ip_parse("10.0.0.9", &ip, NULL), 0);
+	ck_assert(unclaimed_doubts(u, &ip, &at, &unknown));
+	end(&r);
+}
+END_TEST
+
 /* bridges, as kubenet has them */
 
 static void lay_out_bridge(void)
@@ -603,6 +633,7 @@ UNIT_MAIN("link", UNIT_LOOP(only_a_route_to_one_address_on_a_link_of_its_own_is_
 	  UNIT(another_name_is_told), UNIT(news_come_by_the_loop_as_well),
 	  UNIT(news_that_a_question_has_read_are_told_all_the_same), UNIT(quiet_is_quiet),
 	  UNIT(lost_news_mean_that_everything_is_looked_at_and_links_keep_their_numbers),
+	  UNIT(a_link_that_goes_while_news_are_lost_is_remembered),
 	  UNIT(on_a_bridge_the_place_is_the_port_that_the_address_is_behind),
 	  UNIT_LOOP(on_a_bridge_an_address_that_moves_is_told, bridge_news),
 	  UNIT(many_neighbours_are_told_turn_by_turn_and_none_is_lost),

@@ -375,6 +375,44 @@ START_TEST(a_file_written_in_place_is_read_when_it_is_closed)
 }
 END_TEST
 
+struct late_writer {
+	struct loop_timer timer;
+	const char *path;
+	int fd;
+};
+
+static void write_half(struct loop_timer *t)
+{
+	struct late_writer *w = container_of(t, struct late_writer, timer);
+
+	w->fd = open(w->path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	ck_assert_int_eq(write(w->fd, BASE, strlen(BASE)), (ssize_t)strlen(BASE));
+}
+
+/* In the moment when it is to be read, so that the events of it have not been seen. */
+START_TEST(a_file_that_is_written_again_meanwhile_is_not_read_by_halves)
+{
+	static const char rest[] = "pod-wait: 3s\n";
+	struct late_writer w = { .path = NULL };
+	struct rig g;
+
+	setup(&g, BASE "pod-wait: 2s\n");
+	put(g.path, BASE "pod-wait: 3s\n");
+	w.path = g.path;
+	loop_timer_set_msec(g.loop, &w.timer, SETTLE_MSEC, write_half);
+	pass(&g, SETTLE_MSEC);
+	ck_assert_int_gt(w.fd, 0);
+	ck_assert_uint_eq(g.applied, 0);
+	ck_assert_str_eq(logged(&g), "");
+	ck_assert_int_eq(write(w.fd, rest, strlen(rest)), (ssize_t)strlen(rest));
+	close(w.fd);
+	pass(&g, SETTLE_MSEC);
+	ck_assert_uint_eq(g.applied, 1);
+	ck_assert_uint_eq(g.settings.config.pod_wait_msec, 3000);
+	teardown(&g);
+}
+END_TEST
+
 START_TEST(a_mode_that_is_put_right_makes_the_file_read)
 {
 	struct rig g;
@@ -493,6 +531,7 @@ UNIT_MAIN("reload", { each_setting_changes_at_once_or_is_said_to_need_a_restart,
 	  UNIT(host_tokens_that_were_off_at_the_start_need_a_restart),
 	  UNIT(a_file_renamed_into_place_is_read_once_a_moment_later),
 	  UNIT(a_file_written_in_place_is_read_when_it_is_closed),
+	  UNIT(a_file_that_is_written_again_meanwhile_is_not_read_by_halves),
 	  UNIT(a_mode_that_is_put_right_makes_the_file_read),
 	  UNIT(a_config_map_volume_is_read_when_its_link_is_swapped),
 	  UNIT(a_change_between_the_first_reading_and_the_watch_is_not_lost),

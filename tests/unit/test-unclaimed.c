@@ -335,6 +335,32 @@ END_TEST
 
 /* what is not known */
 
+static const bool is_told_late[] = { false, true };
+
+/* Which would otherwise be taken for the end of a younger one's pod, of whom is still to be told. */
+START_TEST(the_end_of_a_pod_whose_link_is_forgotten_stands_for_no_other)
+{
+	const bool is_late = is_told_late[_i];
+	struct rig r;
+
+	begin(&r);
+	unclaimed_link(r.u, FIRST, BRIDGE);
+	unclaimed_link(r.u, FIRST + 1, BRIDGE);
+	pass(&r, 1000);
+	unclaimed_gone(r.u, FIRST);
+	if (!is_late)
+		ends(&r, OTHER_IP, 0, 0);
+	pass(&r, LIMIT_UNCLAIMED_PORT_MSEC - 1000);
+	unclaimed_gone(r.u, FIRST + 1);
+	ck_assert(doubts(&r, IP, MK_PORT(BRIDGE, 12), 0, 0));
+	pass(&r, 1000); /* the first is forgotten */
+	if (is_late)
+		ends(&r, OTHER_IP, 0, 0);
+	ck_assert(doubts(&r, IP, MK_PORT(BRIDGE, 12), 0, 0));
+	end(&r);
+}
+END_TEST
+
 START_TEST(a_link_of_which_news_may_be_missing_may_have_had_any_ip)
 {
 	struct rig r;
@@ -622,6 +648,7 @@ UNIT_MAIN("unclaimed",
 	  UNIT(a_port_that_went_may_have_had_any_ip_of_its_bridge),
 	  UNIT(whose_port_it_was_is_known_by_a_pods_end_only_if_it_can_be_no_other),
 	  UNIT(a_doubt_about_a_port_passes_sooner), UNIT(as_many_ends_as_ports_leave_no_doubt),
+	  UNIT_LOOP(the_end_of_a_pod_whose_link_is_forgotten_stands_for_no_other, is_told_late),
 	  UNIT(a_link_of_which_news_may_be_missing_may_have_had_any_ip),
 	  UNIT(a_link_that_was_there_before_us_is_in_no_doubt),
 	  UNIT(too_many_leave_a_doubt_for_everybody_who_is_as_old),
