@@ -114,7 +114,7 @@ struct redirector {
 	char repaired[sizeof(((struct backend_report *)0)->text)]; /* to be told */
 	struct backoff backoff;
 	struct bucket repairs; /* that may still be made at once */
-	struct log_limit repair_log, fight_log, spoof_log, failing_log;
+	struct log_limit repair_log, fight_log, spoof_log, failing_log, tune_log;
 };
 
 /* status */
@@ -555,19 +555,25 @@ static int start(struct redirector *r, const void *msg, size_t n, struct err *er
 static void tune(struct redirector *r, size_t n)
 {
 	struct redirect_spec spec;
+	struct mono at;
 	struct err err = { 0 };
+	unsigned long held;
 
 	if (wire_get_start(r->msg, n, &spec, &err) == 0 &&
 	    (spec.sweep_msec < SWEEP_MIN_MSEC || spec.sweep_msec > SWEEP_MAX_MSEC))
 		(void)err_set(&err, ERR_INPUT, "not every %u ms", spec.sweep_msec);
 	if (err.kind) {
-		log_warn("ignoring what nmi says again about the rules: %s", err.msg);
+		if (log_limit_pass(&r->tune_log, loop_mono(r->loop), FAILING_LOG_MSEC, &held))
+			log_warn("ignoring what nmi says again about the rules: %s", err.msg);
 		return;
 	}
 	log_setup(spec.log_json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
 		  spec.log_verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	r->spec.sweep_msec = spec.sweep_msec;
-	loop_timer_set_msec(r->loop, &r->sweep, spec.sweep_msec, on_sweep);
+	/* never put off: whoever says it again and again would have none at all */
+	at = mono_add_msec(loop_mono(r->loop), spec.sweep_msec);
+	if (!r->sweep.loop || mono_before(at, r->sweep.at))
+		loop_timer_set(r->loop, &r->sweep, at, on_sweep);
 }
 
 static void set_ports(struct redirector *r, size_t n)

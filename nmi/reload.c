@@ -134,6 +134,8 @@ static bool is_overridden(const struct reload *r, const struct nmi_settings *s, 
 
 /* taking over */
 
+static const char *const results[] = { "changed", "unchanged", "failed" };
+
 static void count(const struct reload *r, const char *result)
 {
 	metric_add(r->spec.metrics, NMI_METRIC_CONFIG_RELOADS, &result, 1);
@@ -364,6 +366,9 @@ struct reload *reload_new(struct loop *l, const struct reload_spec *spec)
 	r->spec = *spec;
 	r->notify = r->watch = -1;
 	r->had_host = strcasecmp(c->host_token, "off") != 0;
+	/* there from the start, so that the first one is seen to be one more */
+	for (size_t i = 0; i < ARRAY_SIZE(results); i++)
+		metric_add(spec->metrics, NMI_METRIC_CONFIG_RELOADS, &results[i], 0);
 	if (*c->config_file)
 		start_watching(r, c->config_file);
 	return r;

@@ -32,22 +32,29 @@ struct settings {
 	unsigned wait_msec;
 };
 
-/* Names of ours: each also with more behind it, as while they are made, or one for each process. */
+/*
+ * Names of ours: each also with more behind it, as one for each process. While they are made they are called "."
+ * and eight hexadecimal digits (local_socket.c); an agent that is killed then leaves one.
+ */
 static const char *const sockets[] = { "nmi.sock", "handover.sock", "probe" };
+
+static bool is_half_made(const char *name)
+{
+	return name[0] == '.' && strlen(name) == 9 && strspn(name + 1, "0123456789abcdef") == 8;
+}
 
 static bool is_ours(int dir, const char *name)
 {
+	bool is_name = is_half_made(name);
 	struct stat st;
 
 	for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
 		size_t n = strlen(sockets[i]);
 
-		if (strncmp(name, sockets[i], n) == 0 &&
-		    (!name[n] || name[n] == '.' || name[n] == '-'))
-			return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-			       S_ISSOCK(st.st_mode);
+		is_name = is_name || (strncmp(name, sockets[i], n) == 0 &&
+				      (!name[n] || name[n] == '.' || name[n] == '-'));
 	}
-	return false;
+	return is_name && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode);
 }
 
 static void dirp_close(DIR **d)

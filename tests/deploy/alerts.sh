@@ -206,26 +206,32 @@ for _ in 1 2 3; do
 	sleep 1.2
 	sb_kill_nmi
 done
-mkfifo "$SB_DIR/stuck"
-# a pipe of a page, which nobody reads
+mkfifo "$SB_DIR/stuck" "$SB_DIR/audit"
+# pipes of a page, which nobody reads
 during python3 -c 'import fcntl, os, sys, time
-p = os.open(sys.argv[1], os.O_RDWR); fcntl.fcntl(p, 1031, 4096); time.sleep(600)' "$SB_DIR/stuck"
+p = [os.open(f, os.O_RDWR) for f in sys.argv[1:]]
+for f in p: fcntl.fcntl(f, 1031, 4096)
+time.sleep(600)' "$SB_DIR/stuck" "$SB_DIR/audit"
+echo 'events: true' >"$SB_DIR/settings.yaml"
 sb_in "$SB_NODE" nft 'add table ip foreign; add chain ip foreign c { type filter hook prerouting priority -300; };
 	add rule ip foreign c ip daddr 169.254.169.254 notrack'
 # shellcheck disable=SC2016 # the inner shell expands these
 SB_UNDER=(sh -c 'fifo=$1; shift; exec "$@" 2>"$fifo"' sh "$SB_DIR/stuck")
-sb_launch_nmi -v 9
+sb_launch_nmi -v 9 --audit-log="$SB_DIR/audit" --config="$SB_DIR/settings.yaml"
 unset SB_UNDER
 during ask_as_host # each is a line
-fires 'three restarts in a row, stderr that nobody reads, a foreign NOTRACK' \
-	'NmiRestarting NmiLogDropped NmiSelfTestFailing' 'NmiAgentDown NmiAgentAbsent NmiRefusals'
+scraped_again() { [[ $(query 'nmi_config_reloads_total{result="failed"}') == 0 ]]; }
+within 10 scraped_again
+echo 'events: perhaps' >"$SB_DIR/settings.yaml"
+fires 'three restarts in a row, stderr and audit log that nobody reads, settings with a mistake, a foreign NOTRACK' \
+	'NmiRestarting NmiLogDropped NmiAuditDropped NmiSettingsRefused NmiSelfTestFailing' 'NmiAgentDown NmiAgentAbsent NmiRefusals'
 heal
 sb_kill_nmi
 sb_in "$SB_NODE" nft delete table ip foreign
 
 since=$SECONDS
 LD_PRELOAD=$SB_BUILD/tests/rules/ground.so NMI_GROUND=memory NMI_GROUND_BAD=yes sb_launch_nmi --redirect-backend=nft --run-directory=
-fires 'the kernel takes no rules' NmiNotProtected 'NmiAgentDown NmiAgentAbsent NmiRestarting NmiSelfTestFailing NmiLogDropped NmiRefusals'
+fires 'the kernel takes no rules' NmiNotProtected 'NmiAgentDown NmiAgentAbsent NmiRestarting NmiSelfTestFailing NmiLogDropped NmiAuditDropped NmiSettingsRefused NmiRefusals'
 sb_kill_nmi
 sb_start_nmi || bail 'nmi does not start at last'
 passes 'once all is well again none fires' within 25 is_quiet

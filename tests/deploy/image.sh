@@ -18,6 +18,11 @@ echo "# $((size / 1024)) KiB; packed $(du -sk "$build/a/nmi.oci" | cut -f1) KiB"
 is 'there is no shell in it, nor any other program' "$(find "$build/a/rootfs" -type f -path '*bin/*' -printf '%P\n')" usr/sbin/nmi
 is 'nothing in it is setuid, nor for all to write' "$(find "$build/a/rootfs" ! -type l -perm /6002)" ''
 
+# whom it trusts: those of Debian's package, whatever else this machine has been told to
+is 'it trusts the certificates of Debian, no other' \
+	"$(openssl crl2pkcs7 -nocrl -certfile "$build/a/rootfs/etc/ssl/certs/ca-certificates.crt" | openssl pkcs7 -print_certs -noout | grep '^subject' | sort)" \
+	"$(dpkg -L ca-certificates | grep '/mozilla/.*crt$' | while read -r f; do openssl x509 -in "$f" -noout -subject; done | sort)"
+
 # the bill of materials names each file, with what it really is
 is 'each file is in the bill of materials, as it is' "$(python3 - "$build/a" <<-'END'
 	import hashlib, json, pathlib, sys

@@ -40,8 +40,8 @@ helm() {
 	local arguments=() a
 	case $1 in
 	install | upgrade)
-		# what a release knows, and --reuse-values takes from it
-		for a in "${@:4}"; do [[ $a == --reuse-values ]] || arguments+=("$a"); done
+		# what a release knows, and --reset-then-reuse-values takes from it
+		for a in "${@:4}"; do [[ $a == --reset-then-reuse-values ]] || arguments+=("$a"); done
 		[[ $1 == install ]] || arguments=("${release[@]}" "${arguments[@]}")
 		release=("${arguments[@]}")
 		"$node_tools/helm" template "$2" "$3" --kube-version 1.31 "${arguments[@]}" >"$node_dir/rendered" 2>"$node_dir/helm" ||

@@ -272,6 +272,33 @@ if "$build/nmi/nmi" --help | grep -q -e '--config='; then
 fi
 refused 'a list in it' 'nmi/config' --set nmi.config.events[0]=a
 
+# an audit log
+is 'none, unless it is asked for' "$(render; arguments | grep -c audit)" 0
+render --set nmi.auditLog=-
+like 'on stdout' "$(arguments)" '--audit-log=-'
+unlike 'for which nothing is mounted' "$(cat "$work/out")" 'name: audit-log'
+render --set nmi.auditLog=/var/log/nmi/audit.log
+"$tools/manifests" "$root"/deploy/crds/*.yaml <"$work/out" >"$work/objects" 2>"$work/err"
+is 'or in a file: an API server takes all of it' "$(cat "$work/err")" ''
+like 'which is named' "$(arguments)" '--audit-log=/var/log/nmi/audit.log'
+like 'whose directory is the node'"'"'s' "$(cat "$work/out")" $'path: /var/log/nmi\n +type: DirectoryOrCreate'
+like 'and is mounted' "$(cat "$work/out")" $'name: audit-log\n +mountPath: /var/log/nmi\n'
+refused 'a file of the root directory' 'auditLog' --set nmi.auditLog=/audit.log
+
+# an empty string is the default
+render --set nmi.logVerbosity=
+unlike 'no level of the log is the default' "$(arguments)" '-v='
+
+# who scrapes it
+render --set podMonitor.enabled=true --show-only templates/podmonitor.yaml
+like 'a PodMonitor names the port' "$(cat "$work/out")" 'replacement: "\$1:9090"'
+is 'the Prometheus operator'"'"'s own types take it, and the alerts' \
+	"$(cat "$work/out" <(echo ---) "$root/deploy/monitoring/alerts.yaml" | "$tools/manifests" 2>&1 | xargs)" 'PodMonitor kube-system/nmi PrometheusRule /nmi'
+render --set podMonitor.enabled=true,nmi.prometheusPort= --show-only templates/podmonitor.yaml
+like 'the default one, where none is said' "$(cat "$work/out")" 'replacement: "\$1:9090"'
+render --set podMonitor.enabled=true,nmi.prometheusPort=0
+unlike 'there is none where nothing is served' "$(cat "$work/out")" 'kind: PodMonitor'
+
 # the container's filter
 is 'the seccomp profile is what containerd allows less what nmi never calls (if not: make-profile lib/base/denied.def)' \
 	"$("$tools/make-profile" "$root/lib/base/denied.def" | diff - "$root/deploy/seccomp/nmi.json")" ''

@@ -53,13 +53,13 @@ is 'no agent is left' "$?" 3
 sb_ask web "$SB_ASK" -m 2
 is 'until then no pod gets anything' "$SB_STATUS" 000
 : >"$SB_DIR/nmi/of-somebody-else"
-for name in handover.sock nmi.sock.0badcafe; do
+for name in handover.sock nmi.sock.0badcafe .0badcafe; do
 	/usr/bin/python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$SB_DIR/nmi/$name"
 done
 uninstall
 is 'then it does' "$ST" 0
 is 'nothing of ours is left in the kernel, and all else is' "$(tables)" 'table inet nmi-other table ip other '
-is 'nor in the directory, half-made ones of dead agents too' "$(ls "$SB_DIR/nmi")" of-somebody-else
+is 'nor in the directory, half-made ones of dead agents too' "$(ls -A "$SB_DIR/nmi")" of-somebody-else
 sb_ask web "$SB_TOKEN?api-version=2018-02-01&resource=$SB_ARM"
 is 'pods reach the metadata service again, as it says' "$SB_STATUS" 200
 rm "$SB_DIR/nmi/of-somebody-else"
