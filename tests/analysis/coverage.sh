@@ -31,10 +31,11 @@ fi
 LLVM_PROFILE_FILE=/dev/null ninja -C "$dir" >"$work/build" 2>&1 || bail "the build: $(tail -n 5 "$work/build")"
 
 # what fails here passes or fails in its own suite: this one is only about what was run
-meson test -C "$dir" --no-rebuild "${SUITES[@]/#/--suite=}" --timeout-multiplier 5 >"$work/tests" 2>&1
+meson test -C "$dir" --no-rebuild "${SUITES[@]/#/--suite=}" --timeout-multiplier 5 >"$work/tests" 2>&1 &
 for s in "${SCRIPTS[@]}"; do
 	NMI_BUILD=$dir timeout 300 "$root/tests/$s" >"$work/script" 2>&1
 done
+wait
 
 llvm-profdata merge -sparse -o "$work/all" "$work"/raw/*.profraw || bail 'the counters could not be read'
 objects=()
