@@ -207,8 +207,9 @@ static void add_text(struct line *l, const char *s, size_t share)
 static void add_int(struct line *l, int64_t n)
 {
 	char text[24];
+	int printed = snprintf(text, sizeof(text), "%" PRId64, n);
 
-	add(l, text, (size_t)snprintf(text, sizeof(text), "%" PRId64, n));
+	add(l, text, (size_t)printed);
 }
 
 static void add_field(struct line *l, const struct audit_field *f, const struct audit_record *r)

@@ -14,7 +14,7 @@ root=$(cd "$here/../.." && pwd)
 . "$here/../tap.sh"
 
 SUITES=(unit fuzz scenario replay platform)
-SCRIPTS=(e2e/token.sh e2e/refuse.sh e2e/kill.sh rules/status.sh rules/uninstall.sh rules/upgrade.sh rules/surroundings.sh)
+SCRIPTS=(e2e/token.sh e2e/refuse.sh e2e/kill.sh e2e/config.sh e2e/audit.sh rules/status.sh rules/uninstall.sh rules/upgrade.sh rules/surroundings.sh)
 
 dir=$root/build-coverage
 work=$(mktemp -d)
