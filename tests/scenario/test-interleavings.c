@@ -772,6 +772,7 @@ START_TEST(no_interleaving_hands_out_a_token_that_the_model_forbids)
 			      : (unsigned)time(NULL) * RUNS + parts[_i] * EACH;
 	/* not forked: under valgrind, where one takes fifty times as long */
 	unsigned runs = given ? 1 : getenv("CK_FORK") ? EACH / 10 : EACH;
+	unsigned least = runs < EACH ? runs / 6 : runs / 2; /* of few runs chance makes more */
 	struct sums sums = { 0 };
 
 	log_set_level(LOG_LEVEL_ERR);
@@ -780,11 +781,11 @@ START_TEST(no_interleaving_hands_out_a_token_that_the_model_forbids)
 			ck_abort_msg("NMI_TEST_SEED=%u plays it again", seed + i);
 	}
 	/* and it is not for want of tokens, nor of anything that may happen */
-	ck_assert_msg(given || sums.granted * 2 > runs, "%u tokens in %u runs", sums.granted, runs);
+	ck_assert_msg(given || sums.granted > least, "%u tokens in %u runs", sums.granted, runs);
 	for (enum kind k = 0; k < KINDS; k++)
 		ck_assert_msg(given || sums.happened[k] > runs, "%u of kind %u in %u runs",
 			      sums.happened[k], k, runs);
-	ck_assert_msg(given || sums.unseen > runs / 2, "%u unseen in %u runs", sums.unseen, runs);
+	ck_assert_msg(given || sums.unseen > least, "%u unseen in %u runs", sums.unseen, runs);
 	printf("# %u runs: pods %u (%u gone unseen), links %u, bindings %u, identities %u, "
 	       "requests %u; tokens %u\n",
 	       runs, sums.happened[POD], sums.unseen, sums.happened[LINK], sums.happened[BINDING],

@@ -129,9 +129,13 @@ START_TEST(without_a_descriptor_it_rests_and_comes_back)
 	/* it does not spin: nothing is told while it rests */
 	ck_assert_int_eq(loop_turn(loop, 50, NULL), 0);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
+	/* one more: under valgrind, which keeps the limit itself, the first one is lost by now */
+	top = local_connect(&sun, SOCK_SEQPACKET, 1000);
+	ck_assert_int_ge(top, 0);
 	for (int i = 0; i < 40 && !n_accepted; i++)
 		ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
-	ck_assert_int_eq(n_accepted, 1);
+	ck_assert_int_ge(n_accepted, 1);
+	close(top);
 	close(fd);
 	(void)local_listener_free(x);
 	finish();
