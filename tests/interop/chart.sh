@@ -73,6 +73,9 @@ like 'they are there' "$objects" 'AzureIdentity billing/report-sp'
 like 'with their bindings' "$objects" 'AzureIdentityBinding shop/shop-binding'
 is 'Secrets may be read where those are that have one' "$(grep '^RoleBinding' <<<"$objects")" 'RoleBinding billing/nmi-secrets'
 unlike 'and nowhere else' "$objects" 'ClusterRoleBinding /nmi-secrets'
+is 'by get, and by nothing else' "$(sed -n '/^  name: nmi-secrets$/,/^---/p' "$work/out" | sed -n '/^  resources:/,/^---/p' | sed '/^---/,$d' | xargs)" 'resources: - secrets verbs: - get'
+renders 'with identities, and a watch of their Secrets' -f "$work/ids.yaml" --set rbac.watchSecrets=true
+like 'there they may be watched' "$objects" 'RoleBinding billing/nmi-secrets-watch'
 
 # each value that becomes a setting
 while read -r value setting expected; do
@@ -271,6 +274,8 @@ if "$build/nmi/nmi" --help | grep -q -e '--config='; then
 	like 'and is read by nmi' "$("$build/nmi/nmi" --node=n --config="$work/nmi.yaml" --print-config 2>&1)" 'token-wait *[=:]? *"?7s'
 fi
 refused 'a list in it' 'nmi/config' --set nmi.config.events[0]=a
+
+refused 'a value of mic that the old chart does not have' 'replica' --set mic.replica=2
 
 # an audit log
 is 'none, unless it is asked for' "$(render; arguments | grep -c audit)" 0

@@ -304,7 +304,7 @@ sb_credentials() {
 sb_api_start() {
 	local prog role rbac=(--rbac "$sb_here/rbac.yaml")
 	prog=$(sb_program nmi-sandbox-apiserver) || return
-	for role in ${SB_RBAC-nmi managed standard secrets federation workload-identity}; do
+	for role in ${SB_RBAC-nmi managed standard secrets secrets-watch federation workload-identity}; do
 		rbac+=(--rbac "$sb_root/deploy/rbac/$role.yaml")
 	done
 	sb_start apiserver "$SB_API" "$prog" --listen "$SB_API_IP:6443" --cert "$SB_DIR/pki/server.crt" \
