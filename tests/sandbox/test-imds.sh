@@ -7,8 +7,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/../tap.sh"
 prog=${NMI_BUILD:-$here/../../build}/tests/sandbox/imds/nmi-sandbox-imds
 work=$(mktemp -d)
-imds=127.0.0.1:$((20000 + $$ % 20000))
-control=127.0.0.1:$((20001 + $$ % 20000))
+read -r port other < <(python3 -c 'import socket
+free = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+print(*(s.getsockname()[1] for s in free))')
+imds=127.0.0.1:$port
+control=127.0.0.1:$other
 
 "$prog" --identities "$here/identities.json" --listen "$imds" --control "$control" --key "$work/key" \
 	--ledger "$work/ledger" 2>"$work/log" &
