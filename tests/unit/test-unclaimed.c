@@ -556,15 +556,16 @@ static void happen(struct play *y, enum event e)
 
 static const char *words(const enum event *order)
 {
-	static const char *const names[] = { "tick",	 "tick",   "a starts", "a up",
-					     "a ran",	 "a down", "a news",   "a end",
-					     "b starts", "b up",   "b ran",    "b news" };
+	static const char *const names[EVENTS] = { "tick",     "tick",	 "a starts", "a up",
+						   "a ran",    "a down", "a news",   "a end",
+						   "b starts", "b up",	 "b ran",    "b news" };
 	static char text[256];
 
 	text[0] = '\0';
 	for (unsigned i = 0; i < EVENTS; i++) {
 		size_t n = strlen(text);
 
+		ck_assert_uint_lt(order[i], EVENTS);
 		(void)snprintf(text + n, sizeof(text) - n, "%s, ", names[order[i]]);
 	}
 	return text;
