@@ -104,7 +104,7 @@ def search(at):
 # ---- a whole run ----
 
 def make_run(at):
-    one = box(at / "boxes/e2e.one", LEDGER, log="nothing", metrics="nothing")
+    one = box(at / "boxes/e2e.one", LEDGER, log="nothing", metrics="nothing", audit="nothing")
     (one / "complete").touch()
     box(at / "fakes", LEDGER[:1])
     (at / "said").mkdir()
@@ -123,6 +123,7 @@ def run_cases():
     yield "a suite of which no box is there", lambda run, one: None, ["e2e", "tokens"], ["tokens: its boxes"]
     yield "no log of the agent", lambda run, one: remove(one / "said/log"), ["e2e"], ["e2e: its boxes"]
     yield "no metrics", lambda run, one: remove(one / "said/metrics"), ["e2e"], ["e2e: its boxes"]
+    yield "no audit log", lambda run, one: remove(one / "said/audit"), ["e2e"], ["e2e: its boxes"]
     yield "a box whose stand-ins gave nothing", lambda run, one: remove(one / "ledger/stand-in"), ["e2e"], ["stand-ins gave"]
     yield "no output of tests", lambda run, one: remove(run / "said/e2e.sh"), ["e2e"], ["output of tests"]
     yield ("a leak in a log", lambda run, one: (one / "said/log").write_text(f"got {SECRET}"), ["e2e"],
