@@ -69,56 +69,72 @@ static bool is_live(const struct reload *r, enum nmi_option i)
 	       (i != NMI_OPTION_host_token || r->had_host);
 }
 
-/* "name old -> new", behind what is there already. */
+/* Behind what is there already. */
+static void put_name(FILE *f, const struct opt *o)
+{
+	fprintf(f, "%s%s", ftell(f) > 0 ? ", " : "", o->name);
+}
+
+/* "name old -> new" */
 static void put_change(FILE *f, const struct opt *o, const struct nmi_config *was,
 		       const struct nmi_config *is)
 {
-	fprintf(f, "%s%s ", ftell(f) > 0 ? ", " : "", o->name);
+	put_name(f, o);
+	fputc(' ', f);
 	opt_print_value(o, was, f);
 	fputs(" -> ", f);
 	opt_print_value(o, is, f);
 }
 
-/* A mistake of stdio could only be that memory ran out. */
-static char *text_end(FILE *f, char **text)
+/* A text that is printed bit by bit. A mistake of stdio could only be that memory ran out. */
+struct text {
+	FILE *f;
+	char *p;
+	size_t n;
+};
+
+static void text_begin(struct text *t)
 {
-	if (fclose(f) != 0 || !*text)
+	*t = (struct text){ 0 };
+	t->f = open_memstream(&t->p, &t->n);
+	if (!t->f)
 		out_of_memory();
-	if (**text)
-		return *text;
-	free(*text);
+}
+
+/* On the heap; NULL: there is none. */
+static char *text_end(struct text *t)
+{
+	if (fclose(t->f) != 0 || !t->p)
+		out_of_memory();
+	if (*t->p)
+		return t->p;
+	free(t->p);
 	return NULL;
 }
 
 static char *list_changes(const struct reload *r, const struct nmi_config *to, bool live)
 {
 	const struct nmi_config *from = &r->spec.settings->config;
-	char *text = NULL;
-	size_t n;
-	FILE *f = open_memstream(&text, &n);
+	struct text text;
 
-	if (!f)
-		out_of_memory();
+	text_begin(&text);
 	for (enum nmi_option i = 0; i < NMI_OPTIONS; i++)
 		if (is_live(r, i) == live && !opt_is_same(&nmi_options.opts[i], from, to))
-			put_change(f, &nmi_options.opts[i], from, to);
-	return text_end(f, &text);
+			put_change(text.f, &nmi_options.opts[i], from, to);
+	return text_end(&text);
 }
 
 static char *list_names(const struct reload *r, const struct nmi_settings *s,
 			bool (*is_in)(const struct reload *r, const struct nmi_settings *s,
 				      enum nmi_option i))
 {
-	char *text = NULL;
-	size_t n;
-	FILE *f = open_memstream(&text, &n);
+	struct text text;
 
-	if (!f)
-		out_of_memory();
+	text_begin(&text);
 	for (enum nmi_option i = 0; i < NMI_OPTIONS; i++)
 		if (is_in(r, s, i))
-			fprintf(f, "%s%s", ftell(f) > 0 ? ", " : "", nmi_options.opts[i].name);
-	return text_end(f, &text);
+			put_name(text.f, &nmi_options.opts[i]);
+	return text_end(&text);
 }
 
 static bool is_waiting(const struct reload *r, const struct nmi_settings *s, enum nmi_option i)
