@@ -66,6 +66,13 @@ static struct pod times(const struct rig *r, int64_t started, int64_t ran)
 			     .ran.s = ran < 0 ? 0 : r->began + ran };
 }
 
+/* A link that is no port comes, and the IP leads to it. */
+static void comes(struct rig *r, uint32_t link, const struct inet_ip *ip)
+{
+	unclaimed_link(r->u, link, 0);
+	unclaimed_led(r->u, ip, link);
+}
+
 static bool doubts(const struct rig *r, const char *ip, struct place at, int64_t started,
 		   int64_t ran)
 {
@@ -124,8 +131,7 @@ START_TEST(a_link_that_a_pod_has_claimed_leaves_no_doubt)
 	struct rig r;
 
 	begin(&r);
-	unclaimed_link(r.u, FIRST, 0);
-	unclaimed_led(r.u, &ip, FIRST);
+	comes(&r, FIRST, &ip);
 	unclaimed_claim(r.u, FIRST);
 	unclaimed_led(r.u, &second, FIRST); /* its other IP comes later */
 	unclaimed_gone(r.u, FIRST);
@@ -142,8 +148,7 @@ START_TEST(a_route_that_is_led_elsewhere_is_the_end_of_it_too)
 
 	begin(&r);
 	for (uint32_t link = FIRST; link <= FIRST + 1; link++) {
-		unclaimed_link(r.u, link, 0);
-		unclaimed_led(r.u, &ip, link);
+		comes(&r, link, &ip);
 	}
 	ck_assert(doubts(&r, IP, MK_LINK(FIRST + 1), 0, 0));
 	unclaimed_led(r.u, &ip, FIRST); /* and back: the other one's pod may come now */
@@ -205,14 +210,12 @@ START_TEST(it_may_be_told_to_have_ended_before_its_link_goes)
 	struct rig r;
 
 	begin(&r);
-	unclaimed_link(r.u, FIRST, 0);
-	unclaimed_led(r.u, &ip, FIRST);
+	comes(&r, FIRST, &ip);
 	ends(&r, IP, 0, 0);
 	unclaimed_gone(r.u, FIRST);
 	ck_assert(!doubts(&r, IP, MK_LINK(11), 0, 0));
 	/* that was one of them; another one is another matter */
-	unclaimed_link(r.u, 11, 0);
-	unclaimed_led(r.u, &ip, 11);
+	comes(&r, 11, &ip);
 	unclaimed_gone(r.u, 11);
 	ck_assert(doubts(&r, IP, MK_LINK(12), 0, 0));
 	end(&r);
@@ -226,8 +229,7 @@ START_TEST(the_end_of_a_pod_whose_link_may_have_gone_unseen_tells_nothing)
 
 	begin(&r);
 	unclaimed_lost(r.u, 1);
-	unclaimed_link(r.u, FIRST, 0);
-	unclaimed_led(r.u, &ip, FIRST);
+	comes(&r, FIRST, &ip);
 	unclaimed_gone(r.u, FIRST);
 	ends(&r, IP, 0, 0);
 	ck_assert(doubts(&r, IP, MK_LINK(11), 0, 0));
@@ -243,8 +245,7 @@ START_TEST(one_end_stands_for_the_oldest_link_that_fits)
 
 	begin(&r);
 	for (uint32_t link = FIRST; link <= FIRST + 1; link++) {
-		unclaimed_link(r.u, link, 0);
-		unclaimed_led(r.u, &ip, link);
+		comes(&r, link, &ip);
 		pass(&r, 2000);
 		unclaimed_gone(r.u, link);
 	}
@@ -401,8 +402,7 @@ START_TEST(too_many_leave_a_doubt_for_everybody_who_is_as_old)
 
 	begin(&r);
 	for (uint32_t i = 0; i < LIMIT_UNCLAIMED + 10; i++) {
-		unclaimed_link(r.u, FIRST + i, 0);
-		unclaimed_led(r.u, &ip, FIRST + i);
+		comes(&r, FIRST + i, &ip);
 		unclaimed_gone(r.u, FIRST + i);
 		if (i == 9)
 			pass(&r, 2000);
