@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Which lines and branches of the product its tests run: a build by clang that counts, the suites of programs, and the
-# scripts below with the whole agent. Its counters are pages of a file (LLVM's continuous mode): they are there
-# whatever a process may still do, and after SIGKILL. The table, worst first, goes to build-coverage/coverage.txt.
+# Which lines and branches of the product its tests run: those of the suite sanitize, whose build counts them: the
+# programs, and the scripts with the whole agent. The table, worst first, goes to build-sanitize/coverage.txt.
 #
 # TAP: at least 90 % of the lines, 80 % of the branches, and no file below half of its lines.
 set -uo pipefail
@@ -13,31 +12,14 @@ root=$(cd "$here/../.." && pwd)
 # shellcheck source=../tap.sh
 . "$here/../tap.sh"
 
-SUITES=(unit fuzz scenario replay platform)
-SCRIPTS=(e2e/token.sh e2e/refuse.sh e2e/kill.sh e2e/config.sh e2e/audit.sh rules/status.sh rules/uninstall.sh rules/upgrade.sh rules/surroundings.sh)
-
-dir=$root/build-coverage
+dir=$root/build-sanitize
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir "$work/raw"
-export LLVM_PROFILE_FILE=$work/raw/%p%c.profraw
 
 cd "$root" || exit 1
-if [[ ! -f $dir/build.ninja ]]; then
-	CC=clang meson setup "$dir" --buildtype=debugoptimized -Doptimization=1 -Db_lundef=false \
-		-Dc_args='-fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation' \
-		-Dc_link_args=-fprofile-instr-generate >"$work/setup" 2>&1 || bail "meson setup: $(tail -n 3 "$work/setup")"
-fi
-LLVM_PROFILE_FILE=/dev/null ninja -C "$dir" >"$work/build" 2>&1 || bail "the build: $(tail -n 5 "$work/build")"
-
-# what fails here passes or fails in its own suite: this one is only about what was run
-meson test -C "$dir" --no-rebuild "${SUITES[@]/#/--suite=}" --timeout-multiplier 5 >"$work/tests" 2>&1 &
-for s in "${SCRIPTS[@]}"; do
-	NMI_BUILD=$dir timeout 300 "$root/tests/$s" >"$work/script" 2>&1
-done
-wait
-
-llvm-profdata merge -sparse -o "$work/all" "$work"/raw/*.profraw || bail 'the counters could not be read'
+# what fails there is told there: this one is only about what was run
+llvm-profdata merge -sparse -o "$work/all" "$dir"/profiles/*.profraw ||
+	bail 'no counters can be read; they are left by: tests/run sanitize'
 objects=()
 while read -r f; do objects+=(-object "$f"); done < <(find "$dir/nmi/nmi" "$dir"/tests/{unit,fuzz,scenario,replay,platform} \
 	-maxdepth 1 -type f -perm -100)
