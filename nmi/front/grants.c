@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What was told of grants: see grants.h. Two tables of fixed size. In the first a grant has one of four places
+ * What was told of grants: see grants.h. Two tables of fixed size. In the first a grant has one of 32 places
  * by the hash of its parts, the most recent one first; the hash stands for it, so a collision (2^-64) costs a
  * line. The second has a bucket for each pod; where two fall together, the one that comes while the other's is
  * not full yet draws on a bucket that all such share.
@@ -18,9 +18,13 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* 1,024 grants: 250 pods with four resources each. */
-#define SETS 256
-#define WAYS 4
+/*
+ * 1,024 grants. A set that more fall into than it has places forgets each before it comes again, so that all of them
+ * are told for ever: with few large sets that happens to none of 250 pods with a resource each (6 in 10^10 nodes),
+ * nor with two (3 in 1,000). In sets of four it would be one set on most nodes.
+ */
+#define SETS 32
+#define WAYS 32
 #define PODS 256
 
 struct told {

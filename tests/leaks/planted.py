@@ -25,13 +25,21 @@ def pem(form):
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
+def certificate():
+    """Of random bytes, one in 750 has what looks like the start of a JWT."""
+    body = b"eyJ"
+    while b"eyJ" in body:
+        body = base64.encodebytes(os.urandom(700))
+    return b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n"
+
+
 TOKEN, ASSERTION, ACCOUNT = jwt(uti=os.urandom(9).hex()), jwt(jti=os.urandom(9).hex()), jwt(sub=os.urandom(9).hex())
 BEARER = os.urandom(24).hex()
 SECRET = "~Q8~" + base64.b64encode(os.urandom(6)).decode() + "é&=+/ %\"\\" + os.urandom(6).hex()
 HELD = "pässword-" + os.urandom(8).hex()
 P12 = os.urandom(2500)
 KEY, KEY_IN_SECRET = pem(FORMS.PKCS8), pem(FORMS.TraditionalOpenSSL)
-CERTIFICATE = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(os.urandom(700)) + b"-----END CERTIFICATE-----\n"
+CERTIFICATE = certificate()
 LEDGER = [
     {"kind": "token", "client": "a", "value": TOKEN},
     {"kind": "credential", "name": "client_secret", "client": "a", "value": SECRET},

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #define TIMEOUT_MSEC 500L
+#define SERVED_MAX   64
 
 enum outcome { WORD, REFUSED, RESET, TIMEOUT, OTHER };
 static const char *const outcome_name[] = { "word", "refused", "reset", "timeout", "error" };
@@ -45,25 +46,57 @@ static struct sockaddr_in address(const char *addr, const char *port)
 	return in;
 }
 
-static void answer(int fd, const char *word)
+/* One of those who ask: false when it is done. */
+static bool answer(int fd, const char *word)
 {
 	struct sockaddr_in peer = { 0 };
 	socklen_t n = sizeof(peer);
 	char line[256], text[INET_ADDRSTRLEN], out[300];
+	int len;
 
+	if (recv(fd, line, sizeof(line), MSG_DONTWAIT) <= 0)
+		return false;
 	(void)getpeername(fd, (struct sockaddr *)&peer, &n);
 	inet_ntop(AF_INET, &peer.sin_addr, text, sizeof(text));
-	while (recv(fd, line, sizeof(line), 0) > 0) {
-		int len = snprintf(out, sizeof(out), "%s %s\n", word, text);
+	len = snprintf(out, sizeof(out), "%s %s\n", word, text);
+	return send(fd, out, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) == len;
+}
 
-		if (send(fd, out, (size_t)len, MSG_NOSIGNAL) != len)
-			break;
+/*
+ * Many at a time: one whose end was lost, as when somebody flushes the rules in the midst of it, must not keep the
+ * others waiting. The oldest goes where there are too many of these.
+ */
+static void serve_all(int listener, const char *word)
+{
+	struct pollfd p[SERVED_MAX + 1] = { { .fd = listener, .events = POLLIN } };
+	nfds_t n = 1;
+
+	while (poll(p, n, -1) > 0) {
+		nfds_t kept = 1;
+
+		for (nfds_t i = 1; i < n; i++) {
+			if (!p[i].revents || answer(p[i].fd, word))
+				p[kept++] = p[i];
+			else
+				close(p[i].fd);
+		}
+		n = kept;
+		if (!p[0].revents)
+			continue;
+		if (n == SERVED_MAX + 1) {
+			close(p[1].fd);
+			memmove(&p[1], &p[2], (--n - 1) * sizeof(*p));
+		}
+		p[n] = (struct pollfd){ .fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC),
+					.events = POLLIN };
+		if (p[n].fd >= 0)
+			n++;
 	}
 }
 
 static int serve(const struct sockaddr_in *at, const char *word)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, c;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(fd, (const struct sockaddr *)at, sizeof(*at)) < 0 || listen(fd, 256) < 0) {
@@ -72,13 +105,7 @@ static int serve(const struct sockaddr_in *at, const char *word)
 	}
 	puts("ready");
 	(void)fflush(stdout);
-	while ((c = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		struct timeval idle = { .tv_sec = 5 };
-
-		(void)setsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle));
-		answer(c, word);
-		close(c);
-	}
+	serve_all(fd, word);
 	return 1;
 }
 
