@@ -12,7 +12,10 @@
 #define LIMIT_CONNECTION_POOL 16384
 /* A resource or id in a query, decoded; ARM ids are under 512 characters. */
 #define LIMIT_PARAM_BYTES 1024
-/* Open connections in all; each costs a pool of 16 KiB at most. */
+/*
+ * Open connections in all; each costs a pool of 16 KiB at most. From three quarters of them on, the address that
+ * has the most makes room for others (nmi/front/crowd.h).
+ */
 #define LIMIT_CONNECTIONS 4096
 /* Applications whose 429 from Entra is remembered; one that falls out is asked for, and refused, once more. */
 #define LIMIT_ENTRA_BRAKES 64

@@ -78,6 +78,7 @@ struct front {
 	char id[GUID_LEN + 1];	      /* template of request ids */
 	uint64_t n_requests;
 	struct front_told told[FRONT_TOLD], told_others;
+	struct log_limit crowded_log;
 	struct grants *grants;
 	/* one request is read at a time: scratch, too big to clear for each */
 	struct target target;

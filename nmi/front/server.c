@@ -36,7 +36,9 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
+#include "nmi/front/crowd.h"
 #include "nmi/front/linger.h"
+#include "nmi/front/listen.h"
 #include "nmi/front/response.h"
 #include "nmi/limits.h"
 
@@ -82,6 +84,7 @@ struct conn {
 	enum stage stage;
 	struct mono deadline;
 	struct conn *prev, *next; /* in the list of its phase */
+	struct crowd_place place; /* until it is cut */
 	struct response *answer;
 	bool suspended;
 	struct loop_fd watch; /* while suspended */
@@ -98,6 +101,7 @@ struct server {
 	struct loop_timer again;    /* the library has more to do */
 	struct loop_timer deadline; /* of the connection that is first in some phase */
 	struct conn *phases[PHASES];
+	struct crowd crowd;
 	struct lingering linger;
 	size_t n_conns;
 	bool has_room; /* a connection has ended since the library was run */
@@ -124,6 +128,8 @@ static void enter(struct conn *c, enum phase p, struct mono now)
 	DL_DELETE(s->phases[c->phase], c); /* NOLINT(clang-analyzer-core.NullDereference): a ring */
 	DL_APPEND(s->phases[p], c);
 	c->phase = p;
+	if (p == PHASE_CUT)
+		crowd_leave(&s->crowd, &c->place);
 	if (!phase_limit(s, p))
 		return;
 	c->deadline = mono_add_msec(now, phase_limit(s, p));
@@ -345,6 +351,7 @@ static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *
 	if (buf_append(&c->target, uri, c->uri_n, LIMIT_TARGET_BYTES, NULL) < 0)
 		c->x.target_too_long = true;
 	c->x.target = (struct str){ c->target.p, c->target.n };
+	crowd_use(&c->place);
 	enter(c, PHASE_REQUEST, c->x.start);
 	return c;
 }
@@ -514,6 +521,32 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **req_cls,
 		enter(c, PHASE_IDLE, loop_mono(c->server->loop));
 }
 
+static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t n)
+{
+	const struct server *s = cls;
+	struct inet_ip peer = { { 0 } };
+
+	(void)n;
+	(void)inet_ip_from_sockaddr(address, &peer);
+	if (crowd_admits(&s->crowd, &peer))
+		return MHD_YES;
+	if (s->spec.crowded)
+		s->spec.crowded(s->spec.ctx, &peer, false);
+	return MHD_NO; /* the library closes it */
+}
+
+static void make_room(struct server *s)
+{
+	struct crowd_place *place = crowd_excess(&s->crowd);
+	struct conn *c = place ? container_of(place, struct conn, place) : NULL;
+
+	if (!c)
+		return;
+	if (s->spec.crowded)
+		s->spec.crowded(s->spec.ctx, &c->x.peer, true);
+	end(c, loop_mono(s->loop));
+}
+
 static void conn_start(struct server *s, struct MHD_Connection *mhd, void **context)
 {
 	const union MHD_ConnectionInfo *i;
@@ -529,6 +562,8 @@ static void conn_start(struct server *s, struct MHD_Connection *mhd, void **cont
 	enter(c, PHASE_FRESH, loop_mono(s->loop));
 	s->n_conns++;
 	*context = c;
+	crowd_enter(&s->crowd, &c->place, &c->x.peer);
+	make_room(s);
 	if (s->spec.accepted)
 		s->spec.accepted(s->spec.ctx, &c->x.peer);
 }
@@ -539,6 +574,7 @@ static void conn_end(struct server *s, struct conn *c)
 	if (!s->ending)
 		linger_begin(&s->linger, &c->x, c->fd);
 	DL_DELETE(s->phases[c->phase], c);
+	crowd_leave(&s->crowd, &c->place);
 	s->n_conns--;
 	s->has_room = true;
 	response_unref(c->answer);
@@ -583,77 +619,13 @@ void exchange_each_header(struct exchange *x, exchange_header_fn *fn, void *ctx)
 
 /* listening */
 
-static int bind_to(const struct server_spec *spec, const struct inet_ip *ip, struct err *err)
-{
-	struct sockaddr_storage ss;
-	socklen_t n = inet_ip_to_sockaddr(ip, spec->port, &ss);
-	_cleanup_close_ int fd = -EBADF;
-	const unsigned unacknowledged_msec = LIMIT_UNACKNOWLEDGED_MSEC;
-	const int yes = 1, no = 0;
-
-	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_set_errno(err, errno, "socket");
-	/* a restart must not wait for the old connections' TIME_WAIT */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_msec,
-		       sizeof(unacknowledged_msec)) < 0 ||
-	    (ss.ss_family == AF_INET6 &&
-	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no)) < 0))
-		return err_set_errno(err, errno, "setsockopt");
-	if (bind(fd, (struct sockaddr *)&ss, n) < 0 || listen(fd, SOMAXCONN) < 0)
-		return err_set_errno(err, errno, "bind");
-	return steal_fd(&fd);
-}
-
-static int explain(const struct server_spec *spec, int os_errno, struct err *err)
-{
-	char ip[INET_IP_TEXT_MAX];
-
-	inet_ip_print(&spec->address, ip);
-	if (os_errno == EADDRINUSE)
-		return err_set_errno(err, os_errno,
-				     "port %u (--%s) is taken by another process: find it with "
-				     "ss -ltnp sport = :%u and end it, or set another --%s",
-				     spec->port, spec->port_setting, spec->port,
-				     spec->port_setting);
-	if (os_errno == EADDRNOTAVAIL)
-		return err_set_errno(
-			err, os_errno,
-			"cannot listen on %s port %u (--%s): no interface of this node "
-			"has that address",
-			ip, spec->port, spec->port_setting);
-	if (os_errno == EACCES)
-		return err_set_errno(
-			err, os_errno,
-			"may not listen on port %u (--%s): set one from 1024 on, or run "
-			"with CAP_NET_BIND_SERVICE",
-			spec->port, spec->port_setting);
-	return err_set_errno(err, os_errno, "cannot listen on %s port %u (--%s)", ip, spec->port,
-			     spec->port_setting);
-}
-
-static int listen_on(const struct server_spec *spec, struct err *err)
-{
-	static const struct inet_ip any4 = { { [10] = 0xff, 0xff } };
-	struct err why = { 0 };
-	int fd = bind_to(spec, &spec->address, &why);
-
-	/* "all addresses" on a node without IPv6 */
-	if (fd < 0 && why.os_errno == EAFNOSUPPORT && inet_ip_is_unspecified(&spec->address))
-		fd = bind_to(spec, &any4, &why);
-	return fd < 0 ? explain(spec, why.os_errno, err) : fd;
-}
-
 static struct MHD_Daemon *start(struct server *s, int fd)
 {
-	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access,
-				s, MHD_OPTION_LISTEN_SOCKET, fd, /* */
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, on_accept, s,
+				on_access, s, MHD_OPTION_LISTEN_SOCKET, fd, /* */
 				MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 				(size_t)LIMIT_CONNECTION_POOL,			  /* */
 				MHD_OPTION_CONNECTION_LIMIT, s->spec.connections, /* */
-				MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-				s->spec.connections_per_peer,	   /* */
 				MHD_OPTION_CONNECTION_TIMEOUT, 0U, /* see enum phase */
 				MHD_OPTION_URI_LOG_CALLBACK, on_request_line, s, /* */
 				MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,	 /* */
@@ -667,6 +639,9 @@ struct server *server_new(struct loop *l, const struct server_spec *spec, struct
 
 	s->loop = s->linger.loop = l;
 	s->spec = *spec;
+	if (spec->connections_per_peer)
+		s->crowd = (struct crowd){ .full_at = spec->connections - spec->connections / 4,
+					   .peer_max = spec->connections_per_peer };
 	s->listening = -EBADF;
 	fd = spec->listening > 0 ? spec->listening : listen_on(spec, err);
 	if (fd < 0)

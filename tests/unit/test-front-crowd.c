@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The HTTP surface when some have taken all the connections. */
+
+#include "nmi/limits.h"
+#include "tests/unit/rig-front.h"
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+
+/* Where room is short: see server_new(). */
+#define FULL  (LIMIT_OPERATOR_CONNECTIONS - LIMIT_OPERATOR_CONNECTIONS / 4)
+#define PROBE "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static struct rig rig;
+
+static void start(void)
+{
+	rig = (struct rig){ .spec.metadata_header_required = true };
+	rig.spec.probe_port = rig_free_port();
+	rig.spec.metrics_port = rig_free_port();
+	rig_start(&rig);
+}
+
+static struct client *pod(unsigned n, uint16_t port)
+{
+	struct client *c;
+	char ip[32];
+
+	snprintf(ip, sizeof(ip), "127.0.1.%u", n);
+	c = client_connect(rig.loop, ip, "127.0.0.1", port);
+	ck_assert_ptr_nonnull(c);
+	return c;
+}
+
+START_TEST(who_holds_all_connections_of_a_probe_port_makes_room_for_the_kubelet)
+{
+	struct client *held[2 * FULL], *kubelet[4];
+	struct answer a;
+
+	start();
+	for (unsigned i = 0; i < 2 * FULL; i++) {
+		held[i] = pod(1 + i % 2, rig.spec.probe_port);
+	}
+	rig_settle(&rig);
+	for (unsigned i = 0; i < 4; i++) {
+		kubelet[i] = pod(9, rig.spec.probe_port);
+		client_send(kubelet[i], PROBE);
+		ck_assert(client_next(kubelet[i], &a));
+		ck_assert_int_eq(a.status, 200);
+	}
+	/* and keeps what it has, whatever they do */
+	for (unsigned i = 0; i < 2 * FULL; i++) {
+		client_free(held[i]);
+		held[i] = pod(1 + i % 2, rig.spec.probe_port);
+	}
+	rig_settle(&rig);
+	for (unsigned i = 0; i < 4; i++) {
+		client_send(kubelet[i], PROBE);
+		ck_assert(client_next(kubelet[i], &a));
+		client_free(kubelet[i]);
+	}
+	for (unsigned i = 0; i < 2 * FULL; i++) {
+		client_free(held[i]);
+	}
+	rig_stop(&rig);
+}
+END_TEST
+
+START_TEST(the_one_that_is_cut_is_the_longest_unused_one_and_it_is_counted)
+{
+	struct client *held[FULL], *other;
+	char page[64 * 1024];
+	struct answer a;
+
+	start();
+	for (unsigned i = 0; i < FULL; i++) {
+		held[i] = pod(1, rig.spec.probe_port);
+	}
+	rig_settle(&rig);
+	client_send(held[0], PROBE);
+	ck_assert(client_next(held[0], &a));
+	other = pod(2, rig.spec.probe_port);
+	client_send(other, PROBE);
+	ck_assert(client_next(other, &a));
+	ck_assert(!client_is_closed(held[0]));
+	ck_assert(client_is_closed(held[1]));
+	ck_assert(!client_is_closed(held[2]));
+	/* the one that has most is not let in any more */
+	client_free(held[1]);
+	held[1] = pod(1, rig.spec.probe_port);
+	ck_assert(client_is_closed(held[1]));
+	a = ask_port(&rig, rig.spec.metrics_port, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+	snprintf(page, sizeof(page), "%s", a.body);
+	ck_assert_ptr_nonnull(strstr(page, "nmi_connections_crowded_total{how=\"cut\"} 1"));
+	ck_assert_ptr_nonnull(strstr(page, "nmi_connections_crowded_total{how=\"refused\"} 1"));
+	for (unsigned i = 0; i < FULL; i++)
+		client_free(held[i]);
+	client_free(other);
+	rig_stop(&rig);
+}
+END_TEST
+
+START_TEST(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served)
+{
+	enum { N = LIMIT_CONNECTIONS - LIMIT_CONNECTIONS / 4 };
+	static struct client *held[N];
+	struct client *other;
+	struct answer a;
+
+	start();
+	rig.issuer.hold = true;
+	for (unsigned i = 0; i < N; i++) {
+		held[i] = pod(1 + i % 2, rig.spec.port);
+		if (i == 0) {
+			client_send(held[i], TOKEN_REQUEST);
+			rig_settle(&rig);
+		}
+		if (i % 8 == 0) /* the library accepts ten a turn */
+			ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
+	}
+	rig_settle(&rig);
+	ck_assert_uint_eq(rig.issuer.n_waiting, 1);
+	other = pod(9, rig.spec.port);
+	rig_settle(&rig);
+	/* the longest unused is the one that waits */
+	ck_assert_uint_eq(rig.issuer.n_waiting, 0);
+	ck_assert(client_is_closed(held[0]));
+	rig.issuer.hold = false;
+	client_send(other, TOKEN_REQUEST);
+	ck_assert(client_next(other, &a));
+	ck_assert_int_eq(a.status, 200);
+	for (unsigned i = 0; i < N; i++)
+		client_free(held[i]);
+	client_free(other);
+	rig_stop(&rig);
+}
+END_TEST
+
+UNIT_MAIN("front-crowd", UNIT(who_holds_all_connections_of_a_probe_port_makes_room_for_the_kubelet),
+	  UNIT(the_one_that_is_cut_is_the_longest_unused_one_and_it_is_counted),
+	  UNIT(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served))
