@@ -21,6 +21,11 @@
 #define LIMIT_ENTRA_BRAKES 64
 /* Half of them: one pod cannot take them all, yet a node-local proxy can speak for many. */
 #define LIMIT_CONNECTIONS_PER_PEER 2048
+/*
+ * Requests of one address that are begun in one round of the server, where several addresses have connections: an
+ * SDK has a few under way, and a round of a few attackers, some 20 us for each request, stays below a millisecond.
+ */
+#define LIMIT_TURNS 16
 /* From the first byte to a whole request: a slow sender is cut after this. */
 #define LIMIT_REQUEST_MSEC 10000
 /* An idle keep-alive connection. */

@@ -15,6 +15,10 @@ struct crowd_peer {
 	struct inet_ip ip;
 	size_t n;
 	struct crowd_place *places;
+	uint64_t round;			/* that of `begun` */
+	unsigned begun;			/* requests, in that round */
+	struct crowd_place *late;	/* places that wait for their turn, the first first */
+	struct crowd_peer *prev, *next; /* in crowd.waiting, if there are any */
 };
 
 static struct crowd_peer *find(const struct crowd *c, const struct inet_ip *ip)
@@ -83,12 +87,76 @@ void crowd_use(struct crowd_place *p)
 	DL_APPEND(peer->places, p);
 }
 
+/* False, and nothing taken: all of this round are taken. */
+static bool take_turn(struct crowd *c, struct crowd_peer *peer)
+{
+	if (peer->round != c->round)
+		peer->begun = 0;
+	peer->round = c->round;
+	if (peer->begun >= c->turns)
+		return false;
+	peer->begun++;
+	return true;
+}
+
+static void stop_waiting(struct crowd *c, struct crowd_place *p)
+{
+	struct crowd_peer *peer = p->peer;
+
+	DL_DELETE2(peer->late, p, prev_turn, next_turn);
+	p->turn = CROWD_NO_TURN;
+	if (!peer->late)
+		DL_DELETE(c->waiting, peer);
+}
+
+/* Those that wait already are first, or one connection's pipeline would overtake the others of its address. */
+bool crowd_turn(struct crowd *c, struct crowd_place *p)
+{
+	struct crowd_peer *peer = p->peer;
+
+	if (!c->turns || !peer || p->turn == CROWD_TURN) {
+		p->turn = CROWD_NO_TURN;
+		return true;
+	}
+	if (!peer->late && (hmap_count(&c->peers) == 1 || take_turn(c, peer)))
+		return true;
+	if (!peer->late)
+		DL_APPEND(c->waiting, peer);
+	DL_APPEND2(peer->late, p, prev_turn, next_turn);
+	p->turn = CROWD_WAITS;
+	return false;
+}
+
+void crowd_round(struct crowd *c)
+{
+	c->round++;
+}
+
+struct crowd_place *crowd_next(struct crowd *c)
+{
+	struct crowd_peer *peer;
+
+	DL_FOREACH (c->waiting, peer) {
+		struct crowd_place *p = peer->late;
+
+		if (!take_turn(c, peer))
+			continue;
+		stop_waiting(c, p);
+		p->turn = CROWD_TURN;
+		return p;
+	}
+	return NULL;
+}
+
 void crowd_leave(struct crowd *c, struct crowd_place *p)
 {
-	struct crowd_peer *peer = steal_ptr(p->peer);
+	struct crowd_peer *peer = p->peer;
 
 	if (!peer)
 		return;
+	if (p->turn == CROWD_WAITS)
+		stop_waiting(c, p);
+	p->peer = NULL;
 	DL_DELETE(peer->places, p);
 	c->n--;
 	if (--peer->n)

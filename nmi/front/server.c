@@ -104,9 +104,9 @@ struct server {
 	struct crowd crowd;
 	struct lingering linger;
 	size_t n_conns;
-	bool has_room; /* a connection has ended since the library was run */
-	int listening; /* the library's; -EBADF: it listens no more */
-	bool draining; /* idle ones are cut soon */
+	bool has_room;		/* a connection has ended since the library was run */
+	int listening;		/* the library's; -EBADF: it listens no more */
+	bool draining;		/* idle ones are cut soon */
 	bool ending;
 };
 
@@ -179,13 +179,27 @@ static void on_deadline(struct loop_timer *t)
 
 static void on_again(struct loop_timer *t);
 
+static void resume(struct conn *c)
+{
+	struct server *s = c->server;
+
+	loop_fd_del(&c->watch); /* before the library adds the fd to its own set again */
+	c->suspended = false;
+	MHD_resume_connection(c->mhd);
+	loop_timer_set_msec(s->loop, &s->again, 0, on_again);
+}
+
 static void run(struct server *s)
 {
 	MHD_UNSIGNED_LONG_LONG wait_msec;
+	struct crowd_place *place;
 
 	s->has_room = false;
+	crowd_round(&s->crowd);
+	while ((place = crowd_next(&s->crowd)))
+		resume(container_of(place, struct conn, place));
 	(void)MHD_run(s->daemon); /* fails only if its own epoll fd does, which is a bug of ours */
-	if (s->has_room)
+	if (s->has_room || s->crowd.waiting)
 		loop_timer_set_msec(s->loop, &s->again, 0, on_again);
 	else if (MHD_get_timeout(s->daemon, &wait_msec) == MHD_YES)
 		loop_timer_set_msec(s->loop, &s->again, wait_msec, on_again);
@@ -203,16 +217,6 @@ static void on_epoll(struct loop_fd *f, uint32_t events)
 }
 
 /* suspending */
-
-static void resume(struct conn *c)
-{
-	struct server *s = c->server;
-
-	loop_fd_del(&c->watch); /* before the library adds the fd to its own set again */
-	c->suspended = false;
-	MHD_resume_connection(c->mhd);
-	loop_timer_set_msec(s->loop, &s->again, 0, on_again);
-}
 
 /* Nobody waits for the answer any more: tell the handler, let the library close. */
 static void lose(struct conn *c)
@@ -421,6 +425,15 @@ static enum MHD_Result queue(struct conn *c)
 	return r;
 }
 
+/* It is resumed by run(), and what it is called with then is the same. */
+static enum MHD_Result wait_for_turn(struct conn *c)
+{
+	c->suspended = true;
+	MHD_suspend_connection(c->mhd);
+	enter(c, PHASE_HANDLER, c->x.start);
+	return MHD_YES;
+}
+
 static enum MHD_Result call_handler(struct conn *c)
 {
 	c->stage = STAGE_HANDLER;
@@ -490,6 +503,8 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const ch
 		*upload_n = 0;
 		return MHD_YES;
 	}
+	if (c->stage == STAGE_BODY && !crowd_turn(&s->crowd, &c->place))
+		return wait_for_turn(c);
 	if (c->stage == STAGE_BODY) {
 		/* what a chunked body brought behind it */
 		(void)MHD_get_connection_values_n(c->mhd, MHD_FOOTER_KIND, on_header, &c->x.head);
@@ -641,7 +656,8 @@ struct server *server_new(struct loop *l, const struct server_spec *spec, struct
 	s->spec = *spec;
 	if (spec->connections_per_peer)
 		s->crowd = (struct crowd){ .full_at = spec->connections - spec->connections / 4,
-					   .peer_max = spec->connections_per_peer };
+					   .peer_max = spec->connections_per_peer,
+					   .turns = LIMIT_TURNS };
 	s->listening = -EBADF;
 	fd = spec->listening > 0 ? spec->listening : listen_on(spec, err);
 	if (fd < 0)

@@ -172,8 +172,62 @@ START_TEST(the_longest_unused_goes_first)
 }
 END_TEST
 
+/* Whose turn it is, as a text of addresses, all rounds until nobody waits. */
+static const char *rest(void)
+{
+	static char out[64];
+	struct crowd_place *place;
+	size_t n = 0;
+
+	for (;;) {
+		crowd_round(&crowd);
+		if (!crowd.waiting)
+			break;
+		while ((place = crowd_next(&crowd))) {
+			out[n++] = (char)('0' + of(place)->of);
+			ck_assert(crowd_turn(&crowd, place)); /* it may, now */
+		}
+		out[n++] = ' ';
+	}
+	out[n] = '\0';
+	return out;
+}
+
+START_TEST(turns_go_round_among_addresses_and_in_order_within_one)
+{
+	struct one *a[5], *b[3], *c;
+
+	start(0);
+	crowd.turns = 2;
+	for (int i = 0; i < 5; i++)
+		a[i] = come(1);
+	for (int i = 0; i < 5; i++) /* alone there are no turns */
+		ck_assert(crowd_turn(&crowd, &a[i]->place));
+	for (int i = 0; i < 3; i++)
+		b[i] = come(2);
+	c = come(3);
+	crowd_round(&crowd);
+	for (int i = 0; i < 5; i++)
+		ck_assert(crowd_turn(&crowd, &a[i]->place) == (i < 2));
+	for (int i = 0; i < 3; i++)
+		ck_assert(crowd_turn(&crowd, &b[i]->place) == (i < 2));
+	ck_assert(crowd_turn(&crowd, &c->place));
+	ck_assert_str_eq(rest(), "112 1 ");
+	ck_assert_ptr_null(crowd_next(&crowd));
+	/* who has left waits no more, and who comes later does not overtake */
+	for (int i = 0; i < 5; i++)
+		(void)crowd_turn(&crowd, &a[i]->place);
+	crowd_leave(&crowd, &a[3]->place);
+	crowd_round(&crowd);
+	ck_assert(!crowd_turn(&crowd, &a[0]->place));
+	ck_assert_str_eq(rest(), "11 1 ");
+	stop();
+}
+END_TEST
+
 UNIT_MAIN("crowd", UNIT(while_there_is_room_everybody_may_stay),
 	  UNIT(one_address_has_a_limit_of_its_own),
 	  UNIT_LOOP(however_many_take_all_others_have_room, numbers_of_attackers),
 	  UNIT(those_who_have_most_end_with_the_same_and_then_leave_each_other_alone),
-	  UNIT(the_longest_unused_goes_first))
+	  UNIT(the_longest_unused_goes_first),
+	  UNIT(turns_go_round_among_addresses_and_in_order_within_one))

@@ -7,6 +7,7 @@
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 
 /* Where room is short: see server_new(). */
 #define FULL  (LIMIT_OPERATOR_CONNECTIONS - LIMIT_OPERATOR_CONNECTIONS / 4)
@@ -137,6 +138,77 @@ START_TEST(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served
 }
 END_TEST
 
+static const struct {
+	unsigned others; /* connections of another address that ask too */
+	bool has_turns;
+} rounds[] = { { 0, false }, { 1, true }, { 5, true } };
+
+START_TEST(one_address_begins_so_many_requests_a_round_and_the_rest_follow)
+{
+	struct client *clients[105];
+	const unsigned n = 100 + rounds[_i].others;
+	char byte;
+	struct answer a;
+
+	start();
+	for (unsigned i = 0; i < n; i++)
+		clients[i] = pod(i < 100 ? 1 : 2, rig.spec.port);
+	rig_settle(&rig);
+	for (unsigned i = 0; i < n; i++)
+		client_send(clients[i], TOKEN_REQUEST);
+	/* in which the server may have two rounds */
+	ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
+	if (rounds[_i].has_turns)
+		ck_assert_uint_le(rig.issuer.started, rounds[_i].others + 2 * LIMIT_TURNS);
+	else
+		ck_assert_uint_eq(rig.issuer.started, n);
+	/* nobody else had to wait */
+	for (unsigned i = 100; i < n; i++)
+		ck_assert_int_eq(recv(clients[i]->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT), 1);
+	for (unsigned i = 0; i < n; i++) {
+		ck_assert(client_next(clients[i], &a));
+		ck_assert_int_eq(a.status, 200);
+		client_free(clients[i]);
+	}
+	ck_assert_uint_eq(rig.issuer.started, n);
+	rig_stop(&rig);
+}
+END_TEST
+
+START_TEST(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end)
+{
+	struct inet_ip ip;
+	struct client *clients[60];
+	struct answer a;
+
+	start();
+	ck_assert_int_eq(inet_ip_parse("127.0.1.1", &ip, NULL), 0);
+	for (int round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 60; i++)
+			clients[i] = pod(i < 59 ? 1 : 2, rig.spec.port);
+		rig_settle(&rig);
+		for (unsigned i = 0; i < 60; i++)
+			client_send(clients[i], TOKEN_REQUEST);
+		ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
+		if (round == 1)
+			front_close_peer(rig.front, &ip, "");
+		if (round == 2)
+			break;
+		for (unsigned i = 0; i < 59; i++)
+			client_free(clients[i]);
+		ck_assert(client_next(clients[59], &a));
+		client_free(clients[59]);
+		rig_settle(&rig);
+		ck_assert_uint_eq(front_connections(rig.front), 0);
+	}
+	rig_stop(&rig);
+	for (unsigned i = 0; i < 60; i++)
+		client_free(clients[i]);
+}
+END_TEST
+
 UNIT_MAIN("front-crowd", UNIT(who_holds_all_connections_of_a_probe_port_makes_room_for_the_kubelet),
 	  UNIT(the_one_that_is_cut_is_the_longest_unused_one_and_it_is_counted),
-	  UNIT(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served))
+	  UNIT(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served),
+	  UNIT_LOOP(one_address_begins_so_many_requests_a_round_and_the_rest_follow, rounds),
+	  UNIT(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end))
