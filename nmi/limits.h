@@ -45,6 +45,9 @@
 #define LIMIT_LISTEN_WAIT_MSEC 10000
 /* Connections to the probe or metrics listener: a kubelet, a scraper, a person. */
 #define LIMIT_OPERATOR_CONNECTIONS 64
+/* Metrics pages that are made anew: more at once than scrapers and people have, then one a while. */
+#define LIMIT_SCRAPE_BURST 20
+#define LIMIT_SCRAPE_MSEC  100
 /* Connections to the loopback listeners: the CSI driver has one for each volume that it mounts. */
 #define LIMIT_HOST_CONNECTIONS 512
 /* A refusal is logged once in this time for each pod and reason. */

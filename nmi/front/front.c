@@ -619,6 +619,8 @@ struct front *front_free(struct front *f)
 	f->answers = answers_free(f->answers);
 	f->grants = grants_free(f->grants);
 	f->no_metadata = response_unref(f->no_metadata);
+	for (size_t i = 0; i < METRIC_FORMATS; i++)
+		response_unref(f->metrics_pages[i]);
 	free(f);
 	return NULL;
 }

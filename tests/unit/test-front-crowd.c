@@ -207,8 +207,51 @@ START_TEST(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end)
 }
 END_TEST
 
+static void count(void *ctx)
+{
+	++*(unsigned *)ctx;
+}
+
+static const char scrape[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+
+START_TEST(a_metrics_page_is_made_only_so_often_and_given_to_everybody)
+{
+	unsigned made = 0;
+	struct client *c;
+	struct answer a;
+
+	rig = (struct rig){ .spec.metrics_port = rig_free_port() };
+	rig.spec.before_metrics = count;
+	rig.spec.before_metrics_ctx = &made;
+	rig_start(&rig);
+	c = client_open(&rig, rig.spec.metrics_port);
+	for (unsigned i = 0; i < 3 * LIMIT_SCRAPE_BURST; i++) {
+		client_send(c, scrape);
+		ck_assert(client_next(c, &a));
+		ck_assert_int_eq(a.status, 200);
+		ck_assert_ptr_nonnull(strstr(a.body, "# TYPE nmi_connections gauge"));
+	}
+	ck_assert_uint_eq(made, LIMIT_SCRAPE_BURST);
+	/* one in another format is not there yet */
+	client_send(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n"
+		       "Accept: application/openmetrics-text\r\n\r\n");
+	ck_assert(client_next(c, &a));
+	ck_assert_ptr_nonnull(strstr(a.body, "# EOF"));
+	ck_assert_uint_eq(made, LIMIT_SCRAPE_BURST + 1);
+	loop_fake_advance(rig.loop, LIMIT_SCRAPE_MSEC);
+	for (int i = 0; i < 3; i++) {
+		client_send(c, scrape);
+		ck_assert(client_next(c, &a));
+	}
+	ck_assert_uint_eq(made, LIMIT_SCRAPE_BURST + 2);
+	client_free(c);
+	rig_stop(&rig);
+}
+END_TEST
+
 UNIT_MAIN("front-crowd", UNIT(who_holds_all_connections_of_a_probe_port_makes_room_for_the_kubelet),
 	  UNIT(the_one_that_is_cut_is_the_longest_unused_one_and_it_is_counted),
 	  UNIT(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served),
 	  UNIT_LOOP(one_address_begins_so_many_requests_a_round_and_the_rest_follow, rounds),
-	  UNIT(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end))
+	  UNIT(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end),
+	  UNIT(a_metrics_page_is_made_only_so_often_and_given_to_everybody))
