@@ -21,6 +21,8 @@
 #define LIMIT_ENTRA_BRAKES 64
 /* Half of them: one pod cannot take them all, yet a node-local proxy can speak for many. */
 #define LIMIT_CONNECTIONS_PER_PEER 2048
+/* Connections whose memory is kept for those that will come; where there were more, it is given back when they are gone. */
+#define LIMIT_MEMORY_KEPT 512
 /*
  * Requests of one address that are begun in one round of the server, where several addresses have connections: an
  * SDK has a few under way, and a round of a few attackers, some 20 us for each request, stays below a millisecond.

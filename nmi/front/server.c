@@ -43,6 +43,7 @@
 #include "nmi/limits.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -103,7 +104,7 @@ struct server {
 	struct conn *phases[PHASES];
 	struct crowd crowd;
 	struct lingering linger;
-	size_t n_conns;
+	size_t n_conns, n_most; /* the most since memory was given back */
 	bool has_room;		/* a connection has ended since the library was run */
 	int listening;		/* the library's; -EBADF: it listens no more */
 	bool draining;		/* idle ones are cut soon */
@@ -576,11 +577,21 @@ static void conn_start(struct server *s, struct MHD_Connection *mhd, void **cont
 	DL_APPEND(s->phases[c->phase], c);
 	enter(c, PHASE_FRESH, loop_mono(s->loop));
 	s->n_conns++;
+	s->n_most = s->n_conns > s->n_most ? s->n_conns : s->n_most;
 	*context = c;
 	crowd_enter(&s->crowd, &c->place, &c->x.peer);
 	make_room(s);
 	if (s->spec.accepted)
 		s->spec.accepted(s->spec.ctx, &c->x.peer);
+}
+
+/* What so many had needed, the allocator would keep for ever: some 20 KiB each. It takes milliseconds, so seldom. */
+static void give_back(struct server *s)
+{
+	if (s->n_most < LIMIT_MEMORY_KEPT || s->n_conns > s->n_most / 8)
+		return;
+	s->n_most = s->n_conns;
+	(void)malloc_trim(0);
 }
 
 static void conn_end(struct server *s, struct conn *c)
@@ -598,6 +609,7 @@ static void conn_end(struct server *s, struct conn *c)
 	buf_deinit(&c->target);
 	buf_deinit(&c->body);
 	free(c);
+	give_back(s);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
