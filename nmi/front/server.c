@@ -371,21 +371,28 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
 
 /*
  * The library cuts a value at a NUL, and the rest of its line is read by nobody: it stands between what the
- * library shows. The block of headers begins with the method and is read in place (libmicrohttpd 0.9; 1.0
- * refuses a NUL by itself).
+ * library shows. It also takes a lone LF or CR for the end of a line. The block of headers begins with the method and
+ * is read in place, with a NUL for each byte of a line's end: two, if it is a good one (libmicrohttpd 0.9; 1.0
+ * refuses all that by itself).
  */
 struct lines {
 	struct head *head;
 	const char *at, *end; /* the end of what was seen; of the block */
-	bool hides;
+	bool hides, is_torn;
 };
 
-static void look_between(struct lines *l, const char *to)
+/* How many NULs there are. */
+static unsigned look_between(struct lines *l, const char *to)
 {
+	unsigned nuls = 0;
+
 	if ((uintptr_t)to < (uintptr_t)l->at || (uintptr_t)to > (uintptr_t)l->end)
-		return; /* a copy: of a folded line, which is refused for itself */
-	for (const char *p = l->at; p < to; p++)
+		return 0; /* a copy: of a folded line, which is refused for itself */
+	for (const char *p = l->at; p < to; p++) {
 		l->hides |= !strchr("\r\n \t", *p); /* or the NUL that the library made of one */
+		nuls += !*p;
+	}
+	return nuls;
 }
 
 static enum MHD_Result on_line(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_n,
@@ -393,17 +400,17 @@ static enum MHD_Result on_line(void *cls, enum MHD_ValueKind kind, const char *n
 {
 	struct lines *l = cls;
 
-	look_between(l, name);
+	l->is_torn |= look_between(l, name) != 2;
 	l->at = name + name_n;
 	if (value) {
-		look_between(l, value);
+		(void)look_between(l, value);
 		l->at = value + value_n;
 	}
 	return on_header(l->head, kind, name, name_n, value, value_n);
 }
 
-/* False: something of it was not seen. */
-static bool read_headers(struct conn *c, const char *method, const char *version)
+/* NULL, or what is wrong with them before they are understood. */
+static const char *read_headers(struct conn *c, const char *method, const char *version)
 {
 	const union MHD_ConnectionInfo *i =
 		MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
@@ -412,8 +419,10 @@ static bool read_headers(struct conn *c, const char *method, const char *version
 			   .end = method + (i ? i->header_size : 0) };
 
 	(void)MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_line, &l);
-	look_between(&l, l.end);
-	return !l.hides;
+	l.is_torn |= look_between(&l, l.end) != 4; /* the last line's end, and an empty line */
+	if (l.hides)
+		return "a header has a NUL byte, or is folded over two lines";
+	return l.is_torn ? "a line does not end with CR LF, or a header has a NUL byte" : NULL;
 }
 
 static enum MHD_Result queue(struct conn *c)
@@ -465,14 +474,14 @@ static bool is_cut(const struct conn *c, const char *version)
 static enum MHD_Result on_headers(struct conn *c, const char *method, const char *version)
 {
 	struct head *h = &c->x.head;
-	bool is_whole;
+	const char *fault;
 
 	c->stage = STAGE_BODY;
 	c->x.method = method;
-	is_whole = read_headers(c, method, version);
+	fault = read_headers(c, method, version);
 	head_end(h, version);
-	if (!is_whole && !h->fault)
-		h->fault = "a header has a NUL byte, or is folded over two lines";
+	if (!h->fault)
+		h->fault = fault;
 	if (is_cut(c, version))
 		h->fault = "the request line has a NUL byte";
 	if (!h->fault && h->content_length <= c->server->spec.body_max)
