@@ -12,12 +12,22 @@
 #define LIMIT_CONNECTION_POOL 16384
 /* A resource or id in a query, decoded; ARM ids are under 512 characters. */
 #define LIMIT_PARAM_BYTES 1024
-/* Open connections in all; each costs a pool of 16 KiB at most. */
+/*
+ * Open connections in all; each costs a pool of 16 KiB at most. From three quarters of them on, the address that
+ * has the most makes room for others (nmi/front/crowd.h).
+ */
 #define LIMIT_CONNECTIONS 4096
 /* Applications whose 429 from Entra is remembered; one that falls out is asked for, and refused, once more. */
 #define LIMIT_ENTRA_BRAKES 64
 /* Half of them: one pod cannot take them all, yet a node-local proxy can speak for many. */
 #define LIMIT_CONNECTIONS_PER_PEER 2048
+/* Connections whose memory is kept for those that will come; where there were more, it is given back when they are gone. */
+#define LIMIT_MEMORY_KEPT 512
+/*
+ * Requests of one address that are begun in one round of the server, where several addresses have connections: an
+ * SDK has a few under way, and a round of a few attackers, some 20 us for each request, stays below a millisecond.
+ */
+#define LIMIT_TURNS 16
 /* From the first byte to a whole request: a slow sender is cut after this. */
 #define LIMIT_REQUEST_MSEC 10000
 /* An idle keep-alive connection. */
@@ -37,6 +47,9 @@
 #define LIMIT_LISTEN_WAIT_MSEC 10000
 /* Connections to the probe or metrics listener: a kubelet, a scraper, a person. */
 #define LIMIT_OPERATOR_CONNECTIONS 64
+/* Metrics pages that are made anew: more at once than scrapers and people have, then one a while. */
+#define LIMIT_SCRAPE_BURST 20
+#define LIMIT_SCRAPE_MSEC  100
 /* Connections to the loopback listeners: the CSI driver has one for each volume that it mounts. */
 #define LIMIT_HOST_CONNECTIONS 512
 /* A refusal is logged once in this time for each pod and reason. */

@@ -49,6 +49,7 @@ double metric_get(const struct metrics *m, size_t id, const char *const *values)
 double metric_sum(const struct metrics *m, size_t id);
 
 enum metric_format { METRIC_TEXT, METRIC_OPENMETRICS };
+#define METRIC_FORMATS 2
 
 /* The whole page, on the heap; its Content-Type. The first is of METRIC_TEXT. */
 char *metrics_print(const struct metrics *m, size_t *out_len);

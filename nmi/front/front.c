@@ -362,6 +362,21 @@ static void on_accepted(void *ctx, const struct inet_ip *peer)
 	issuer_admit(f->spec.issuer, peer);
 }
 
+static void on_crowded(void *ctx, const struct inet_ip *peer, bool was_accepted)
+{
+	struct front *f = ctx;
+	const char *how = was_accepted ? "cut" : "refused";
+	char text[INET_IP_TEXT_MAX];
+	unsigned long held;
+
+	metric_add(f->spec.metrics, NMI_METRIC_CROWDED, &how, 1);
+	if (log_limit_pass(&f->crowded_log, loop_mono(f->loop), LIMIT_REFUSAL_LOG_MSEC, &held))
+		log_warn("a connection of %s was %s (and %lu of all addresses before it): it has "
+			 "more than its share; "
+			 "look at what opens so many there",
+			 inet_ip_print(peer, text), how, held);
+}
+
 static void describe(struct front *f, struct server_spec out[static LISTENERS])
 {
 	const struct front_spec *spec = &f->spec;
@@ -383,6 +398,7 @@ static void describe(struct front *f, struct server_spec out[static LISTENERS])
 			.body_max = LIMIT_FORWARD_REQUEST_BYTES,
 			.handle = on_pod,
 			.accepted = on_accepted,
+			.crowded = on_crowded,
 			.ctx = f,
 		},
 		[LISTENER_HOST] = host,
@@ -391,6 +407,8 @@ static void describe(struct front *f, struct server_spec out[static LISTENERS])
 			.port = spec->probe_port,
 			.port_setting = "http-probe-port",
 			.connections = LIMIT_OPERATOR_CONNECTIONS,
+			.connections_per_peer = LIMIT_OPERATOR_CONNECTIONS,
+			.crowded = on_crowded,
 			.handle = on_probe,
 			.ctx = f,
 		},
@@ -398,6 +416,8 @@ static void describe(struct front *f, struct server_spec out[static LISTENERS])
 			.port = spec->metrics_port,
 			.port_setting = "prometheus-port",
 			.connections = LIMIT_OPERATOR_CONNECTIONS,
+			.connections_per_peer = LIMIT_OPERATOR_CONNECTIONS,
+			.crowded = on_crowded,
 			.handle = on_scrape,
 			.ctx = f,
 		},
@@ -599,6 +619,8 @@ struct front *front_free(struct front *f)
 	f->answers = answers_free(f->answers);
 	f->grants = grants_free(f->grants);
 	f->no_metadata = response_unref(f->no_metadata);
+	for (size_t i = 0; i < METRIC_FORMATS; i++)
+		response_unref(f->metrics_pages[i]);
 	free(f);
 	return NULL;
 }

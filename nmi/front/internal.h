@@ -3,7 +3,9 @@
 
 /* What the files of this directory share; nobody else includes it. */
 
+#include "lib/base/bucket.h"
 #include "lib/base/log.h"
+#include "lib/base/metric.h"
 #include "nmi/front/answers.h"
 #include "nmi/front/front.h"
 #include "nmi/front/query.h"
@@ -78,6 +80,9 @@ struct front {
 	char id[GUID_LEN + 1];	      /* template of request ids */
 	uint64_t n_requests;
 	struct front_told told[FRONT_TOLD], told_others;
+	struct log_limit crowded_log;
+	struct bucket scrapes;
+	struct response *metrics_pages[METRIC_FORMATS]; /* the last ones that were made, or NULL */
 	struct grants *grants;
 	/* one request is read at a time: scratch, too big to clear for each */
 	struct target target;

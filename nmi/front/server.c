@@ -36,11 +36,14 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
+#include "nmi/front/crowd.h"
 #include "nmi/front/linger.h"
+#include "nmi/front/listen.h"
 #include "nmi/front/response.h"
 #include "nmi/limits.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -82,6 +85,7 @@ struct conn {
 	enum stage stage;
 	struct mono deadline;
 	struct conn *prev, *next; /* in the list of its phase */
+	struct crowd_place place; /* until it is cut */
 	struct response *answer;
 	bool suspended;
 	struct loop_fd watch; /* while suspended */
@@ -98,11 +102,12 @@ struct server {
 	struct loop_timer again;    /* the library has more to do */
 	struct loop_timer deadline; /* of the connection that is first in some phase */
 	struct conn *phases[PHASES];
+	struct crowd crowd;
 	struct lingering linger;
-	size_t n_conns;
-	bool has_room; /* a connection has ended since the library was run */
-	int listening; /* the library's; -EBADF: it listens no more */
-	bool draining; /* idle ones are cut soon */
+	size_t n_conns, n_most; /* the most since memory was given back */
+	bool has_room;		/* a connection has ended since the library was run */
+	int listening;		/* the library's; -EBADF: it listens no more */
+	bool draining;		/* idle ones are cut soon */
 	bool ending;
 };
 
@@ -124,6 +129,8 @@ static void enter(struct conn *c, enum phase p, struct mono now)
 	DL_DELETE(s->phases[c->phase], c); /* NOLINT(clang-analyzer-core.NullDereference): a ring */
 	DL_APPEND(s->phases[p], c);
 	c->phase = p;
+	if (p == PHASE_CUT)
+		crowd_leave(&s->crowd, &c->place);
 	if (!phase_limit(s, p))
 		return;
 	c->deadline = mono_add_msec(now, phase_limit(s, p));
@@ -173,13 +180,27 @@ static void on_deadline(struct loop_timer *t)
 
 static void on_again(struct loop_timer *t);
 
+static void resume(struct conn *c)
+{
+	struct server *s = c->server;
+
+	loop_fd_del(&c->watch); /* before the library adds the fd to its own set again */
+	c->suspended = false;
+	MHD_resume_connection(c->mhd);
+	loop_timer_set_msec(s->loop, &s->again, 0, on_again);
+}
+
 static void run(struct server *s)
 {
 	MHD_UNSIGNED_LONG_LONG wait_msec;
+	struct crowd_place *place;
 
 	s->has_room = false;
+	crowd_round(&s->crowd);
+	while ((place = crowd_next(&s->crowd)))
+		resume(container_of(place, struct conn, place));
 	(void)MHD_run(s->daemon); /* fails only if its own epoll fd does, which is a bug of ours */
-	if (s->has_room)
+	if (s->has_room || s->crowd.waiting)
 		loop_timer_set_msec(s->loop, &s->again, 0, on_again);
 	else if (MHD_get_timeout(s->daemon, &wait_msec) == MHD_YES)
 		loop_timer_set_msec(s->loop, &s->again, wait_msec, on_again);
@@ -197,16 +218,6 @@ static void on_epoll(struct loop_fd *f, uint32_t events)
 }
 
 /* suspending */
-
-static void resume(struct conn *c)
-{
-	struct server *s = c->server;
-
-	loop_fd_del(&c->watch); /* before the library adds the fd to its own set again */
-	c->suspended = false;
-	MHD_resume_connection(c->mhd);
-	loop_timer_set_msec(s->loop, &s->again, 0, on_again);
-}
 
 /* Nobody waits for the answer any more: tell the handler, let the library close. */
 static void lose(struct conn *c)
@@ -345,6 +356,7 @@ static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *
 	if (buf_append(&c->target, uri, c->uri_n, LIMIT_TARGET_BYTES, NULL) < 0)
 		c->x.target_too_long = true;
 	c->x.target = (struct str){ c->target.p, c->target.n };
+	crowd_use(&c->place);
 	enter(c, PHASE_REQUEST, c->x.start);
 	return c;
 }
@@ -359,21 +371,28 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
 
 /*
  * The library cuts a value at a NUL, and the rest of its line is read by nobody: it stands between what the
- * library shows. The block of headers begins with the method and is read in place (libmicrohttpd 0.9; 1.0
- * refuses a NUL by itself).
+ * library shows. It also takes a lone LF or CR for the end of a line. The block of headers begins with the method and
+ * is read in place, with a NUL for each byte of a line's end: two, if it is a good one (libmicrohttpd 0.9; 1.0
+ * refuses all that by itself).
  */
 struct lines {
 	struct head *head;
 	const char *at, *end; /* the end of what was seen; of the block */
-	bool hides;
+	bool hides, is_torn;
 };
 
-static void look_between(struct lines *l, const char *to)
+/* How many NULs there are. */
+static unsigned look_between(struct lines *l, const char *to)
 {
+	unsigned nuls = 0;
+
 	if ((uintptr_t)to < (uintptr_t)l->at || (uintptr_t)to > (uintptr_t)l->end)
-		return; /* a copy: of a folded line, which is refused for itself */
-	for (const char *p = l->at; p < to; p++)
+		return 0; /* a copy: of a folded line, which is refused for itself */
+	for (const char *p = l->at; p < to; p++) {
 		l->hides |= !strchr("\r\n \t", *p); /* or the NUL that the library made of one */
+		nuls += !*p;
+	}
+	return nuls;
 }
 
 static enum MHD_Result on_line(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_n,
@@ -381,17 +400,17 @@ static enum MHD_Result on_line(void *cls, enum MHD_ValueKind kind, const char *n
 {
 	struct lines *l = cls;
 
-	look_between(l, name);
+	l->is_torn |= look_between(l, name) != 2;
 	l->at = name + name_n;
 	if (value) {
-		look_between(l, value);
+		(void)look_between(l, value);
 		l->at = value + value_n;
 	}
 	return on_header(l->head, kind, name, name_n, value, value_n);
 }
 
-/* False: something of it was not seen. */
-static bool read_headers(struct conn *c, const char *method, const char *version)
+/* NULL, or what is wrong with them before they are understood. */
+static const char *read_headers(struct conn *c, const char *method, const char *version)
 {
 	const union MHD_ConnectionInfo *i =
 		MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
@@ -400,8 +419,10 @@ static bool read_headers(struct conn *c, const char *method, const char *version
 			   .end = method + (i ? i->header_size : 0) };
 
 	(void)MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_line, &l);
-	look_between(&l, l.end);
-	return !l.hides;
+	l.is_torn |= look_between(&l, l.end) != 4; /* the last line's end, and an empty line */
+	if (l.hides)
+		return "a header has a NUL byte, or is folded over two lines";
+	return l.is_torn ? "a line does not end with CR LF, or a header has a NUL byte" : NULL;
 }
 
 static enum MHD_Result queue(struct conn *c)
@@ -412,6 +433,15 @@ static enum MHD_Result queue(struct conn *c)
 	c->answer = response_unref(c->answer);
 	enter(c, PHASE_ANSWER, loop_mono(c->server->loop));
 	return r;
+}
+
+/* It is resumed by run(), and what it is called with then is the same. */
+static enum MHD_Result wait_for_turn(struct conn *c)
+{
+	c->suspended = true;
+	MHD_suspend_connection(c->mhd);
+	enter(c, PHASE_HANDLER, c->x.start);
+	return MHD_YES;
 }
 
 static enum MHD_Result call_handler(struct conn *c)
@@ -444,14 +474,14 @@ static bool is_cut(const struct conn *c, const char *version)
 static enum MHD_Result on_headers(struct conn *c, const char *method, const char *version)
 {
 	struct head *h = &c->x.head;
-	bool is_whole;
+	const char *fault;
 
 	c->stage = STAGE_BODY;
 	c->x.method = method;
-	is_whole = read_headers(c, method, version);
+	fault = read_headers(c, method, version);
 	head_end(h, version);
-	if (!is_whole && !h->fault)
-		h->fault = "a header has a NUL byte, or is folded over two lines";
+	if (!h->fault)
+		h->fault = fault;
 	if (is_cut(c, version))
 		h->fault = "the request line has a NUL byte";
 	if (!h->fault && h->content_length <= c->server->spec.body_max)
@@ -483,6 +513,8 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const ch
 		*upload_n = 0;
 		return MHD_YES;
 	}
+	if (c->stage == STAGE_BODY && !crowd_turn(&s->crowd, &c->place))
+		return wait_for_turn(c);
 	if (c->stage == STAGE_BODY) {
 		/* what a chunked body brought behind it */
 		(void)MHD_get_connection_values_n(c->mhd, MHD_FOOTER_KIND, on_header, &c->x.head);
@@ -514,6 +546,32 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **req_cls,
 		enter(c, PHASE_IDLE, loop_mono(c->server->loop));
 }
 
+static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t n)
+{
+	const struct server *s = cls;
+	struct inet_ip peer = { { 0 } };
+
+	(void)n;
+	(void)inet_ip_from_sockaddr(address, &peer);
+	if (crowd_admits(&s->crowd, &peer))
+		return MHD_YES;
+	if (s->spec.crowded)
+		s->spec.crowded(s->spec.ctx, &peer, false);
+	return MHD_NO; /* the library closes it */
+}
+
+static void make_room(struct server *s)
+{
+	struct crowd_place *place = crowd_excess(&s->crowd);
+	struct conn *c = place ? container_of(place, struct conn, place) : NULL;
+
+	if (!c)
+		return;
+	if (s->spec.crowded)
+		s->spec.crowded(s->spec.ctx, &c->x.peer, true);
+	end(c, loop_mono(s->loop));
+}
+
 static void conn_start(struct server *s, struct MHD_Connection *mhd, void **context)
 {
 	const union MHD_ConnectionInfo *i;
@@ -528,9 +586,21 @@ static void conn_start(struct server *s, struct MHD_Connection *mhd, void **cont
 	DL_APPEND(s->phases[c->phase], c);
 	enter(c, PHASE_FRESH, loop_mono(s->loop));
 	s->n_conns++;
+	s->n_most = s->n_conns > s->n_most ? s->n_conns : s->n_most;
 	*context = c;
+	crowd_enter(&s->crowd, &c->place, &c->x.peer);
+	make_room(s);
 	if (s->spec.accepted)
 		s->spec.accepted(s->spec.ctx, &c->x.peer);
+}
+
+/* What so many had needed, the allocator would keep for ever: some 20 KiB each. It takes milliseconds, so seldom. */
+static void give_back(struct server *s)
+{
+	if (s->n_most < LIMIT_MEMORY_KEPT || s->n_conns > s->n_most / 8)
+		return;
+	s->n_most = s->n_conns;
+	(void)malloc_trim(0);
 }
 
 static void conn_end(struct server *s, struct conn *c)
@@ -539,6 +609,7 @@ static void conn_end(struct server *s, struct conn *c)
 	if (!s->ending)
 		linger_begin(&s->linger, &c->x, c->fd);
 	DL_DELETE(s->phases[c->phase], c);
+	crowd_leave(&s->crowd, &c->place);
 	s->n_conns--;
 	s->has_room = true;
 	response_unref(c->answer);
@@ -547,6 +618,7 @@ static void conn_end(struct server *s, struct conn *c)
 	buf_deinit(&c->target);
 	buf_deinit(&c->body);
 	free(c);
+	give_back(s);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
@@ -583,77 +655,13 @@ void exchange_each_header(struct exchange *x, exchange_header_fn *fn, void *ctx)
 
 /* listening */
 
-static int bind_to(const struct server_spec *spec, const struct inet_ip *ip, struct err *err)
-{
-	struct sockaddr_storage ss;
-	socklen_t n = inet_ip_to_sockaddr(ip, spec->port, &ss);
-	_cleanup_close_ int fd = -EBADF;
-	const unsigned unacknowledged_msec = LIMIT_UNACKNOWLEDGED_MSEC;
-	const int yes = 1, no = 0;
-
-	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_set_errno(err, errno, "socket");
-	/* a restart must not wait for the old connections' TIME_WAIT */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_msec,
-		       sizeof(unacknowledged_msec)) < 0 ||
-	    (ss.ss_family == AF_INET6 &&
-	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no)) < 0))
-		return err_set_errno(err, errno, "setsockopt");
-	if (bind(fd, (struct sockaddr *)&ss, n) < 0 || listen(fd, SOMAXCONN) < 0)
-		return err_set_errno(err, errno, "bind");
-	return steal_fd(&fd);
-}
-
-static int explain(const struct server_spec *spec, int os_errno, struct err *err)
-{
-	char ip[INET_IP_TEXT_MAX];
-
-	inet_ip_print(&spec->address, ip);
-	if (os_errno == EADDRINUSE)
-		return err_set_errno(err, os_errno,
-				     "port %u (--%s) is taken by another process: find it with "
-				     "ss -ltnp sport = :%u and end it, or set another --%s",
-				     spec->port, spec->port_setting, spec->port,
-				     spec->port_setting);
-	if (os_errno == EADDRNOTAVAIL)
-		return err_set_errno(
-			err, os_errno,
-			"cannot listen on %s port %u (--%s): no interface of this node "
-			"has that address",
-			ip, spec->port, spec->port_setting);
-	if (os_errno == EACCES)
-		return err_set_errno(
-			err, os_errno,
-			"may not listen on port %u (--%s): set one from 1024 on, or run "
-			"with CAP_NET_BIND_SERVICE",
-			spec->port, spec->port_setting);
-	return err_set_errno(err, os_errno, "cannot listen on %s port %u (--%s)", ip, spec->port,
-			     spec->port_setting);
-}
-
-static int listen_on(const struct server_spec *spec, struct err *err)
-{
-	static const struct inet_ip any4 = { { [10] = 0xff, 0xff } };
-	struct err why = { 0 };
-	int fd = bind_to(spec, &spec->address, &why);
-
-	/* "all addresses" on a node without IPv6 */
-	if (fd < 0 && why.os_errno == EAFNOSUPPORT && inet_ip_is_unspecified(&spec->address))
-		fd = bind_to(spec, &any4, &why);
-	return fd < 0 ? explain(spec, why.os_errno, err) : fd;
-}
-
 static struct MHD_Daemon *start(struct server *s, int fd)
 {
-	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access,
-				s, MHD_OPTION_LISTEN_SOCKET, fd, /* */
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, on_accept, s,
+				on_access, s, MHD_OPTION_LISTEN_SOCKET, fd, /* */
 				MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 				(size_t)LIMIT_CONNECTION_POOL,			  /* */
 				MHD_OPTION_CONNECTION_LIMIT, s->spec.connections, /* */
-				MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-				s->spec.connections_per_peer,	   /* */
 				MHD_OPTION_CONNECTION_TIMEOUT, 0U, /* see enum phase */
 				MHD_OPTION_URI_LOG_CALLBACK, on_request_line, s, /* */
 				MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,	 /* */
@@ -667,6 +675,10 @@ struct server *server_new(struct loop *l, const struct server_spec *spec, struct
 
 	s->loop = s->linger.loop = l;
 	s->spec = *spec;
+	if (spec->connections_per_peer)
+		s->crowd = (struct crowd){ .full_at = spec->connections - spec->connections / 4,
+					   .peer_max = spec->connections_per_peer,
+					   .turns = LIMIT_TURNS };
 	s->listening = -EBADF;
 	fd = spec->listening > 0 ? spec->listening : listen_on(spec, err);
 	if (fd < 0)

@@ -66,10 +66,16 @@ struct server_spec {
 	 * shared with another process, so nothing is accepted on it before server_start().
 	 */
 	int listening;
+	/*
+	 * How many at most; and of one address, 0: all of them come from one. Where there are many addresses, a
+	 * quarter is kept for those that are cut and not yet gone: see crowd.h.
+	 */
 	unsigned connections, connections_per_peer;
 	size_t body_max;
 	server_handle_fn *handle;
 	void (*accepted)(void *ctx, const struct inet_ip *peer); /* before its requests; or NULL */
+	/* One is not accepted, or cut, since that address has more than its share; or NULL. */
+	void (*crowded)(void *ctx, const struct inet_ip *peer, bool was_accepted);
 	void *ctx;
 };
 

@@ -33,13 +33,18 @@ START_TEST(nul_bytes_never_hide_a_part_of_a_request)
 	static const char between[] = "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\n"
 				      "Metadata: true\0: x\r\nHost: x\r\n\r\n";
 	static const char version[] = "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\0x\r\n" HEADERS "\r\n";
+	static const char last[] = "GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\n"
+				   "Metadata: true\0\r\n\r\n";
+	static const char length[] = "POST / HTTP/1.1\r\n" HEADERS "Content-Length: 5\0\r\n"
+				     "A: b\r\n\r\nhello";
 	static const struct {
 		const char *p;
 		size_t n;
 	} all[] = { { line, sizeof(line) - 1 },	      { end, sizeof(end) - 1 },
 		    { path, sizeof(path) - 1 },	      { name, sizeof(name) - 1 },
 		    { value, sizeof(value) - 1 },     { rest, sizeof(rest) - 1 },
-		    { between, sizeof(between) - 1 }, { version, sizeof(version) - 1 } };
+		    { between, sizeof(between) - 1 }, { version, sizeof(version) - 1 },
+		    { last, sizeof(last) - 1 },	      { length, sizeof(length) - 1 } };
 	struct answer a;
 
 	start();

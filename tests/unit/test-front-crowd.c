@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The HTTP surface when some have taken all the connections. */
+
+#include "nmi/limits.h"
+#include "tests/unit/rig-front.h"
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+
+/* Where room is short: see server_new(). */
+#define FULL  (LIMIT_OPERATOR_CONNECTIONS - LIMIT_OPERATOR_CONNECTIONS / 4)
+#define PROBE "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static struct rig rig;
+
+static void start(void)
+{
+	rig = (struct rig){ .spec.metadata_header_required = true };
+	rig.spec.probe_port = rig_free_port();
+	rig.spec.metrics_port = rig_free_port();
+	rig_start(&rig);
+}
+
+static struct client *pod(unsigned n, uint16_t port)
+{
+	struct client *c;
+	char ip[32];
+
+	snprintf(ip, sizeof(ip), "127.0.1.%u", n);
+	c = client_connect(rig.loop, ip, "127.0.0.1", port);
+	ck_assert_ptr_nonnull(c);
+	return c;
+}
+
+START_TEST(who_holds_all_connections_of_a_probe_port_makes_room_for_the_kubelet)
+{
+	struct client *held[2 * FULL], *kubelet[4];
+	struct answer a;
+
+	start();
+	for (unsigned i = 0; i < 2 * FULL; i++) {
+		held[i] = pod(1 + i % 2, rig.spec.probe_port);
+	}
+	rig_settle(&rig);
+	for (unsigned i = 0; i < 4; i++) {
+		kubelet[i] = pod(9, rig.spec.probe_port);
+		client_send(kubelet[i], PROBE);
+		ck_assert(client_next(kubelet[i], &a));
+		ck_assert_int_eq(a.status, 200);
+	}
+	/* and keeps what it has, whatever they do */
+	for (unsigned i = 0; i < 2 * FULL; i++) {
+		client_free(held[i]);
+		held[i] = pod(1 + i % 2, rig.spec.probe_port);
+	}
+	rig_settle(&rig);
+	for (unsigned i = 0; i < 4; i++) {
+		client_send(kubelet[i], PROBE);
+		ck_assert(client_next(kubelet[i], &a));
+		client_free(kubelet[i]);
+	}
+	for (unsigned i = 0; i < 2 * FULL; i++) {
+		client_free(held[i]);
+	}
+	rig_stop(&rig);
+}
+END_TEST
+
+START_TEST(the_one_that_is_cut_is_the_longest_unused_one_and_it_is_counted)
+{
+	struct client *held[FULL], *other;
+	char page[64 * 1024];
+	struct answer a;
+
+	start();
+	for (unsigned i = 0; i < FULL; i++) {
+		held[i] = pod(1, rig.spec.probe_port);
+	}
+	rig_settle(&rig);
+	client_send(held[0], PROBE);
+	ck_assert(client_next(held[0], &a));
+	other = pod(2, rig.spec.probe_port);
+	client_send(other, PROBE);
+	ck_assert(client_next(other, &a));
+	ck_assert(!client_is_closed(held[0]));
+	ck_assert(client_is_closed(held[1]));
+	ck_assert(!client_is_closed(held[2]));
+	/* the one that has most is not let in any more */
+	client_free(held[1]);
+	held[1] = pod(1, rig.spec.probe_port);
+	ck_assert(client_is_closed(held[1]));
+	a = ask_port(&rig, rig.spec.metrics_port, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+	snprintf(page, sizeof(page), "%s", a.body);
+	ck_assert_ptr_nonnull(strstr(page, "nmi_connections_crowded_total{how=\"cut\"} 1"));
+	ck_assert_ptr_nonnull(strstr(page, "nmi_connections_crowded_total{how=\"refused\"} 1"));
+	for (unsigned i = 0; i < FULL; i++)
+		client_free(held[i]);
+	client_free(other);
+	rig_stop(&rig);
+}
+END_TEST
+
+START_TEST(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served)
+{
+	enum { N = LIMIT_CONNECTIONS - LIMIT_CONNECTIONS / 4 };
+	static struct client *held[N];
+	struct client *other;
+	struct answer a;
+
+	start();
+	rig.issuer.hold = true;
+	for (unsigned i = 0; i < N; i++) {
+		held[i] = pod(1 + i % 2, rig.spec.port);
+		if (i == 0) {
+			client_send(held[i], TOKEN_REQUEST);
+			rig_settle(&rig);
+		}
+		if (i % 8 == 0) /* the library accepts ten a turn */
+			ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
+	}
+	rig_settle(&rig);
+	ck_assert_uint_eq(rig.issuer.n_waiting, 1);
+	other = pod(9, rig.spec.port);
+	rig_settle(&rig);
+	/* the longest unused is the one that waits */
+	ck_assert_uint_eq(rig.issuer.n_waiting, 0);
+	ck_assert(client_is_closed(held[0]));
+	rig.issuer.hold = false;
+	client_send(other, TOKEN_REQUEST);
+	ck_assert(client_next(other, &a));
+	ck_assert_int_eq(a.status, 200);
+	for (unsigned i = 0; i < N; i++)
+		client_free(held[i]);
+	client_free(other);
+	rig_stop(&rig);
+}
+END_TEST
+
+static const struct {
+	unsigned others; /* connections of another address that ask too */
+	bool has_turns;
+} rounds[] = { { 0, false }, { 1, true }, { 5, true } };
+
+START_TEST(one_address_begins_so_many_requests_a_round_and_the_rest_follow)
+{
+	struct client *clients[105];
+	const unsigned n = 100 + rounds[_i].others;
+	char byte;
+	struct answer a;
+
+	start();
+	for (unsigned i = 0; i < n; i++)
+		clients[i] = pod(i < 100 ? 1 : 2, rig.spec.port);
+	rig_settle(&rig);
+	for (unsigned i = 0; i < n; i++)
+		client_send(clients[i], TOKEN_REQUEST);
+	/* in which the server may have two rounds */
+	ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
+	if (rounds[_i].has_turns)
+		ck_assert_uint_le(rig.issuer.started, rounds[_i].others + 2 * LIMIT_TURNS);
+	else
+		ck_assert_uint_eq(rig.issuer.started, n);
+	/* nobody else had to wait */
+	for (unsigned i = 100; i < n; i++)
+		ck_assert_int_eq(recv(clients[i]->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT), 1);
+	for (unsigned i = 0; i < n; i++) {
+		ck_assert(client_next(clients[i], &a));
+		ck_assert_int_eq(a.status, 200);
+		client_free(clients[i]);
+	}
+	ck_assert_uint_eq(rig.issuer.started, n);
+	rig_stop(&rig);
+}
+END_TEST
+
+START_TEST(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end)
+{
+	struct inet_ip ip;
+	struct client *clients[60];
+	struct answer a;
+
+	start();
+	ck_assert_int_eq(inet_ip_parse("127.0.1.1", &ip, NULL), 0);
+	for (int round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 60; i++)
+			clients[i] = pod(i < 59 ? 1 : 2, rig.spec.port);
+		rig_settle(&rig);
+		for (unsigned i = 0; i < 60; i++)
+			client_send(clients[i], TOKEN_REQUEST);
+		ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
+		if (round == 1)
+			front_close_peer(rig.front, &ip, "");
+		if (round == 2)
+			break;
+		for (unsigned i = 0; i < 59; i++)
+			client_free(clients[i]);
+		ck_assert(client_next(clients[59], &a));
+		client_free(clients[59]);
+		rig_settle(&rig);
+		ck_assert_uint_eq(front_connections(rig.front), 0);
+	}
+	rig_stop(&rig);
+	for (unsigned i = 0; i < 60; i++)
+		client_free(clients[i]);
+}
+END_TEST
+
+static void count(void *ctx)
+{
+	++*(unsigned *)ctx;
+}
+
+static const char scrape[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+
+START_TEST(a_metrics_page_is_made_only_so_often_and_given_to_everybody)
+{
+	unsigned made = 0;
+	struct client *c;
+	struct answer a;
+
+	rig = (struct rig){ .spec.metrics_port = rig_free_port() };
+	rig.spec.before_metrics = count;
+	rig.spec.before_metrics_ctx = &made;
+	rig_start(&rig);
+	c = client_open(&rig, rig.spec.metrics_port);
+	for (unsigned i = 0; i < 3 * LIMIT_SCRAPE_BURST; i++) {
+		client_send(c, scrape);
+		ck_assert(client_next(c, &a));
+		ck_assert_int_eq(a.status, 200);
+		ck_assert_ptr_nonnull(strstr(a.body, "# TYPE nmi_connections gauge"));
+	}
+	ck_assert_uint_eq(made, LIMIT_SCRAPE_BURST);
+	/* one in another format is not there yet */
+	client_send(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n"
+		       "Accept: application/openmetrics-text\r\n\r\n");
+	ck_assert(client_next(c, &a));
+	ck_assert_ptr_nonnull(strstr(a.body, "# EOF"));
+	ck_assert_uint_eq(made, LIMIT_SCRAPE_BURST + 1);
+	loop_fake_advance(rig.loop, LIMIT_SCRAPE_MSEC);
+	for (int i = 0; i < 3; i++) {
+		client_send(c, scrape);
+		ck_assert(client_next(c, &a));
+	}
+	ck_assert_uint_eq(made, LIMIT_SCRAPE_BURST + 2);
+	client_free(c);
+	rig_stop(&rig);
+}
+END_TEST
+
+UNIT_MAIN("front-crowd", UNIT(who_holds_all_connections_of_a_probe_port_makes_room_for_the_kubelet),
+	  UNIT(the_one_that_is_cut_is_the_longest_unused_one_and_it_is_counted),
+	  UNIT(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served),
+	  UNIT_LOOP(one_address_begins_so_many_requests_a_round_and_the_rest_follow, rounds),
+	  UNIT(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end),
+	  UNIT(a_metrics_page_is_made_only_so_often_and_given_to_everybody))
