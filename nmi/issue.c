@@ -104,7 +104,7 @@ static void grant(struct issue_answer *a, const struct token *tok, const struct 
 
 static void answer_name(struct issue_answer *a, const struct pod *pod)
 {
-	(void)snprintf(a->pod_namespace, sizeof(a->pod_namespace), "%s", pod->namespace);
+	str_copy(a->pod_namespace, sizeof(a->pod_namespace), pod->namespace);
 	a->pod_uid = pod->uid;
 	a->pod_name = pod->name;
 }

@@ -19,6 +19,9 @@ struct wall {
 /* RFC 3339, in UTC: "2026-01-02T03:04:05Z"; "" if it is beyond the calendar. */
 #define WALL_TEXT_MAX 24
 char *wall_print(struct wall t, char buf[static WALL_TEXT_MAX]);
+/* As HTTP dates (RFC 9110, 5.6.7): "Fri, 02 Jan 2026 03:04:05 GMT"; "" if it is beyond the calendar. */
+#define WALL_HTTP_MAX 30
+char *wall_print_http(struct wall t, char buf[static WALL_HTTP_MAX]);
 
 #define NSEC_PER_MSEC UINT64_C(1000000)
 #define NSEC_PER_SEC  UINT64_C(1000000000)

@@ -14,6 +14,7 @@
 #include "lib/base/hmap.h"
 #include "lib/base/mem.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,8 +24,9 @@
 #define KEY_MAX	  (METRIC_LABELS_MAX * (VALUE_MAX + 1) + 1)
 #define SEPARATOR '\x1f'
 
-struct series {
+struct metric_series {
 	struct hmap_node node;
+	const struct metric_desc *desc;
 	char *key;	  /* label values, each followed by SEPARATOR */
 	double value;	  /* counter, gauge; a histogram's sum */
 	uint64_t *counts; /* histogram: by bucket, +Inf last; not cumulated */
@@ -57,21 +59,21 @@ static size_t make_key(char key[static KEY_MAX], const struct family *f, const c
 	return n;
 }
 
-static struct series *find(const struct family *f, const char *key, size_t n)
+static struct metric_series *find(const struct family *f, const char *key, size_t n)
 {
 	struct hmap_node *node = hmap_find(&f->series, key, n);
 
-	return node ? container_of(node, struct series, node) : NULL;
+	return node ? container_of(node, struct metric_series, node) : NULL;
 }
 
 /* The series of these values, made if there is none. */
-static struct series *get(struct metrics *m, size_t id, const char *const *values)
+static struct metric_series *get(struct metrics *m, size_t id, const char *const *values)
 {
 	static const char *const other[METRIC_LABELS_MAX] = { "other", "other", "other", "other" };
 	struct family *f = &m->families[id];
 	char key[KEY_MAX];
 	size_t n = make_key(key, f, values);
-	struct series *s = find(f, key, n);
+	struct metric_series *s = find(f, key, n);
 
 	if (!s && f->n_labels && hmap_count(&f->series) >= m->max_series) {
 		n = make_key(key, f, other);
@@ -79,8 +81,9 @@ static struct series *get(struct metrics *m, size_t id, const char *const *value
 	}
 	if (s)
 		return s;
-	s = xnew(struct series);
+	s = xnew(struct metric_series);
 	s->key = xstrdup(key);
+	s->desc = f->desc;
 	if (f->desc->type == METRIC_HISTOGRAM)
 		s->counts = xcalloc(f->desc->n_buckets + 1, sizeof(uint64_t));
 	hmap_add(&f->series, &s->node, s->key, n);
@@ -112,7 +115,7 @@ struct metrics *metrics_free(struct metrics *m)
 		return NULL;
 	for (size_t i = 0; i < m->n; i++) {
 		hmap_for_each_safe (node, next, &m->families[i].series) {
-			struct series *s = container_of(node, struct series, node);
+			struct metric_series *s = container_of(node, struct metric_series, node);
 
 			hmap_del(&m->families[i].series, node);
 			free(s->counts);
@@ -137,23 +140,30 @@ void metric_set(struct metrics *m, size_t id, const char *const *values, double 
 		get(m, id, values)->value = v;
 }
 
-void metric_observe(struct metrics *m, size_t id, const char *const *values, double v)
+struct metric_series *metric_series(struct metrics *m, size_t id, const char *const *values)
 {
-	const struct metric_desc *d;
-	struct series *s;
+	assert(m->families[id].desc->type == METRIC_HISTOGRAM);
+	return get(m, id, values);
+}
+
+void metric_series_observe(struct metric_series *s, double v)
+{
+	const struct metric_desc *d = s->desc;
 	size_t i = 0;
 
-	if (!m)
-		return;
-	d = m->families[id].desc;
-	s = get(m, id, values);
 	while (i < d->n_buckets && v > d->buckets[i])
 		i++;
 	s->counts[i]++;
 	s->value += v;
 }
 
-static double value_of(const struct family *f, const struct series *s)
+void metric_observe(struct metrics *m, size_t id, const char *const *values, double v)
+{
+	if (m)
+		metric_series_observe(get(m, id, values), v);
+}
+
+static double value_of(const struct family *f, const struct metric_series *s)
 {
 	double count = 0;
 
@@ -171,13 +181,13 @@ double metric_sum(const struct metrics *m, size_t id)
 	if (!m)
 		return 0;
 	for (struct hmap_node *n = hmap_first(&m->families[id].series); n; n = hmap_next(n))
-		sum += value_of(&m->families[id], container_of(n, struct series, node));
+		sum += value_of(&m->families[id], container_of(n, struct metric_series, node));
 	return sum;
 }
 
 double metric_get(const struct metrics *m, size_t id, const char *const *values)
 {
-	const struct series *s;
+	const struct metric_series *s;
 	char key[KEY_MAX];
 
 	if (!m)
@@ -216,7 +226,7 @@ static void print_bound(char *le, size_t size, double bound, enum metric_format 
 		snprintf(le, size, "%g.0", bound);
 }
 
-static void print_histogram(FILE *f, const struct family *fam, const struct series *s,
+static void print_histogram(FILE *f, const struct family *fam, const struct metric_series *s,
 			    enum metric_format format)
 {
 	const struct metric_desc *d = fam->desc;
@@ -264,7 +274,7 @@ static void print_family(FILE *f, const struct family *fam, enum metric_format f
 {
 	print_head(f, fam->desc, format);
 	hmap_for_each_safe (node, next, &fam->series) {
-		const struct series *s = container_of(node, struct series, node);
+		const struct metric_series *s = container_of(node, struct metric_series, node);
 
 		if (s->counts) {
 			print_histogram(f, fam, s, format);

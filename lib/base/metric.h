@@ -43,6 +43,13 @@ DEFINE_CLEANUP(struct metrics, metrics_free);
 void metric_add(struct metrics *m, size_t id, const char *const *values, double v);
 void metric_set(struct metrics *m, size_t id, const char *const *values, double v);
 void metric_observe(struct metrics *m, size_t id, const char *const *values, double v);
+/*
+ * A histogram's series, made if there is none, for whoever has many samples of it: it stays as long as the
+ * metrics, and past the limit of series it is the one of "other".
+ */
+struct metric_series;
+struct metric_series *metric_series(struct metrics *m, size_t id, const char *const *values);
+void metric_series_observe(struct metric_series *s, double v);
 /* A value, or a histogram's count of samples; 0 if absent. */
 double metric_get(const struct metrics *m, size_t id, const char *const *values);
 /* That of all series together. */

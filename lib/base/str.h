@@ -21,6 +21,15 @@ static inline struct str str_of(const char *s)
 	return (struct str){ s, s ? strlen(s) : 0 };
 }
 
+/* As snprintf("%s"): always terminated, and cut where it does not fit. `size` is at least 1. */
+static inline void str_copy(char *buf, size_t size, const char *s)
+{
+	size_t n = strnlen(s, size - 1);
+
+	memcpy(buf, s, n);
+	buf[n] = '\0';
+}
+
 /* Nothing but spaces, tabs and ends of lines: what a person leaves when there is no value. */
 static inline bool str_is_blank(const char *s)
 {

@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
+#include "nmi/front/asked.h"
 #include "nmi/front/grants.h"
 #include "nmi/front/internal.h"
 #include "nmi/health.h"
@@ -59,11 +60,17 @@ static void observe(struct front *f, const struct exchange *x, unsigned status,
 			      (char)('0' + status % 10), '\0' };
 	const char *values[] = { namespace ? namespace : "", x->route ? x->route->name : "none",
 				 resource ? resource : "", code };
+	double took = mono_seconds_between(x->start, loop_mono(f->loop));
 
 	if (!f->spec.metrics)
 		return;
-	metric_observe(f->spec.metrics, NMI_METRIC_OPERATION, values,
-		       mono_seconds_between(x->start, loop_mono(f->loop)));
+	if (!x->asked || !x->pod_uid || status != 200) {
+		metric_observe(f->spec.metrics, NMI_METRIC_OPERATION, values, took);
+		return;
+	}
+	if (!x->asked->granted)
+		x->asked->granted = metric_series(f->spec.metrics, NMI_METRIC_OPERATION, values);
+	metric_series_observe(x->asked->granted, took);
 }
 
 /* answering */
@@ -249,6 +256,14 @@ static void refuse_method(struct front *f, struct exchange *x)
 		     &(struct refusal){ .reason = REASON_METHOD, .text = text, .allow = allow });
 }
 
+static int target_read(struct front *f, const struct exchange *x, struct err *err)
+{
+	if (x->target_too_long)
+		return err_set(err, ERR_LIMIT, "its target is longer than %d bytes",
+			       LIMIT_TARGET_BYTES);
+	return target_parse(x->target, &f->target, err);
+}
+
 static void on_client(struct front *f, struct exchange *x, enum listener listener)
 {
 	struct err err = { 0 };
@@ -259,14 +274,14 @@ static void on_client(struct front *f, struct exchange *x, enum listener listene
 		refuse_malformed(f, x);
 		return;
 	}
-	if (x->target_too_long)
-		(void)err_set(&err, ERR_LIMIT, "its target is longer than %d bytes",
-			      LIMIT_TARGET_BYTES);
-	if (x->target_too_long || target_parse(x->target, &f->target, &err) < 0) {
+	if (x->asked) {
+		x->route = x->asked->route;
+	} else if (target_read(f, x, &err) < 0) {
 		refuse_target(f, x, &err);
 		return;
+	} else {
+		x->route = route_find(listener, f->target.path);
 	}
-	x->route = route_find(listener, f->target.path);
 	assert(x->route); /* the last row fits all */
 	if (!(x->route->methods & method_parse(x->method)))
 		refuse_method(f, x);

@@ -4,6 +4,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
+#include "nmi/front/asked.h"
 #include "nmi/front/internal.h"
 
 static struct response *make_response(struct front *f, const struct token *token, bool close)
@@ -12,6 +13,7 @@ static struct response *make_response(struct front *f, const struct token *token
 		.status = 200,
 		.headers = { { "Content-Type", "application/json; charset=utf-8" } },
 		.close = close,
+		.date = loop_wall(f->loop),
 		.free_body = issue_body_free,
 	};
 
@@ -60,26 +62,44 @@ static void finish(struct front *f, struct exchange *x, const struct issue_answe
 		front_refuse(f, x, &why);
 }
 
+/* What is asked for, also if it was read before. */
+static int read_query(struct front *f, struct exchange *x, const struct target *t,
+		      struct issue_request *req, struct err *err)
+{
+	const struct asked *was = x->asked;
+	int r;
+
+	if (was) {
+		req->resource = was->resource;
+		req->selector = was->selector;
+		req->bypass_cache = was->bypass_cache;
+		return 0;
+	}
+	r = query_parse(t->query, &f->query, err);
+	if (r < 0)
+		return r;
+	/* whoever asks twice asks again; most connections are for one request */
+	if (x->is_same_target)
+		x->asked = asked_new(x->route, &f->query);
+	req->resource = f->query.resource;
+	req->selector = f->query.selector;
+	req->bypass_cache = f->query.bypass_cache;
+	return 0;
+}
+
+/* `t` is not looked at with `asked`: see on_client() */
 void h_token(struct front *f, struct exchange *x, const struct target *t)
 {
-	struct issue_request req;
+	struct issue_request req = { .peer = x->peer, .pod_uid = x->pod_uid, .id = x->id };
 	struct err err = { 0 };
 
 	if (!front_check_metadata(f, x))
 		return;
-	if (query_parse(t->query, &f->query, &err) < 0) {
+	if (read_query(f, x, t, &req, &err) < 0) {
 		front_refuse(f, x,
 			     &(struct refusal){ .reason = REASON_BAD_REQUEST, .text = err.msg });
 		return;
 	}
-	req = (struct issue_request){
-		.peer = x->peer,
-		.pod_uid = x->pod_uid,
-		.resource = f->query.resource,
-		.selector = f->query.selector,
-		.bypass_cache = f->query.bypass_cache,
-		.id = x->id,
-	};
 	front_issue(f, x, &req, finish);
 }
 

@@ -26,6 +26,7 @@ struct response *response_new(const struct response_spec *spec)
 {
 	struct response *r = xnew(struct response);
 	enum MHD_Result ok = MHD_YES;
+	char date[WALL_HTTP_MAX];
 
 	r->refs = 1;
 	r->status = spec->status;
@@ -42,6 +43,9 @@ struct response *response_new(const struct response_spec *spec)
 		if (h->name && h->value && *h->value)
 			ok = MHD_add_response_header(r->mhd, h->name, h->value);
 	}
+	if (spec->date.s)
+		ok = MHD_add_response_header(r->mhd, MHD_HTTP_HEADER_DATE,
+					     wall_print_http(spec->date, date));
 	if (spec->close)
 		ok = MHD_add_response_header(r->mhd, MHD_HTTP_HEADER_CONNECTION, "close");
 	(void)ok; /* see above */

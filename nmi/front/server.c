@@ -335,30 +335,49 @@ static struct conn *conn_of(struct MHD_Connection *mhd)
 	return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
+static void change_target(struct conn *c)
+{
+	free(c->x.asked);
+	c->x.asked = NULL;
+	buf_reset(&c->target);
+	if (buf_append(&c->target, c->uri, c->uri_n, LIMIT_TARGET_BYTES, NULL) < 0)
+		c->x.target_too_long = true;
+}
+
 static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
 	struct conn *c = conn_of(mhd);
 	struct exchange was = c->x;
+	struct str last = { c->target.p, c->target.n };
 
 	(void)cls; /* the connection knows its server */
+	c->uri = uri;
+	c->uri_n = strlen(uri);
 	c->x = (struct exchange){
+		.is_same_target = str_eq(last, (struct str){ uri, c->uri_n }),
 		.peer = was.peer,
 		.pod_uid = was.pod_uid,
 		.told = was.told,
 		.told_as = was.told_as,
+		.asked = was.asked,
 		.start = loop_mono(c->server->loop),
 	};
 	c->stage = STAGE_LINE;
-	c->uri = uri;
-	c->uri_n = strlen(uri);
-	buf_reset(&c->target);
 	buf_reset(&c->body);
-	if (buf_append(&c->target, uri, c->uri_n, LIMIT_TARGET_BYTES, NULL) < 0)
-		c->x.target_too_long = true;
+	if (!c->x.is_same_target)
+		change_target(c);
 	c->x.target = (struct str){ c->target.p, c->target.n };
 	crowd_use(&c->place);
 	enter(c, PHASE_REQUEST, c->x.start);
 	return c;
+}
+
+/* The library decodes the path, the names and the values of the query. We read the raw target, and none of it. */
+static size_t leave_as_it_is(void *cls, struct MHD_Connection *mhd, char *s)
+{
+	(void)cls;
+	(void)mhd;
+	return strlen(s);
 }
 
 static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *name,
@@ -502,7 +521,7 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const ch
 	struct conn *c = *req_cls;
 
 	(void)mhd;
-	(void)url; /* decoded once already, and cut at %00: the raw one is in x.target */
+	(void)url; /* cut at a NUL: the raw one is in x.target */
 	if (s->ending || c->phase == PHASE_CUT)
 		return MHD_NO;
 	if (c->stage == STAGE_LINE)
@@ -615,6 +634,7 @@ static void conn_end(struct server *s, struct conn *c)
 	response_unref(c->answer);
 	free(c->x.label);
 	free(c->x.pod_uid);
+	free(c->x.asked);
 	buf_deinit(&c->target);
 	buf_deinit(&c->body);
 	free(c);
@@ -664,7 +684,8 @@ static struct MHD_Daemon *start(struct server *s, int fd)
 				MHD_OPTION_CONNECTION_LIMIT, s->spec.connections, /* */
 				MHD_OPTION_CONNECTION_TIMEOUT, 0U, /* see enum phase */
 				MHD_OPTION_URI_LOG_CALLBACK, on_request_line, s, /* */
-				MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,	 /* */
+				MHD_OPTION_UNESCAPE_CALLBACK, leave_as_it_is, NULL,
+				MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, /* */
 				MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
 }
 

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct asked;
 struct front;
 struct issue_answer;
 struct loop;
@@ -34,6 +35,7 @@ struct exchange {
 	struct mono start; /* when the request line was read */
 	struct head head;
 	bool target_too_long, body_too_long;
+	bool is_same_target; /* to the byte, as the request before it of this connection */
 	/*
 	 * The handler's own, zero when it is called. `gone` is called when the client hung up or the
 	 * server ends before the answer: a handler that returns without one must have set it.
@@ -53,6 +55,8 @@ struct exchange {
 	char *pod_uid;
 	uint64_t told;	     /* stay too: which grant was given last, by issue_answer.body_id, */
 	const void *told_as; /* and of which identity, which may be gone */
+	/* Stays as long as the target is the same, then it is freed: what the handler read it as; or NULL. */
+	struct asked *asked;
 };
 
 typedef void server_handle_fn(void *ctx, struct exchange *x);
@@ -121,7 +125,8 @@ struct response_header {
 struct response_spec {
 	unsigned status;
 	struct response_header headers[RESPONSE_HEADERS_MAX];
-	bool close; /* Connection: close */
+	bool close;	  /* Connection: close */
+	struct wall date; /* when it was made; 0: the library says the time of each answer */
 	/* Taken; freed by free_body, or by free() if that is NULL. */
 	char *body;
 	size_t body_len;

@@ -73,7 +73,29 @@ START_TEST(a_wall_time_is_printed_as_rfc_3339)
 }
 END_TEST
 
+static const struct {
+	int64_t s;
+	const char *text;
+} dates[] = {
+	{ 0, "Thu, 01 Jan 1970 00:00:00 GMT" },
+	{ 784111777, "Sun, 06 Nov 1994 08:49:37 GMT" }, /* the RFC's own example */
+	{ 1767323045, "Fri, 02 Jan 2026 03:04:05 GMT" },
+	{ 253402300799, "Fri, 31 Dec 9999 23:59:59 GMT" },
+	{ 253402300800, "" },
+	{ -62167219201, "" },
+	{ INT64_MAX, "" },
+};
+
+START_TEST(a_wall_time_is_printed_as_http_dates_are)
+{
+	char text[WALL_HTTP_MAX];
+
+	ck_assert_str_eq(wall_print_http((struct wall){ dates[_i].s }, text), dates[_i].text);
+}
+END_TEST
+
 UNIT_MAIN("clock", UNIT_LOOP(a_wall_time_is_printed_as_rfc_3339, stamps),
+	  UNIT_LOOP(a_wall_time_is_printed_as_http_dates_are, dates),
 	  UNIT_LOOP(milliseconds_until_a_moment_are_rounded_up_and_never_negative, spans),
 	  UNIT(adding_stops_at_the_end_of_time), UNIT(before_is_strict),
 	  UNIT(seconds_between_are_fractions_and_never_negative))

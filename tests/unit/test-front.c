@@ -146,6 +146,33 @@ START_TEST(equal_ids_within_a_second_share_one_body)
 }
 END_TEST
 
+/* Once, and as much of it as the body: expires_in counts from there. */
+START_TEST(a_token_comes_with_the_time_of_its_body)
+{
+	char date[WALL_HTTP_MAX];
+	struct client *c;
+	struct answer a;
+
+	start();
+	c = client_open(&rig, rig.spec.port);
+	for (int i = 0; i < 3; i++) {
+		const char *at;
+
+		for (int again = 0; again < 2; again++) {
+			client_send(c, TOKEN_REQUEST);
+			ck_assert(client_next(c, &a));
+		}
+		ck_assert_str_eq(answer_header(&a, "Date"),
+				 wall_print_http(loop_wall(rig.loop), date));
+		at = strstr(a.head, "Date:");
+		ck_assert_ptr_null(strstr(at + 1, "Date:"));
+		loop_fake_advance(rig.loop, 1000);
+	}
+	client_free(c);
+	stop();
+}
+END_TEST
+
 static const char *const probes[] = {
 	"GET " TOKEN_PATH " HTTP/1.1\r\nHost: x\r\n\r\n",
 	"GET " TOKEN_PATH "?" QUERY " HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -670,6 +697,7 @@ UNIT_MAIN("front", UNIT(a_token_request_is_granted),
 	  UNIT(selector_and_bypass_reach_the_issuer),
 	  UNIT(a_get_with_a_body_and_a_content_type_is_tolerated),
 	  UNIT(equal_ids_within_a_second_share_one_body),
+	  UNIT(a_token_comes_with_the_time_of_its_body),
 	  UNIT_LOOP(without_the_header_every_path_gets_imds_own_answer, probes),
 	  UNIT(the_header_can_be_made_optional),
 	  UNIT_LOOP(x_forwarded_for_is_refused_in_every_spelling, forwarded_for),

@@ -152,7 +152,23 @@ START_TEST(a_guid_is_told_by_its_shape)
 }
 END_TEST
 
-UNIT_MAIN("str", UNIT_LOOP(slices_are_compared_by_length_and_bytes, pairs),
+START_TEST(a_copy_ends_where_there_is_no_more_room)
+{
+	char buf[4] = "xxx";
+
+	str_copy(buf, sizeof(buf), "ab");
+	ck_assert_str_eq(buf, "ab");
+	str_copy(buf, sizeof(buf), "abc");
+	ck_assert_str_eq(buf, "abc");
+	str_copy(buf, sizeof(buf), "abcd");
+	ck_assert_str_eq(buf, "abc");
+	str_copy(buf, 1, "abcd");
+	ck_assert_str_eq(buf, "");
+}
+END_TEST
+
+UNIT_MAIN("str", UNIT(a_copy_ends_where_there_is_no_more_room),
+	  UNIT_LOOP(slices_are_compared_by_length_and_bytes, pairs),
 	  UNIT(a_slice_of_a_string_has_its_length),
 	  UNIT_LOOP(what_is_not_plain_is_escaped, escapes),
 	  UNIT(an_escape_is_cut_between_never_inside), UNIT(no_room_means_no_write),
