@@ -30,6 +30,8 @@ struct backend {
 	int (*probe)(struct err *err);
 	void *(*open)(const struct redirect_spec *spec, struct err *err);
 	void (*close)(void *state);
+	/* All is quiet: give back what the next verify() can have anew. NULL: there is nothing. */
+	void (*rest)(void *state);
 	/*
 	 * Are the rules those of the last apply()? `deleted`: they are known to be gone, so that there
 	 * is no need to look before the next apply().

@@ -419,6 +419,14 @@ static int ipt_list(char **out, struct err *err)
 	return 0;
 }
 
+static void ipt_rest(void *state)
+{
+	const struct ipt *i = state;
+
+	if (i->beside)
+		nft_backend.rest(i->beside);
+}
+
 struct nft_ctx *ipt_backend_writer(void *state)
 {
 	const struct ipt *i = state;
@@ -443,6 +451,7 @@ const struct backend ipt_backend = {
 	.probe = ipt_probe,
 	.open = ipt_open,
 	.close = ipt_close,
+	.rest = ipt_rest,
 	.verify = ipt_verify,
 	.apply = ipt_apply,
 	.remove = ipt_remove,

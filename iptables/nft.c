@@ -111,6 +111,14 @@ static void renew_reader(struct nft *n)
 	n->reader = fresh;
 }
 
+static void nft_rest(void *state)
+{
+	const struct nft *n = state;
+
+	nftctx_rest(n->reader);
+	nftctx_rest(n->writer);
+}
+
 /* The table's listing on the heap, or NULL in `out` if there is no such table. */
 static int list(struct nft *n, enum ruleset_table t, char **out, struct err *err)
 {
@@ -639,6 +647,7 @@ const struct backend nft_backend = {
 	.probe = nft_probe,
 	.open = nft_open,
 	.close = nft_close,
+	.rest = nft_rest,
 	.verify = nft_verify,
 	.outranked = nft_outranked,
 	.apply = nft_apply,

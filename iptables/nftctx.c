@@ -45,6 +45,15 @@ int nftctx_run(struct nft_ctx *ctx, const char *commands, const char **out, stru
 	return err_set(err, ERR_REFUSED, "%.*s", (int)strcspn(cause, "\n"), cause);
 }
 
+/*
+ * There is no function for it. A run that fails leaves nothing behind, since what has become of the rules is unknown
+ * then; this one fails as it is read, before the kernel is asked for anything.
+ */
+void nftctx_rest(struct nft_ctx *ctx)
+{
+	(void)nftctx_run(ctx, "forget", NULL, NULL);
+}
+
 void nftctx_set_dry_run(struct nft_ctx *ctx)
 {
 	nft_ctx_set_dry_run(ctx, true);

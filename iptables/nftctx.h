@@ -18,6 +18,8 @@ DEFINE_CLEANUP(struct nft_ctx, nftctx_free);
 
 /* Runs commands; `out`, if given, borrows what was printed until the next run. */
 int nftctx_run(struct nft_ctx *ctx, const char *commands, const char **out, struct err *err);
+/* Forget what was listed: half a megabyte a table. The next run lists what it needs anew, as it does anyway. */
+void nftctx_rest(struct nft_ctx *ctx);
 /* Have the kernel check what is run, and not do it. */
 void nftctx_set_dry_run(struct nft_ctx *ctx);
 /* In listings; left out otherwise, so that two of the same rules are equal. */

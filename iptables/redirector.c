@@ -44,6 +44,7 @@
 #include "lib/base/bucket.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/resident.h"
 #include "lib/loop/loop.h"
 
 #include <malloc.h>
@@ -94,10 +95,11 @@ struct redirector {
 	const struct backend *backend; /* NULL until one works */
 	void *state;
 	struct monitor *monitor;
-	bool started;	/* the spec has come */
-	bool installed; /* apply() went through once */
-	bool waits;	/* another nmi has the rules */
-	bool altered;	/* found so, and not yet put back */
+	bool started;	 /* the spec has come */
+	bool installed;	 /* apply() went through once */
+	bool waits;	 /* another nmi has the rules */
+	bool altered;	 /* found so, and not yet put back */
+	bool has_looked; /* at the rules, and not settled since */
 	struct mono altered_since;
 	char rules_note[sizeof(((struct backend_report *)0)->text)]; /* of the last report */
 	char conntrack_note[80], spoof_note[120], news_note[120];    /* "": all is well */
@@ -144,13 +146,21 @@ static void publish(struct redirector *r)
 }
 
 /*
- * A listing of our tables costs libnftables two megabytes for a moment, and glibc keeps what was freed.
+ * A listing of our tables costs libnftables two megabytes, of which it keeps one, and glibc what was freed.
  * Given back when all is quiet, never while a repair may be due.
  */
 static void on_settled(struct loop_timer *t)
 {
-	(void)t;
-	(void)malloc_trim(0); /* it had nothing to give, or it did */
+	struct redirector *r = container_of(t, struct redirector, settled);
+
+	if (!r->has_looked) {
+		(void)malloc_trim(0); /* it had nothing to give, or it did */
+		return;
+	}
+	r->has_looked = false;
+	if (r->backend->rest)
+		r->backend->rest(r->state);
+	resident_release();
 }
 
 /* All that the operator should know although the rules are in place. */
@@ -176,6 +186,7 @@ static void set_active(struct redirector *r, const struct backend_report *report
 
 	r->installed = true;
 	r->altered = false;
+	r->has_looked = true;
 	backoff_reset(&r->backoff);
 	s->state = report->waits ? REDIRECT_FAILING : REDIRECT_ACTIVE;
 	s->protection = report->protection;

@@ -27,11 +27,11 @@
 #include "iptables/tester.h"
 
 #include "lib/base/log.h"
+#include "lib/base/resident.h"
 
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -141,7 +141,7 @@ static int filter(struct err *err)
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
-	(void)malloc_trim(0); /* what it took for that; this process lives as long as the node */
+	resident_release(); /* what it took for that; this process lives as long as the node */
 	return r < 0 ? err_set_errno(err, -r, "seccomp filter") : 0;
 }
 

@@ -16,6 +16,7 @@
 #include "lib/base/inet.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/resident.h"
 #include "lib/http/client.h"
 #include "lib/kube/client.h"
 #include "lib/kube/config.h"
@@ -72,6 +73,10 @@
 #define DEAD_PEER_MSEC	  5000
 #define SYNC_WAIT_MSEC	  10000
 #define REFLECTORS_MAX	  8
+/* What only the start needed has been used then, unless the API server is slow, which costs memory alone. */
+#define SETTLED_MSEC 10000
+/* Lists, new connections, new settings come later. */
+#define REST_MSEC 3600000
 
 /* events */
 
@@ -601,6 +606,14 @@ static void start_probe(struct agent *a)
 		log_warn("nmi probe cannot ask this agent: %s", err.msg);
 }
 
+static void on_rest(struct loop_timer *t)
+{
+	struct agent *a = container_of(t, struct agent, rest);
+
+	resident_release();
+	loop_timer_set_msec(a->loop, t, REST_MSEC, on_rest);
+}
+
 int agent_run(struct agent *a, struct err *err)
 {
 	char listen[INET_IP_PORT_TEXT_MAX], target[INET_IP_PORT_TEXT_MAX];
@@ -616,6 +629,7 @@ int agent_run(struct agent *a, struct err *err)
 	succession_start(a->succession);
 	start_probe(a);
 	reload_check(a->reload);
+	loop_timer_set_msec(a->loop, &a->rest, SETTLED_MSEC, on_rest);
 	if (nmi_config_has_rules(a->config))
 		(void)snprintf(how, sizeof(how), ", redirecting %s:%u to %s",
 			       a->config->metadata_ip, a->config->metadata_port,
@@ -633,6 +647,7 @@ struct agent *agent_free(struct agent *a)
 	if (!a)
 		return NULL;
 	loop_timer_del(&a->stop_timer);
+	loop_timer_del(&a->rest);
 	a->taint = taint_free(a->taint);
 	a->status = status_server_free(a->status);
 	a->probe = probe_free(a->probe);

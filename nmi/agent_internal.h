@@ -70,7 +70,7 @@ struct agent {
 	struct reload *reload;
 	char self_test_text[SELFTEST_TEXT_MAX]; /* for `description` */
 
-	struct loop_timer stop_timer;
+	struct loop_timer stop_timer, rest;
 	struct mono stop_by;
 	bool stopping;
 	enum redirect_state redirect_was;
