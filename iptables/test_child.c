@@ -24,7 +24,7 @@
 
 /* A status line and the headers that matter. */
 #define ANSWER_MAX 2048
-/* For both ends to be up, which takes the kernel a millisecond or two. */
+/* For both ends to be up, which takes the kernel a millisecond or two, if it is not busy. */
 #define LINK_MSEC 500
 
 _Noreturn static void end(int fd, const struct redirect_test *t)
@@ -145,22 +145,6 @@ static int raise_peer(int s, unsigned *out, struct err *err)
 	return 0;
 }
 
-/*
- * The end that was up first drops what is sent until the kernel's work queue has seen the other one: see
- * test_net_open(). A packet that is lost would cost a second.
- */
-static void await_link(int s)
-{
-	const struct timespec step = { .tv_nsec = NSEC_PER_MSEC };
-	struct ifreq flags = { .ifr_name = TEST_PEER };
-
-	for (int i = 0; i < LINK_MSEC && !(flags.ifr_flags & IFF_RUNNING); i++) {
-		(void)nanosleep(&step, NULL);
-		if (ioctl(s, SIOCGIFFLAGS, &flags) < 0)
-			return;
-	}
-}
-
 /* With the redirector, step by step; ends the process where it cannot be done. */
 static void join(int fd, int s)
 {
@@ -178,7 +162,8 @@ static void join(int fd, int s)
 	if (send(fd, &joined, sizeof(joined), MSG_NOSIGNAL) < 0 ||
 	    recv(fd, &go, sizeof(go), 0) != (ssize_t)sizeof(go) || go != TESTER_GO)
 		_exit(0);
-	await_link(s);
+	/* which drops what is sent before, and a packet that is lost would cost a second */
+	test_net_await(peer, LINK_MSEC);
 }
 
 _Noreturn void test_child(int fd, const struct tester_job *job)

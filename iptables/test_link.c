@@ -8,13 +8,14 @@
 #include "iptables/test_link.h"
 
 #include "iptables/nlsock.h"
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
+#include <linux/if.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
-#include <net/if.h>
 #include <netlink/attr.h>
 #include <netlink/errno.h>
 #include <netlink/msg.h>
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 /*
  * Of 198.51.100.0/24, TEST-NET-2 (RFC 5737): never assigned to anybody (RFC 6890), so no pod, node or
@@ -234,4 +236,30 @@ int test_net_join(const struct test_net *net, unsigned ifindex, struct err *err)
 	if (r == 0)
 		r = add_route(sk, ifindex, NULL, gateway, err);
 	return r;
+}
+
+static uint8_t operational_state(struct nl_sock *sk, unsigned ifindex)
+{
+	struct rtnl_link *link = NULL;
+	uint8_t state = IF_OPER_UNKNOWN;
+
+	if (rtnl_link_get_kernel(sk, (int)ifindex, NULL, &link) < 0)
+		return state;
+	state = rtnl_link_get_operstate(link);
+	rtnl_link_put(link);
+	return state;
+}
+
+/*
+ * The kernel's work queue makes it IF_OPER_UP and lets packets pass in one go, under the lock that is needed to
+ * be told of it here; since 6.9 to be asked is what makes the kernel do it (linkwatch_sync_dev()). IFF_RUNNING
+ * says less: it is set, too, while the state is not known, as that of a new link is until the queue has come to it.
+ */
+void test_net_await(unsigned ifindex, unsigned msec)
+{
+	const struct timespec step = { .tv_nsec = NSEC_PER_MSEC };
+	_cleanup_(nlsock_freep) struct nl_sock *sk = open_routes(NULL);
+
+	for (unsigned i = 0; sk && i < msec && operational_state(sk, ifindex) != IF_OPER_UP; i++)
+		(void)nanosleep(&step, NULL);
 }

@@ -26,3 +26,5 @@ int test_net_make(const struct test_net *net, pid_t pid, struct err *err);
 int test_net_open(const struct test_net *net, struct err *err);
 /* In that namespace: address and route. `ifindex` is TEST_PEER's. */
 int test_net_join(const struct test_net *net, unsigned ifindex, struct err *err);
+/* There, once the node's end is open: until that end passes packets, too, or so many milliseconds are over. */
+void test_net_await(unsigned ifindex, unsigned msec);

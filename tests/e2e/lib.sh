@@ -39,11 +39,12 @@ e2e_cleanup() {
 	return "$status"
 }
 
-still_in() { # INODES of network namespaces: is a process in one of them
-	local ns
+still_in() { # INODES of network namespaces: who is in one of them, as "net:[INODE] PID NAME"
+	local ns pid
 	for ns in /proc/[0-9]*/ns/net; do
-		readlink "$ns" 2>/dev/null
-	done | grep -F "$(for ns in $1; do printf 'net:[%s]\n' "$ns"; done)"
+		pid=${ns#/proc/} pid=${pid%%/*}
+		printf '%s %s %s\n' "$(readlink "$ns")" "$pid" "$(<"/proc/$pid/comm")"
+	done 2>/dev/null | grep -F "$(for ns in $1; do printf 'net:[%s]\n' "$ns"; done)"
 }
 
 # Keeps the namespaces of the box until release_namespaces, so that no other box gets their inodes meanwhile; they are in $inodes.
@@ -77,7 +78,8 @@ e2e_end() {
 	is 'every namespace is gone' "$(sb_namespaces)" ''
 	# one that was killed may need a moment
 	nobody_left() { ! still_in "$inodes"; }
-	passes 'every process is gone' eventually 2 nobody_left
+	eventually 10 nobody_left || true
+	passes 'every process is gone' nobody_left
 	release_namespaces
 	is 'the machine has the packet rules that it had' "$(e2e_ruleset)" "$e2e_rules_before"
 	done_testing

@@ -163,7 +163,8 @@ launch "a$n" "$newest"
 eventually 10 has_taken "a$n"
 sleep 0.5
 signal "a$n" KILL
-sleep 0.5
+again_twice() { [[ $(grep -c 'accepting again' "$SB_DIR/$old.log") == 2 ]]; }
+eventually 5 again_twice || true
 is 'the new one is killed in charge: the old one accepts again' "$(grep -c 'accepting again' "$SB_DIR/$old.log")" 2
 harmed_little 'the new one is killed in charge' 20
 

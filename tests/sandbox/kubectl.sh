@@ -105,7 +105,7 @@ is "a pod is created" 'pod/demo created' k create --validate=false -f "$dir/pod.
 fails "twice is a conflict" 'pods "demo" already exists' k create --validate=false -f "$dir/pod.yaml"
 is "a pod is shown" 'NAME +READY +STATUS +RESTARTS +AGE\s+demo +0/1 +Pending +0 +[0-9]+s' \
 	k -n shop get pods
-timeout 30 kubectl -n shop get pods -w --no-headers >"$dir/watch" 2>&1 &
+timeout 300 kubectl -n shop get pods -w --no-headers >"$dir/watch" 2>&1 &
 watcher=$!
 for ((i = 0; i < 250; i++)); do [[ -s $dir/watch ]] && break; sleep 0.02; done
 is "its status is patched" 'pod/demo patched' k -n shop patch pod demo --subresource=status -p \
@@ -134,7 +134,7 @@ is "a dry run leaves nothing" 'dry run' \
 fails "nothing" 'configmaps "none" not found' k -n shop get configmap none
 is "a pod is deleted, in time" 'pod "demo" deleted' k -n shop delete pod demo
 is "identities are deleted" 'demo" deleted' k -n shop delete azureidentity demo
-sleep 0.5
+for ((i = 0; i < 500; i++)); do grep -q Terminating "$dir/watch" && break; sleep 0.02; done
 is "a watch has seen it all" 'Pending.*Running.*Terminating' cat "$dir/watch"
 kill "$watcher" 2>/dev/null
 watcher=
