@@ -8,12 +8,16 @@
 
 /* A request target: the longest that an Azure SDK sends (resource and ARM id escaped) is under 1 KiB. */
 #define LIMIT_TARGET_BYTES 4096
-/* Header block: MHD refuses what does not fit its pool of 16 KiB a connection with 431. */
-#define LIMIT_CONNECTION_POOL 16384
+/*
+ * Header block: MHD refuses what does not fit the pool of a connection with 431. The longest target and 20
+ * headers of 100 bytes fit; the SDKs' are under 1 KiB in all. It clears one and a half times the pool for
+ * each request, so a larger one is paid for by everybody.
+ */
+#define LIMIT_CONNECTION_POOL 8192
 /* A resource or id in a query, decoded; ARM ids are under 512 characters. */
 #define LIMIT_PARAM_BYTES 1024
 /*
- * Open connections in all; each costs a pool of 16 KiB at most. From three quarters of them on, the address that
+ * Open connections in all; each costs a pool of 8 KiB at most. From three quarters of them on, the address that
  * has the most makes room for others (nmi/front/crowd.h).
  */
 #define LIMIT_CONNECTIONS 4096

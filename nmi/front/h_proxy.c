@@ -9,8 +9,8 @@
 
 #include <stdio.h>
 
-/* Far more than any client sends; the library's pool holds some 200 of the smallest. */
-#define HEADERS_MAX 128
+/* Far more than any client sends; the library's pool holds some 100 of the smallest. */
+#define HEADERS_MAX 64
 
 struct headers {
 	struct proxy_header at[HEADERS_MAX];

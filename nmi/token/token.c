@@ -14,16 +14,25 @@
 #include "lib/base/str.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 /* U+FFFD, which stands for bytes that are not UTF-8: JSON cannot carry those. */
 #define REPLACEMENT STR("\xef\xbf\xbd")
-/* A decimal of 64 bits with sign and end. */
-#define NUMBER_MAX 21
+/* A decimal of 64 bits with its sign. */
+#define NUMBER_MAX 20
 
 static uint64_t last_id;
+
+/* Printable ASCII but for quote and backslash, as every token of Entra is. */
+static bool is_plain(const char *s)
+{
+	for (; *s; s++) {
+		if ((unsigned char)*s < 0x20 || (unsigned char)*s >= 0x7f || *s == '"' ||
+		    *s == '\\')
+			return false;
+	}
+	return true;
+}
 
 struct token *token_new(const struct token_fields *f)
 {
@@ -34,6 +43,7 @@ struct token *token_new(const struct token_fields *f)
 	t->expires_on.s = f->expires_on;
 	t->not_before.s = f->not_before;
 	secret_set(&t->access_token, f->access_token, strlen(f->access_token));
+	t->is_plain = is_plain(f->access_token);
 	t->client_id = xstrdup(f->client_id ? f->client_id : "");
 	t->resource = xstrdup(f->resource);
 	return t;
@@ -131,24 +141,41 @@ static size_t put_string(char *to, size_t at, struct str s)
 }
 
 struct pair {
-	const char *key;
-	struct str value;
+	struct str key, value;
+	bool is_plain;
 };
+
+static size_t put_plain(char *to, size_t at, struct str s)
+{
+	at = put(to, at, STR("\""));
+	at = put(to, at, s);
+	return put(to, at, STR("\""));
+}
 
 static size_t put_object(char *to, size_t at, const struct pair *pairs, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		at = put(to, at, i ? STR(",") : STR("{"));
-		at = put_string(to, at, str_of(pairs[i].key));
+		at = put_plain(to, at, pairs[i].key);
 		at = put(to, at, STR(":"));
-		at = put_string(to, at, pairs[i].value);
+		at = pairs[i].is_plain ? put_plain(to, at, pairs[i].value)
+				       : put_string(to, at, pairs[i].value);
 	}
 	return put(to, at, STR("}"));
 }
 
 static struct str print_number(char buf[static NUMBER_MAX], int64_t n)
 {
-	return (struct str){ buf, (size_t)snprintf(buf, NUMBER_MAX, "%" PRId64, n) };
+	uint64_t rest = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+	char *end = buf + NUMBER_MAX, *p = end;
+
+	do {
+		*--p = (char)('0' + rest % 10);
+		rest /= 10;
+	} while (rest);
+	if (n < 0)
+		*--p = '-';
+	return (struct str){ p, (size_t)(end - p) };
 }
 
 static size_t put_token(char *to, size_t at, const struct token *t, struct wall now)
@@ -159,15 +186,17 @@ static size_t put_token(char *to, size_t at, const struct token *t, struct wall 
 	struct str on = print_number(on_text, t->expires_on.s);
 	struct str before = print_number(before_text, t->not_before.s);
 	const struct pair pairs[] = {
-		{ "access_token", { (const char *)t->access_token.p, t->access_token.n } },
-		{ "refresh_token", STR("") },
-		{ "client_id", str_of(t->client_id) },
-		{ "expires_in", in },
-		{ "expires_on", on },
-		{ "ext_expires_in", in },
-		{ "not_before", before },
-		{ "resource", str_of(t->resource) },
-		{ "token_type", STR("Bearer") },
+		{ STR("access_token"),
+		  { (const char *)t->access_token.p, t->access_token.n },
+		  t->is_plain },
+		{ STR("refresh_token"), STR(""), true },
+		{ STR("client_id"), str_of(t->client_id), false },
+		{ STR("expires_in"), in, true },
+		{ STR("expires_on"), on, true },
+		{ STR("ext_expires_in"), in, true },
+		{ STR("not_before"), before, true },
+		{ STR("resource"), str_of(t->resource), false },
+		{ STR("token_type"), STR("Bearer"), true },
 	};
 
 	return put_object(to, at, pairs, ARRAY_SIZE(pairs));

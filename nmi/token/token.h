@@ -6,6 +6,7 @@
 #include "lib/base/err.h"
 #include "lib/base/secret.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ struct token {
 	struct wall not_before;
 	struct wall renew_at; /* when the cache that keeps it means to renew it; 0: none does */
 	struct secret access_token;
+	bool is_plain; /* that is as it stands in JSON */
 	char *client_id;
 	char *resource; /* as the client asked for it, byte for byte */
 	uint64_t

@@ -549,7 +549,7 @@ static const struct {
 	int status;
 } big[] = {
 	{ "GET /", LIMIT_TARGET_BYTES, " HTTP/1.1\r\n" HEADERS "\r\n", 413 },
-	{ "GET /", 12000, " HTTP/1.1\r\n" HEADERS "\r\n", 413 },
+	{ "GET /", 6000, " HTTP/1.1\r\n" HEADERS "\r\n", 413 },
 	{ "GET /", 40000, " HTTP/1.1\r\n" HEADERS "\r\n", 414 },
 	{ "GET / HTTP/1.1\r\n" HEADERS "A: ", 40000, "\r\n\r\n", 431 },
 	{ "GET / HTTP/1.1\r\n" HEADERS, 40000, ": b\r\n\r\n", 431 },

@@ -65,6 +65,24 @@ START_TEST(expires_in_counts_from_now_and_is_never_negative)
 END_TEST
 
 static const struct {
+	int64_t n;
+	const char *text;
+} numbers[] = {
+	{ 10, "10" },
+	{ -7, "-7" },
+	{ INT64_MAX, "9223372036854775807" },
+	{ INT64_MIN, "-9223372036854775808" },
+};
+
+START_TEST(a_number_is_printed_whole)
+{
+	_cleanup_(token_unrefp) struct token *t = mk_token(.not_before = numbers[_i].n);
+
+	ck_assert_str_eq(field(t, 0, "not_before"), numbers[_i].text);
+}
+END_TEST
+
+static const struct {
 	const char *resource, *read_back;
 } resources[] = {
 	{ "https://management.azure.com/", NULL },
@@ -83,11 +101,13 @@ static const struct {
 	{ "\xff", "\xef\xbf\xbd" },
 };
 
-START_TEST(a_resource_comes_back_byte_for_byte_if_json_can_carry_it)
+START_TEST(text_comes_back_byte_for_byte_if_json_can_carry_it)
 {
 	const char *want = resources[_i].read_back;
-	_cleanup_(token_unrefp) struct token *t = mk_token(.resource = resources[_i].resource);
+	_cleanup_(token_unrefp) struct token *t = mk_token(.resource = resources[_i].resource,
+							   .access_token = resources[_i].resource);
 
+	ck_assert_str_eq(field(t, 0, "access_token"), want ? want : resources[_i].resource);
 	ck_assert_str_eq(field(t, 0, "resource"), want ? want : resources[_i].resource);
 	ck_assert_str_eq(field(t, 0, "token_type"), "Bearer");
 }
@@ -154,7 +174,8 @@ END_TEST
 
 UNIT_MAIN("token", UNIT(the_answer_is_nine_strings_in_this_order),
 	  UNIT_LOOP(expires_in_counts_from_now_and_is_never_negative, moments),
-	  UNIT_LOOP(a_resource_comes_back_byte_for_byte_if_json_can_carry_it, resources),
+	  UNIT_LOOP(text_comes_back_byte_for_byte_if_json_can_carry_it, resources),
+	  UNIT_LOOP(a_number_is_printed_whole, numbers),
 	  UNIT(a_token_without_a_client_id_has_an_empty_one), UNIT(no_two_tokens_have_the_same_id),
 	  UNIT(tokens_of_several_tenants_are_an_array_of_which_the_host_takes_the_first),
 	  UNIT(a_reference_keeps_the_token))
