@@ -51,8 +51,10 @@
 #define LIMIT_LISTEN_WAIT_MSEC 10000
 /* Connections to the probe or metrics listener: a kubelet, a scraper, a person. */
 #define LIMIT_OPERATOR_CONNECTIONS 64
+/* Requests there of one address that are begun in one round: a metrics page may have a megabyte. */
+#define LIMIT_OPERATOR_TURNS 2
 /* Metrics pages that are made anew: more at once than scrapers and people have, then one a while. */
-#define LIMIT_SCRAPE_BURST 20
+#define LIMIT_SCRAPE_BURST 5
 #define LIMIT_SCRAPE_MSEC  100
 /* Connections to the loopback listeners: the CSI driver has one for each volume that it mounts. */
 #define LIMIT_HOST_CONNECTIONS 512

@@ -114,11 +114,14 @@ bool crowd_turn(struct crowd *c, struct crowd_place *p)
 {
 	struct crowd_peer *peer = p->peer;
 
+	bool is_alone;
+
 	if (!c->turns || !peer || p->turn == CROWD_TURN) {
 		p->turn = CROWD_NO_TURN;
 		return true;
 	}
-	if (!peer->late && (hmap_count(&c->peers) == 1 || take_turn(c, peer)))
+	is_alone = !c->turns_always && hmap_count(&c->peers) == 1;
+	if (!peer->late && (is_alone || take_turn(c, peer)))
 		return true;
 	if (!peer->late)
 		DL_APPEND(c->waiting, peer);

@@ -25,6 +25,7 @@ struct crowd {
 	unsigned full_at;  /* from so many on room is short; 0: never */
 	unsigned peer_max; /* places of one address, room or not; 0: any number */
 	unsigned turns;	   /* of one address in a round, where there are others; 0: any number */
+	bool turns_always; /* also of an address that is alone */
 	uint64_t round;
 	struct crowd_peer *waiting; /* for a turn of one of their places */
 };

@@ -699,7 +699,8 @@ struct server *server_new(struct loop *l, const struct server_spec *spec, struct
 	if (spec->connections_per_peer)
 		s->crowd = (struct crowd){ .full_at = spec->connections - spec->connections / 4,
 					   .peer_max = spec->connections_per_peer,
-					   .turns = LIMIT_TURNS };
+					   .turns = spec->turns ? spec->turns : LIMIT_TURNS,
+					   .turns_always = spec->turns > 0 };
 	s->listening = -EBADF;
 	fd = spec->listening > 0 ? spec->listening : listen_on(spec, err);
 	if (fd < 0)

@@ -75,6 +75,8 @@ struct server_spec {
 	 * quarter is kept for those that are cut and not yet gone: see crowd.h.
 	 */
 	unsigned connections, connections_per_peer;
+	unsigned
+		turns; /* of one address in a round; 0: LIMIT_TURNS, and any number while it is alone */
 	size_t body_max;
 	server_handle_fn *handle;
 	void (*accepted)(void *ctx, const struct inet_ip *peer); /* before its requests; or NULL */

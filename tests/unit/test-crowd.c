@@ -203,6 +203,11 @@ START_TEST(turns_go_round_among_addresses_and_in_order_within_one)
 		a[i] = come(1);
 	for (int i = 0; i < 5; i++) /* alone there are no turns */
 		ck_assert(crowd_turn(&crowd, &a[i]->place));
+	crowd.turns_always = true; /* or there are */
+	for (int i = 0; i < 5; i++)
+		ck_assert(crowd_turn(&crowd, &a[i]->place) == (i < 2));
+	ck_assert_str_eq(rest(), "11 1 ");
+	crowd.turns_always = false;
 	for (int i = 0; i < 3; i++)
 		b[i] = come(2);
 	c = come(3);
