@@ -391,8 +391,10 @@ static void look_between(struct lines *l, const char *to)
 {
 	if ((uintptr_t)to < (uintptr_t)l->at || (uintptr_t)to > (uintptr_t)l->end)
 		return; /* a copy: of a folded line, which is refused for itself */
-	for (const char *p = l->at; p < to; p++)
-		l->hides |= !strchr("\r\n \t", *p); /* or the NUL that the library made of one */
+	for (const char *p = l->at; p < to; p++) {
+		/* a NUL: the library made it of one of them, or of the colon */
+		l->hides |= *p && *p != '\r' && *p != '\n' && *p != ' ' && *p != '\t';
+	}
 }
 
 static enum MHD_Result on_line(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_n,
