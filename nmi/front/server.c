@@ -431,7 +431,7 @@ static enum MHD_Result queue(struct conn *c)
 
 	c->stage = STAGE_QUEUED;
 	c->answer = response_unref(c->answer);
-	enter(c, PHASE_ANSWER, loop_mono(c->server->loop));
+	enter(c, PHASE_ANSWER, loop_mono_coarse(c->server->loop));
 	return r;
 }
 
@@ -532,7 +532,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **req_cls,
 	free(c->x.label);
 	c->x.label = NULL;
 	if (c->phase != PHASE_CUT)
-		enter(c, PHASE_IDLE, loop_mono(c->server->loop));
+		enter(c, PHASE_IDLE, loop_mono_coarse(c->server->loop));
 }
 
 static void conn_start(struct server *s, struct MHD_Connection *mhd, void **context)
