@@ -17,7 +17,7 @@ unsigned hmap_hash(const void *key, size_t key_len)
 	if (!drawn)
 		arc4random_buf(&secret, sizeof(secret));
 	drawn = true;
-	return (unsigned)siphash(&secret, key, key_len);
+	return (unsigned)siphash_1_3(&secret, key, key_len);
 }
 
 /* NOLINTNEXTLINE(readability-function-size): what uthash expands to */

@@ -36,6 +36,7 @@ struct family {
 	const struct metric_desc *desc;
 	size_t n_labels;
 	struct hmap series;
+	struct metric_series *only; /* without labels */
 };
 
 struct metrics {
@@ -66,8 +67,7 @@ static struct metric_series *find(const struct family *f, const char *key, size_
 	return node ? container_of(node, struct metric_series, node) : NULL;
 }
 
-/* The series of these values, made if there is none. */
-static struct metric_series *get(struct metrics *m, size_t id, const char *const *values)
+static struct metric_series *get_labelled(struct metrics *m, size_t id, const char *const *values)
 {
 	static const char *const other[METRIC_LABELS_MAX] = { "other", "other", "other", "other" };
 	struct family *f = &m->families[id];
@@ -88,6 +88,18 @@ static struct metric_series *get(struct metrics *m, size_t id, const char *const
 		s->counts = xcalloc(f->desc->n_buckets + 1, sizeof(uint64_t));
 	hmap_add(&f->series, &s->node, s->key, n);
 	return s;
+}
+
+/* The series of these values, made if there is none. */
+static struct metric_series *get(struct metrics *m, size_t id, const char *const *values)
+{
+	struct family *f = &m->families[id];
+
+	if (f->n_labels)
+		return get_labelled(m, id, values);
+	if (!f->only)
+		f->only = get_labelled(m, id, NULL);
+	return f->only;
 }
 
 struct metrics *metrics_new(const struct metric_desc *descs, size_t n, size_t max_series)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* SipHash-2-4, after the paper's section 2: see siphash.h. */
+/* SipHash, after the paper's section 2: see siphash.h. */
 
 #include "lib/base/siphash.h"
 
@@ -38,15 +38,17 @@ static inline void sip_round(struct state *s)
 	s->v2 = rotate(s->v2, 32);
 }
 
-static void compress(struct state *s, uint64_t word)
+static inline void compress(struct state *s, uint64_t word, int rounds)
 {
 	s->v3 ^= word;
-	sip_round(s);
-	sip_round(s);
+	for (int i = 0; i < rounds; i++)
+		sip_round(s);
 	s->v0 ^= word;
 }
 
-uint64_t siphash(const struct siphash_key *key, const void *p, size_t n)
+/* Inline, so that the rounds are constants where it is called. */
+static inline uint64_t hash(const struct siphash_key *key, const void *p, size_t n, int rounds,
+			    int last_rounds)
 {
 	const uint64_t k0 = load(key->b), k1 = load(key->b + 8);
 	struct state s = {
@@ -60,12 +62,22 @@ uint64_t siphash(const struct siphash_key *key, const void *p, size_t n)
 
 	last[7] = (uint8_t)n;
 	for (; n >= 8; n -= 8, b += 8)
-		compress(&s, load(b));
+		compress(&s, load(b), rounds);
 	if (n)
 		memcpy(last, b, n);
-	compress(&s, load(last));
+	compress(&s, load(last), rounds);
 	s.v2 ^= 0xff;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < last_rounds; i++)
 		sip_round(&s);
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+uint64_t siphash(const struct siphash_key *key, const void *p, size_t n)
+{
+	return hash(key, p, n, 2, 4);
+}
+
+uint64_t siphash_1_3(const struct siphash_key *key, const void *p, size_t n)
+{
+	return hash(key, p, n, 1, 3);
 }

@@ -102,14 +102,24 @@ struct loop *loop_free(struct loop *l)
 
 /* time */
 
-struct mono loop_mono(const struct loop *l)
+static struct mono read_clock(const struct loop *l, clockid_t clock)
 {
 	struct timespec ts;
 
 	if (l->fake)
 		return l->fake_now;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return (struct mono){ (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec };
+}
+
+struct mono loop_mono(const struct loop *l)
+{
+	return read_clock(l, CLOCK_MONOTONIC);
+}
+
+struct mono loop_mono_coarse(const struct loop *l)
+{
+	return read_clock(l, CLOCK_MONOTONIC_COARSE);
 }
 
 struct wall loop_wall(const struct loop *l)
@@ -139,14 +149,11 @@ static void next_window(struct loop *l, struct mono now)
 	l->lag_until = mono_add_msec(now, LAG_WINDOW_MSEC);
 }
 
-/* The kernel's clock of the last tick, which costs a few ns: there is one such look a turn. */
+/* There is one such look a turn. */
 static void note_waking(struct loop *l)
 {
-	struct timespec ts;
-
-	if (l->fake || clock_gettime(CLOCK_MONOTONIC_COARSE, &ts) < 0)
-		return;
-	l->woke_at.ns = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+	if (!l->fake)
+		l->woke_at = loop_mono_coarse(l);
 }
 
 /* `now` is looked at anyway, before waiting again. */

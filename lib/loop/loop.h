@@ -35,6 +35,8 @@ int loop_turn(struct loop *l, int max_msec, struct err *err);
 
 /* time */
 struct mono loop_mono(const struct loop *l);
+/* The same as of the kernel's last tick, 10 ms ago at most: for deadlines of seconds, at a fraction of its cost. */
+struct mono loop_mono_coarse(const struct loop *l);
 struct wall loop_wall(const struct loop *l);
 /* Fake loops only: move the clock in steps from timer to timer, dispatching each at its moment. */
 void loop_fake_advance(struct loop *l, uint64_t msec);

@@ -196,12 +196,10 @@ static void on_gone(struct exchange *x)
 void front_issue(struct front *f, struct exchange *x, const struct issue_request *req,
 		 issued_fn *issued)
 {
-	struct issue_answer now;
-
 	x->issued = issued;
-	x->op = issue_start(f->spec.issuer, req, &now, on_issued, x);
+	x->op = issue_start(f->spec.issuer, req, &f->answer, on_issued, x);
 	if (!x->op) {
-		issued(f, x, &now, req->resource);
+		issued(f, x, &f->answer, req->resource);
 		return;
 	}
 	x->gone = on_gone;

@@ -14,14 +14,17 @@
 #include <string.h>
 #include <strings.h>
 
+/* RFC 9110, 5.6.2: tchar */
+static const bool token_bytes[256] = {
+	['a' ... 'z'] = true,  ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['!'] = true,
+	['#' ... '\''] = true, ['*'] = true,	     ['+'] = true,	   ['-'] = true,
+	['.'] = true,	       ['^' ... '`'] = true, ['|'] = true,	   ['~'] = true,
+};
+
 static bool is_token(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
-			continue;
-		if (!c || !strchr("-0123456789_!#$%&'*+.^`|~", c))
+		if (!token_bytes[(unsigned char)s.p[i]])
 			return false;
 	}
 	return s.n > 0;

@@ -87,6 +87,7 @@ struct front {
 	/* one request is read at a time: scratch, too big to clear for each */
 	struct target target;
 	struct query query;
+	struct issue_answer answer;
 };
 
 /* answering; each counts */

@@ -408,7 +408,9 @@ static unsigned look_between(struct lines *l, const char *to)
 	if ((uintptr_t)to < (uintptr_t)l->at || (uintptr_t)to > (uintptr_t)l->end)
 		return 0; /* a copy: of a folded line, which is refused for itself */
 	for (const char *p = l->at; p < to; p++) {
-		l->hides |= !strchr("\r\n \t", *p); /* or the NUL that the library made of one */
+		/* a NUL: the library made it of one of them, or of the colon */
+		l->hides |= *p && *p != '' && *p != '
+' && *p != ' ' && *p != '	';
 		nuls += !*p;
 	}
 	return nuls;
@@ -450,7 +452,7 @@ static enum MHD_Result queue(struct conn *c)
 
 	c->stage = STAGE_QUEUED;
 	c->answer = response_unref(c->answer);
-	enter(c, PHASE_ANSWER, loop_mono(c->server->loop));
+	enter(c, PHASE_ANSWER, loop_mono_coarse(c->server->loop));
 	return r;
 }
 
@@ -562,7 +564,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **req_cls,
 	free(c->x.label);
 	c->x.label = NULL;
 	if (c->phase != PHASE_CUT)
-		enter(c, PHASE_IDLE, loop_mono(c->server->loop));
+		enter(c, PHASE_IDLE, loop_mono_coarse(c->server->loop));
 }
 
 static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t n)

@@ -91,6 +91,22 @@ START_TEST(an_ambiguous_head_is_a_fault)
 }
 END_TEST
 
+START_TEST(a_name_is_made_of_token_bytes_and_no_others)
+{
+	static const char marks[] = "!#$%&'*+-.^_`|~"; /* RFC 9110, 5.6.2 */
+
+	for (int c = 0; c < 256; c++) {
+		const char name[] = { 'a', (char)c };
+		struct head h = { 0 };
+		bool is_good = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+			       (c >= 'a' && c <= 'z') || (c && strchr(marks, c));
+
+		head_add(&h, (struct str){ name, sizeof(name) }, STR("b"));
+		ck_assert_msg(!h.fault == is_good, "%d", c);
+	}
+}
+END_TEST
+
 START_TEST(a_nul_byte_in_a_value_is_a_fault)
 {
 	struct head h = { 0 };
@@ -178,8 +194,8 @@ START_TEST(a_client_request_id_is_kept_only_when_it_is_a_guid)
 }
 END_TEST
 
-UNIT_MAIN("head", UNIT_LOOP(an_ambiguous_head_is_a_fault, heads),
-	  UNIT(a_nul_byte_in_a_value_is_a_fault),
+UNIT_MAIN("head", UNIT(a_name_is_made_of_token_bytes_and_no_others),
+	  UNIT_LOOP(an_ambiguous_head_is_a_fault, heads), UNIT(a_nul_byte_in_a_value_is_a_fault),
 	  UNIT_LOOP(metadata_counts_when_it_is_exactly_true_and_there_once, metadata),
 	  UNIT_LOOP(every_spelling_of_x_forwarded_for_is_seen, forwarded),
 	  UNIT_LOOP(a_client_request_id_is_kept_only_when_it_is_a_guid, ids))

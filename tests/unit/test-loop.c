@@ -292,6 +292,7 @@ START_TEST(a_fake_clock_starts_at_a_fixed_time_and_moves_only_when_told)
 	ck_assert_uint_eq(loop_mono(l).ns, start.ns);
 	loop_fake_advance(l, 2500);
 	ck_assert_uint_eq(loop_mono(l).ns, mono_add_msec(start, 2500).ns);
+	ck_assert_uint_eq(loop_mono_coarse(l).ns, loop_mono(l).ns);
 	ck_assert_int_eq(loop_wall(l).s, 1767225602);
 	loop_free(l);
 }
@@ -309,6 +310,8 @@ START_TEST(a_real_clock_is_the_systems)
 								(uint64_t)ts.tv_nsec }),
 			    5);
 	ck_assert_int_le(llabs(loop_wall(l).s - time(NULL)), 5);
+	ck_assert(!mono_before(loop_mono(l), loop_mono_coarse(l)));
+	ck_assert_double_lt(mono_seconds_between(loop_mono_coarse(l), now), 1);
 	loop_free(l);
 }
 END_TEST
