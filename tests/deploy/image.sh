@@ -18,6 +18,23 @@ echo "# $((size / 1024)) KiB; packed $(du -sk "$build/a/nmi.oci" | cut -f1) KiB"
 is 'there is no shell in it, nor any other program' "$(find "$build/a/rootfs" -type f -path '*bin/*' -printf '%P\n')" usr/sbin/nmi
 is 'nothing in it is setuid, nor for all to write' "$(find "$build/a/rootfs" ! -type l -perm /6002)" ''
 
+# what Debian's libraries are linked with and we do not use is not there, and is not called either
+lib=$(dirname "$(find "$build/a/rootfs" -name libc.so.6)")
+is 'what it does without is not in it' \
+	"$(find "$build/a/rootfs" -type f -name 'lib*' -printf '%f\n' | grep -E 'gnutls|ldap|krb5|ssh2|rtmp|p11|unistring|sasl')" ''
+refuses() { # FUNCTION
+	python3 -c 'import ctypes, sys; getattr(ctypes.CDLL(sys.argv[1]), sys.argv[2])()' "$lib/libnmi-absent.so" "$1" 2>&1
+}
+said=$(refuses gnutls_certificate_set_x509_key_mem)
+is 'who calls a function of it ends' $? 134
+like 'and says which' "$said" \
+	'nmi: gnutls_certificate_set_x509_key_mem\(\) was called'
+passes 'but for what is called in passing' refuses gnutls_global_init
+cp -a "$build/a/rootfs" "$build/more" && rm "$build/more${lib#"$build/a/rootfs"}"/lib{nmi-absent,gnutls,ssh2}.*
+cp -L "$(ldconfig -p | awk '$1 == "libgnutls.so.30" { print $NF; exit }')" "$build/more${lib#"$build/a/rootfs"}/"
+cp "$lib/libmicrohttpd.so.12" "$build/more/usr/sbin/another"
+like 'and a program that needs one is no image' "$("$sb_root/deploy/image/absent.py" "$build/more" 2>&1)" 'another: wants a library'
+
 # whom it trusts: those of Debian's package, whatever else this machine has been told to
 is 'it trusts the certificates of Debian, no other' \
 	"$(openssl crl2pkcs7 -nocrl -certfile "$build/a/rootfs/etc/ssl/certs/ca-certificates.crt" | openssl pkcs7 -print_certs -noout | grep '^subject' | sort)" \
