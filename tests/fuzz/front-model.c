@@ -63,12 +63,12 @@ const struct known knowns[] = {
 	{ GET "/metadata/x/../identity/oauth2/token" Q V H M E, 0 },
 	{ "PURGE /metadata/identity" V H M E, 0 },
 	/* of the host */
-	{ GET "/host/token" Q V H NAMED("shop", "pod-p1") E, WEBS },
-	{ GET "/host/token" Q "&client_id=c-web2" V H NAMED("shop", "pod-p1") E, TOKEN_WEB2 },
-	{ GET "/host/token" Q V H NAMED("shop", "pod-p2") E, TOKEN_DB },
-	{ GET "/host/token" Q V H NAMED("shop", "pod-p4") E, 0 },
-	{ GET "/host/token" Q V H NAMED("other", "pod-p1") E, 0 },
-	{ GET "/host/token" Q V H E, 0 },
+	{ GET "/host/token" Q V H NAMED("shop", "pod-p1") E, WEBS, .is_host = true },
+	{ GET "/host/token" Q "&client_id=c-web2" V H NAMED("shop", "pod-p1") E, TOKEN_WEB2, .is_host = true },
+	{ GET "/host/token" Q V H NAMED("shop", "pod-p2") E, TOKEN_DB, .is_host = true },
+	{ GET "/host/token" Q V H NAMED("shop", "pod-p4") E, 0, .is_host = true },
+	{ GET "/host/token" Q V H NAMED("other", "pod-p1") E, 0, .is_host = true },
+	{ GET "/host/token" Q V H E, 0, .is_host = true },
 	/* passed on, or of the agent itself */
 	{ GET "/metadata/instance?api-version=2021-02-01" V H M E, 0, .passes = true },
 	{ GET "/metadata/instance/compute/" V H M "Connection: x-a\r\nx-a: b\r\nx-c: d\r\n" E, 0, .passes = true },
@@ -116,6 +116,23 @@ const char *model_owner(const struct model *m, unsigned who)
 	default:
 		return "";
 	}
+}
+
+bool model_has(const struct model *m, const char *pod)
+{
+	if (strcmp(pod, "p1") == 0)
+		return m->p1;
+	return strcmp(pod, "p8") == 0 ? m->p8 : true;
+}
+
+void model_sent(const struct model *m, struct caller *c)
+{
+	const struct known *k = c->n_asked ? c->asked[c->n_asked - 1] : NULL;
+
+	if (c->owner[0] || c->is_odd || c->to_send.n || c->who > CALLER_P6 || !k || k->is_bare ||
+	    k->is_host || !k->tokens || c->n_asked != c->n_answered + 1)
+		return;
+	(void)snprintf(c->owner, sizeof(c->owner), "%s", model_owner(m, c->who));
 }
 
 /* What the caller may be given, by whatever request. */
@@ -321,7 +338,10 @@ static void check_granted(const struct model *m, struct caller *c, const struct 
 	unsigned may = allowed(m, c->who), tokens = tokens_in(m, a->body);
 	bool is_pod = c->who <= CALLER_P6;
 
+	if (c->is_stale)
+		return;
 	assert(may != 0 && !(tokens & ~may));
+	assert(!asked || !asked->is_host || !is_pod);
 	assert(!asked || (asked->tokens && !(tokens & ~asked->tokens)));
 	c->n_tokens++;
 	if (!is_pod)

@@ -55,6 +55,7 @@ struct known {
 	unsigned
 		tokens; /* that may be the answer, whoever asks; 0: none, and no 2xx, but for what is passed on */
 	bool is_head;
+	bool is_host; /* the host's to ask, never a pod's */
 	bool is_bare; /* without "Metadata: true" */
 	bool passes;  /* to IMDS, or is the agent's own page */
 };
@@ -69,15 +70,20 @@ struct caller {
 	bool is_odd;   /* it sent bytes of the fuzzer's */
 	bool is_deaf;  /* it does not read */
 	bool is_over;  /* the end of the stream was read */
+	bool is_stale; /* what it has not read may be of before a change */
 	bool has_shut; /* it sends no more */
 	struct buf to_send, sent, got;
 	const struct known *asked[ASKED_MAX]; /* in order */
 	size_t n_asked, n_answered, n_tokens;
-	char owner[8]; /* who had the address when the first token came; "" before */
+	char owner[8]; /* whose it is, as its first request for a token showed; "" before */
 };
 
 void model_reset(struct model *m);
 /* Who has the caller's address alone; "" nobody. */
 const char *model_owner(const struct model *m, unsigned who);
+/* Is that pod still there? */
+bool model_has(const struct model *m, const char *pod);
+/* The request that it sends now is of whoever has its address, if it is one for a token and will be looked at. */
+void model_sent(const struct model *m, struct caller *c);
 /* Takes the whole answers out of what the caller got, and checks each. */
 void model_check(const struct model *m, struct caller *c);

@@ -11,6 +11,8 @@
 #include <assert.h>
 #include <check.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -27,7 +29,7 @@
 #define TURNS_MAX   20000
 
 struct waiting {
-	int fd;
+	int fd, client;
 	struct inet_ip peer;
 };
 
@@ -38,6 +40,7 @@ static struct {
 } listeners[LISTENERS];
 
 static struct inet_ip peers[FDS]; /* of accepted ones */
+static int clients[FDS];	  /* the other end of an accepted one; 0: it has hung up */
 static unsigned waits, events;	  /* of epoll_wait(), whoever called it */
 static uint32_t dice;
 
@@ -74,6 +77,7 @@ int accept4(int fd, __SOCKADDR_ARG out, socklen_t *n, int flags)
 		memmove(&listeners[i].queue[0], &listeners[i].queue[1],
 			--listeners[i].n * sizeof(w));
 		peers[w.fd] = w.peer;
+		clients[w.fd] = w.client;
 		tell_address(&w.peer, out.__sockaddr__, n);
 		return w.fd;
 	}
@@ -92,6 +96,30 @@ int getsockname(int fd, __SOCKADDR_ARG out, socklen_t *n)
 	static const struct inet_ip us = { { [10] = 0xff, 0xff, 10, 0, 0, 254 } };
 
 	tell_address(&us, out.__sockaddr__, n);
+	return 0;
+}
+
+/* To nobody: a connection of TCP is aborted, and what was not read of it is lost. */
+int connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t n)
+{
+	char lost[4096];
+
+	assert(to.__sockaddr__->sa_family == AF_UNSPEC && fd < FDS);
+	while (clients[fd] && recv(clients[fd], lost, sizeof(lost), MSG_DONTWAIT) > 0)
+		;
+	return shutdown(fd, SHUT_RDWR);
+}
+
+/* As long as somebody may read it, a connection is one. */
+int getsockopt(int fd, int level, int name, void *out, socklen_t *n)
+{
+	struct tcp_info info = { .tcpi_state = clients[fd % FDS] ? TCP_ESTABLISHED : TCP_CLOSE };
+
+	if (level != IPPROTO_TCP || name != TCP_INFO) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	memcpy(out, &info, *n < sizeof(info) ? *n : sizeof(info));
 	return 0;
 }
 
@@ -167,9 +195,25 @@ int net_connect(int listener, const char *ip)
 	assert(ends[0] < FDS && ends[1] < FDS);
 	w = &listeners[i].queue[listeners[i].n++];
 	w->fd = ends[1];
+	w->client = ends[0];
 	if (inet_ip_parse(ip, &w->peer, NULL) < 0 || write(listener, &one, sizeof(one)) < 0)
 		abort();
 	return ends[0];
+}
+
+void net_hang_up(int client)
+{
+	for (size_t i = 0; i < FDS; i++) {
+		if (clients[i] == client)
+			clients[i] = 0;
+	}
+	for (size_t i = 0; i < LISTENERS; i++) {
+		for (size_t k = 0; k < listeners[i].n; k++) {
+			if (listeners[i].queue[k].client == client)
+				listeners[i].queue[k].client = 0;
+		}
+	}
+	close(client);
 }
 
 void net_settle(struct loop *l)

@@ -18,5 +18,6 @@ void net_reset(void); /* closes what nobody accepted; the random numbers begin a
 int net_listen(void); /* an fd for struct front_spec.adopt, which is then the front's */
 /* The client's end of a connection from that address, non-blocking. */
 int net_connect(int listener, const char *ip);
+void net_hang_up(int client);
 /* Turns the loop until it is idle; aborts if it does not come to that. */
 void net_settle(struct loop *l);

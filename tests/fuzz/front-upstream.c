@@ -261,5 +261,5 @@ void upstream_answer(struct http_client *c, size_t i, const uint8_t how[static 4
 void upstream_fail_all(struct http_client *c)
 {
 	while (c->calls)
-		fail(c->calls, ERR_UNAVAILABLE, "Connection refused");
+		fail(c->calls, ERR_UNAVAILABLE, "Network is unreachable");
 }
