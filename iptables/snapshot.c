@@ -56,6 +56,9 @@
 	(1U << NFTA_RULE_TABLE | 1U << NFTA_RULE_CHAIN | 1U << NFTA_RULE_EXPRESSIONS |             \
 	 1U << NFTA_RULE_USERDATA)
 
+/* The kernel's own bound of an errno (include/linux/err.h). */
+#define ERRNO_MAX 4095
+
 struct snapshot {
 	struct nl_sock *sk;
 	const char *table; /* while it is taken */
@@ -219,7 +222,8 @@ static int read_answers(int fd, struct err *err)
 			if (h->nlmsg_type != NLMSG_ERROR || !nlmsg_valid_hdr(h, sizeof(*e)))
 				continue;
 			done = done || e->error == 0;
-			error = error ? error : -e->error;
+			if (!error && e->error)
+				error = e->error < -ERRNO_MAX ? EPROTO : -e->error;
 		}
 	}
 	if (error || !done)

@@ -27,6 +27,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* The kernel's own bound of an errno (include/linux/err.h). */
+#define ERRNO_MAX 4095
+
 struct request {
 	struct nlmsghdr head;
 	struct inet_diag_req_v2 diag;
@@ -103,7 +106,8 @@ static int read_reply(const struct reply *r, size_t n, const struct tcp_ends *en
 {
 	const struct inet_diag_msg *m = &r->diag;
 
-	if (n >= NLMSG_LENGTH(sizeof(struct nlmsgerr)) && r->head.nlmsg_type == NLMSG_ERROR) {
+	if (n >= NLMSG_LENGTH(sizeof(struct nlmsgerr)) && r->head.nlmsg_type == NLMSG_ERROR &&
+	    r->error.error < 0 && r->error.error >= -ERRNO_MAX) {
 		if (r->error.error == -ENOENT)
 			return err_set(err, ERR_UNAVAILABLE,
 				       "the kernel knows no such connection (it needs tcp_diag)");

@@ -240,11 +240,12 @@ static void read_route(struct link_watch *w, struct nlmsghdr *h)
 
 	if (nlmsg_parse(h, sizeof(*m), a, RTA_MAX, NULL) < 0 || (m->rtm_flags & RTM_F_CLONED))
 		return;
-	if (!rtnl_get_ip(a[RTA_DST], &prefix)) {
-		w->all = true; /* the default route */
+	bits = m->rtm_dst_len + (m->rtm_family == AF_INET ? 96u : 0u);
+	if (!rtnl_get_ip(a[RTA_DST], &prefix) || bits > 128) {
+		w->all =
+			true; /* the default route, or one of which it is not known what it is of */
 		return;
 	}
-	bits = m->rtm_dst_len + (m->rtm_family == AF_INET ? 96u : 0u);
 	note(w, &(struct news){ .what = NEWS_MOVED, .prefix = prefix, .bits = bits });
 	l = a[RTA_OIF] ? link_find(w, (int)nla_get_u32(a[RTA_OIF])) : NULL;
 	if (h->nlmsg_type == RTM_NEWROUTE && m->rtm_type == RTN_UNICAST && bits == 128 && l &&

@@ -17,6 +17,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* The kernel's own bound of an errno (include/linux/err.h). */
+#define ERRNO_MAX 4095
+
 struct nl_sock *rtnl_open(struct err *err)
 {
 	struct nl_sock *sk = nl_socket_alloc();
@@ -108,10 +111,10 @@ int rtnl_ask_take(struct nl_sock *sk, void *buf, struct nl_msg *msg, struct nlat
 		return nlmsg_parse(h, (int)size, a, max, NULL) < 0 ? -EIO : 1;
 	if (!nlmsg_valid_hdr(h, sizeof(struct nlmsgerr)))
 		return -EIO;
-	n = -((const struct nlmsgerr *)nlmsg_data(h))->error;
-	if (n == 0)
+	n = ((const struct nlmsgerr *)nlmsg_data(h))->error;
+	if (n >= 0)
 		return -EIO; /* an acknowledgement, which nobody asked for */
-	return is_about_us(n) ? -n : 0;
+	return n > -ERRNO_MAX && is_about_us(-n) ? n : 0;
 }
 
 static enum link_kind kind_of(struct nlattr *info)

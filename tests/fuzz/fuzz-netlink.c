@@ -7,6 +7,7 @@
  * An input is a series of messages as the kernel sends them; each has two bytes before it, its length.
  */
 
+#include "iptables/conntrack.h"
 #include "iptables/generation.h"
 #include "iptables/monitor.h"
 #include "iptables/snapshot.h"
@@ -201,6 +202,18 @@ static void ask_news(void)
 	(void)loop_free(l);
 }
 
+static void ask_flows(void)
+{
+	struct redirect_spec spec = { .metadata_port = 80, .agent_port = 2579 };
+	unsigned deleted = 77;
+	struct err err = { 0 };
+
+	assert(inet_ip_parse("169.254.169.254", &spec.metadata_ip, NULL) == 0);
+	assert(inet_ip_parse("10.0.0.254", &spec.agent_ip, NULL) == 0);
+	if (conntrack_delete_stale(&spec, &deleted, &err) < 0)
+		assert(err.kind && deleted == 77);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint32_t generation = 7;
@@ -209,7 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	input = data + 1;
 	left = size - 1;
-	switch (data[0] % 6) {
+	switch (data[0] % 7) {
 	case 0:
 		ask_tally();
 		break;
@@ -225,9 +238,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 4:
 		ask_news();
 		break;
-	default:
+	case 5:
 		if (generation_read(&generation, NULL) < 0)
 			assert(generation == 7);
+		break;
+	default:
+		ask_flows();
 	}
 	return 0;
 }

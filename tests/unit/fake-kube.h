@@ -67,6 +67,20 @@ static inline struct jval *fake_json(const char *text)
 	return doc;
 }
 
+/* Of many calls those that are answered give their places to others. */
+static inline void fake_make_room(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < FAKE_MAX; i++) {
+		if (fake_kube.calls[i])
+			fake_kube.calls[n++] = fake_kube.calls[i];
+	}
+	fake_kube.n_calls = n;
+	while (n < FAKE_MAX)
+		fake_kube.calls[n++] = NULL;
+}
+
 /* the client */
 
 struct kube_call *kube_send(struct kube_client *c, const struct kube_request *req,
@@ -76,6 +90,8 @@ struct kube_call *kube_send(struct kube_client *c, const struct kube_request *re
 
 	ck_assert_ptr_nonnull(c);
 	ck_assert_uint_gt(req->timeout_msec, 0);
+	if (fake_kube.n_calls == FAKE_MAX)
+		fake_make_room();
 	ck_assert_uint_lt(fake_kube.n_calls, FAKE_MAX);
 	(void)snprintf(call->method, sizeof(call->method), "%s", req->method ? req->method : "GET");
 	(void)snprintf(call->path, sizeof(call->path), "%s", req->path);
