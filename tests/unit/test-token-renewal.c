@@ -73,6 +73,64 @@ START_TEST(a_token_in_use_is_renewed_ahead_of_its_end)
 }
 END_TEST
 
+/* Puts the clock that people set, with a token of an hour at hand that is in use. */
+static void set_clock(struct bench *b, int64_t by_sec)
+{
+	bench_init(b, 10, 4, 10);
+	fill(b, "r", "one", HOUR);
+	ck_assert_str_eq(peek(b, "r"), "one");
+	loop_fake_advance(b->loop, 10 * MINUTE_MSEC);
+	loop_fake_set_wall(b->loop, by_sec);
+}
+
+START_TEST(a_clock_that_is_put_back_puts_neither_renewal_off_nor_the_end)
+{
+	struct bench b;
+
+	set_clock(&b, -24 * HOUR);
+	ck_assert_str_eq(peek(&b, "r"), "one");
+	loop_fake_advance(b.loop, 34 * MINUTE_MSEC); /* eight tenths of 55 minutes */
+	ck_assert_uint_eq(b.source.asked, 2);
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 0));
+	loop_fake_advance(b.loop, 11 * MINUTE_MSEC - 1000);
+	ck_assert_str_eq(peek(&b, "r"), "one");
+	loop_fake_advance(b.loop, 1000); /* 55 minutes since it came */
+	ck_assert_str_eq(peek(&b, "r"), "");
+	bench_deinit(&b);
+}
+END_TEST
+
+/* Entra says how long a token is good, from when it comes: by this clock it ends a day before the other. */
+START_TEST(a_token_that_comes_after_the_clock_was_put_back_takes_the_place_of_the_old_one)
+{
+	struct bench b;
+
+	set_clock(&b, -24 * HOUR);
+	loop_fake_advance(b.loop, 34 * MINUTE_MSEC);
+	ck_assert(fake_source_give(&b.source, "two", HOUR));
+	turn(&b);
+	ck_assert_str_eq(peek(&b, "r"), "two");
+	loop_fake_advance(b.loop, 44 * MINUTE_MSEC);
+	ck_assert_uint_eq(b.source.asked, 3);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(a_clock_that_is_put_forward_past_the_end_ends_a_token_and_back_again_brings_none_back)
+{
+	struct bench b;
+
+	set_clock(&b, HOUR);
+	ck_assert_str_eq(peek(&b, "r"), "");
+	fill(&b, "r", "two", HOUR);
+	ck_assert_str_eq(peek(&b, "r"), "two");
+	loop_fake_set_wall(b.loop, -HOUR);
+	loop_fake_advance(b.loop, 55 * MINUTE_MSEC);
+	ck_assert_str_ne(peek(&b, "r"), "two");
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(a_token_that_nobody_uses_is_not_renewed_until_it_is_asked_for_again)
 {
 	struct bench b;
@@ -338,6 +396,9 @@ END_TEST
 UNIT_MAIN("token-renewal", UNIT(a_queued_flight_goes_with_its_last_caller),
 	  UNIT(a_queued_flight_whose_callers_will_come_back_is_sent_when_there_is_time),
 	  UNIT(a_token_in_use_is_renewed_ahead_of_its_end),
+	  UNIT(a_clock_that_is_put_back_puts_neither_renewal_off_nor_the_end),
+	  UNIT(a_token_that_comes_after_the_clock_was_put_back_takes_the_place_of_the_old_one),
+	  UNIT(a_clock_that_is_put_forward_past_the_end_ends_a_token_and_back_again_brings_none_back),
 	  UNIT(a_token_that_nobody_uses_is_not_renewed_until_it_is_asked_for_again),
 	  UNIT(an_unused_token_is_dropped_when_it_may_no_longer_be_given),
 	  UNIT(failed_renewals_keep_the_token_until_five_minutes_are_left),
