@@ -117,8 +117,7 @@ struct wall loop_wall(const struct loop *l)
 {
 	if (l->fake)
 		return (struct wall){ FAKE_WALL_START +
-				      (int64_t)((l->fake_now.ns - FAKE_MONO_START) /
-						NSEC_PER_SEC) +
+				      (int64_t)((l->fake_now.ns - FAKE_MONO_START) / NSEC_PER_SEC) +
 				      l->fake_wall_by };
 	return (struct wall){ time(NULL) };
 }

@@ -79,9 +79,10 @@ struct cache_entry {
 
 	struct token *tok;
 	struct wall usable_until, renew_at;
-	struct mono usable_before, renew_by; /* the same by the clock that nobody sets, see cache_entry.c */
-	bool used;  /* answered since it came */
-	bool noted; /* `asker` is who used it since it came, or since its renewal failed */
+	struct mono usable_before,
+		renew_by; /* the same by the clock that nobody sets, see cache_entry.c */
+	bool used;	  /* answered since it came */
+	bool noted;	  /* `asker` is who used it since it came, or since its renewal failed */
 	struct backoff backoff;
 	struct mono renew_not_before; /* after a failed renewal */
 
