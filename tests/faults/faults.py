@@ -55,6 +55,9 @@ class Ground:
             pass
         return {name: (pid, born(pid)) for name, pid in names.items()}
 
+    def is_there(self):
+        return born(self.agent) is not None
+
     def crashed(self):
         now = self.look()
         if not self.family:
@@ -69,7 +72,7 @@ class Ground:
             pass
 
     async def launch(self, name):
-        p = await asyncio.create_subprocess_exec(HERE / "launch.sh", self.box, name, stdin=subprocess.DEVNULL)
+        p = await asyncio.create_subprocess_exec(HERE / "launch", self.box, name, stdin=subprocess.DEVNULL)
         await p.wait()
 
     # ---- the network ----

@@ -27,7 +27,7 @@ RECOVERY = 5.0
 SLACK = 0.5  # this process, and the machine, have other things to do
 PATIENCE = 30
 LAST = (3, 10)  # seconds of a fault
-REST = (7, 11)  # from the end of one to the next
+REST = (6, 9)  # from the end of one to the next
 PAIRS = 0.5  # of the draws
 KILLS_UNTIL = 0.4  # of the time: afterwards the process stays, so that what it takes can be compared
 CACHED_EVERY, FRESH_EVERY, LOOK_EVERY = 0.15, 2.5, 1.0
@@ -61,7 +61,6 @@ class Schedule(Asking):
         self.keys, self.verified = [], set()
         self.ground = Ground(self, args.directory, args.nmi)
         self.next_fault, self.deck = 0, []
-        self.planted = collections.Counter()
 
     # ---- what must hold ----
 
@@ -259,7 +258,8 @@ class Schedule(Asking):
                     await asyncio.sleep(0.1)  # it may be a fault that begins
                     if self.ground.agent and self.ground.crashed():
                         self.is_wrong("a crash", gone, f"of agent {self.ground.agent}")
-                        await self.ground.launch("nmi")
+                        if not self.ground.is_there():
+                            await self.ground.launch("nmi")
                         self.ground.adopt()
             await asyncio.sleep(LOOK_EVERY)
 
@@ -311,7 +311,7 @@ class Schedule(Asking):
         await asyncio.gather(*(self.ask(p, OWN, set()) for p in self.pods.values()))
         if args.plant:
             import planted
-            await planted.plant(self)
+            await planted.plant(self, Window)
         elif args.each:
             await self.while_asked(self.each())
         else:
