@@ -203,10 +203,23 @@ struct cache_entry *cache_entry_find(const struct token_cache *c, const struct t
 	return node ? container_of(node, struct cache_entry, node) : NULL;
 }
 
+/*
+ * By this clock. If that is behind, the moment which the issuer names is too far away; how long the token lives is
+ * right by any.
+ */
+static struct wall end_of(const struct token *tok, struct wall now)
+{
+	struct wall end = tok->expires_on;
+
+	if (tok->lives_sec && end.s > now.s && end.s - now.s > tok->lives_sec)
+		end.s = now.s + tok->lives_sec;
+	return end;
+}
+
 void cache_entry_store(struct cache_entry *e, struct token *tok)
 {
 	struct wall now = loop_wall(e->cache->loop);
-	struct wall until = policy_usable_until(now, tok->expires_on);
+	struct wall until = policy_usable_until(now, end_of(tok, now));
 	struct mono before = mono_of_wall(e->cache, until);
 
 	if (tok == e->tok) {

@@ -100,6 +100,27 @@ START_TEST(a_clock_that_is_put_back_puts_neither_renewal_off_nor_the_end)
 }
 END_TEST
 
+/* IMDS names a moment: a day away for a clock that is a day behind, though the token lives an hour. */
+START_TEST(a_token_that_comes_while_the_clock_is_behind_is_kept_for_as_long_as_it_lives)
+{
+	struct bench b;
+
+	set_clock(&b, -24 * HOUR);
+	b.source.ahead_sec = 24 * HOUR;
+	loop_fake_advance(b.loop, 34 * MINUTE_MSEC);
+	ck_assert(fake_source_give(&b.source, "two", HOUR));
+	turn(&b);
+	ck_assert_str_eq(peek(&b, "r"), "two");
+	loop_fake_advance(b.loop, 44 * MINUTE_MSEC); /* eight tenths */
+	ck_assert_uint_eq(b.source.asked, 3);
+	loop_fake_advance(b.loop, 11 * MINUTE_MSEC - 1000);
+	ck_assert_str_eq(peek(&b, "r"), "two");
+	loop_fake_advance(b.loop, 1000);
+	ck_assert_str_eq(peek(&b, "r"), "");
+	bench_deinit(&b);
+}
+END_TEST
+
 /* Entra says how long a token is good, from when it comes: by this clock it ends a day before the other. */
 START_TEST(a_token_that_comes_after_the_clock_was_put_back_takes_the_place_of_the_old_one)
 {
@@ -400,6 +421,7 @@ UNIT_MAIN(
 	UNIT(a_clock_that_is_put_back_puts_neither_renewal_off_nor_the_end),
 	UNIT(a_token_that_comes_after_the_clock_was_put_back_takes_the_place_of_the_old_one),
 	UNIT(a_clock_that_is_put_forward_past_the_end_ends_a_token_and_back_again_brings_none_back),
+	UNIT(a_token_that_comes_while_the_clock_is_behind_is_kept_for_as_long_as_it_lives),
 	UNIT(a_token_that_nobody_uses_is_not_renewed_until_it_is_asked_for_again),
 	UNIT(an_unused_token_is_dropped_when_it_may_no_longer_be_given),
 	UNIT(failed_renewals_keep_the_token_until_five_minutes_are_left),
