@@ -57,7 +57,6 @@ for ((msec = 10; msec <= 490; msec += 30)); do
 	pause $msec
 	! has_taken "$current" || took=$((took + 1))
 	signal "$old" KILL
-	t=$EPOCHREALTIME
 	eventually 5 serves || stuck+=" $msec"
 	passes "the old one is killed after $msec ms: the new one gets ready" eventually 10 is_ready "$current"
 	count
