@@ -17,6 +17,7 @@
 #include "lib/base/mem.h"
 #include "lib/http/client.h"
 #include "lib/kube/config.h"
+#include "lib/kube/knock.h"
 #include "lib/loop/loop.h"
 
 #include <string.h>
@@ -36,6 +37,7 @@ struct kube_client {
 	bool token_read;
 	struct mono token_at; /* when it was */
 	struct kube_call *calls;
+	struct knock knock;
 };
 
 struct kube_call {
@@ -386,6 +388,11 @@ void kube_cancel(struct kube_call *call)
 unsigned kube_call_retry_after(const struct kube_call *call)
 {
 	return call->retry_after;
+}
+
+struct knock *kube_client_knock(struct kube_client *c)
+{
+	return &c->knock;
 }
 
 char *kube_escape(const char *s)

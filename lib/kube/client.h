@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 struct jval;
+struct knock;
 struct kube_config;
 struct loop;
 
@@ -74,6 +75,9 @@ struct kube_stream {
 struct kube_call *kube_stream(struct kube_client *c, const struct kube_stream *s);
 /* Seconds of Retry-After, 0 without one; to be asked inside `done`. */
 unsigned kube_call_retry_after(const struct kube_call *call);
+
+/* Where those wait together that it answers badly. */
+struct knock *kube_client_knock(struct kube_client *c);
 
 /* A path segment or a query value, percent-encoded, on the heap. */
 char *kube_escape(const char *s);

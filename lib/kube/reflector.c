@@ -36,6 +36,7 @@
 #include "lib/http/frames.h"
 #include "lib/kube/client.h"
 #include "lib/kube/event.h"
+#include "lib/kube/knock.h"
 #include "lib/kube/page.h"
 #include "lib/loop/loop.h"
 
@@ -44,8 +45,12 @@
 #include <string.h>
 
 /* clang-format off */
-#define BACKOFF_MIN_MSEC    800	   /* client-go's, but for the ceiling: its 30 s are long for a token */
-#define BACKOFF_MAX_MSEC    8000
+#define BACKOFF_MIN_MSEC    800	   /* client-go's, but for the ceilings: its 30 s are long for a token */
+#define BACKOFF_MAX_MSEC    2400   /* up to twice that, see backoff.h: who is back is noticed within 5 s */
+#define BACKOFF_NO_MSEC	    8000   /* refused: it is not for the server to mend */
+#define RELIST_MSEC	    8000
+#define SETTLED_MSEC	    700	   /* a watch that was open for so long was answered well */
+#define TOGETHER_MSEC	    500
 #define BACKOFF_RESET_MSEC  120000
 #define KNOCK_MSEC          400	   /* between two tries while nobody answers at all */
 #define WATCH_SEC_MIN       300	   /* as client-go: 5 to 10 minutes, so that agents spread out */
@@ -85,8 +90,9 @@ struct reflector {
 	struct kube_call *call;
 	struct loop_timer timer; /* until the next attempt, or until this one is too slow */
 	struct backoff backoff;
-	char *version; /* last seen; NULL: a list is needed */
-	char *more;    /* continue token of the list */
+	struct knock_wait door; /* of the server that answers badly */
+	char *version;		/* last seen; NULL: a list is needed */
+	char *more;		/* continue token of the list */
 	struct buf page;
 	struct frames frames;
 	struct mono sent_at, relisted_at;
@@ -139,6 +145,11 @@ static void begin(struct reflector *r)
 	r->ops->begin(r->ctx);
 }
 
+static void answered_well(struct reflector *r)
+{
+	knock_opened(kube_client_knock(r->client));
+}
+
 static void end(struct reflector *r)
 {
 	begin(r);
@@ -155,6 +166,7 @@ static void end(struct reflector *r)
 			      r->name, r->n_skipped);
 	r->status.last_err = r->left_out;
 	r->n_skipped = 0;
+	answered_well(r);
 	r->ops->end(r->ctx);
 }
 
@@ -246,6 +258,8 @@ static int on_line(void *ctx, const char *p, size_t n)
 	r->status.last_event = loop_mono(r->loop);
 	if (r->phase == PHASE_WATCH && e.type != EVENT_ERROR)
 		r->n_bad = r->n_garbled = 0;
+	if (r->n_lines == 1 && r->phase == PHASE_WATCH && e.type != EVENT_ERROR)
+		answered_well(r);
 	apply(r, &e);
 	event_deinit(&e);
 	if (r->dead)
@@ -309,11 +323,30 @@ static void explain(struct reflector *r, struct err *err)
 static void on_retry(struct loop_timer *t)
 {
 	struct reflector *r = container_of(t, struct reflector, timer);
+	unsigned wait;
 
+	if (r->door.knock && !knock_may(r->door.knock, loop_mono(r->loop), &wait)) {
+		loop_timer_set_msec(r->loop, t, wait + arc4random_uniform(KNOCK_MSEC), on_retry);
+		return;
+	}
+	knock_leave(&r->door);
 	if (r->version)
 		watch(r);
 	else
 		list(r);
+}
+
+/* Another one was answered well. */
+static void on_door_opened(struct knock_wait *w)
+{
+	struct reflector *r = container_of(w, struct reflector, door);
+
+	loop_timer_set_msec(r->loop, &r->timer, arc4random_uniform(TOGETHER_MSEC), on_retry);
+}
+
+static void on_settled(struct loop_timer *t)
+{
+	answered_well(container_of(t, struct reflector, timer));
 }
 
 static void wait_msec(struct reflector *r, unsigned msec)
@@ -330,17 +363,23 @@ static void disconnected(struct reflector *r)
 }
 
 /*
- * A server that answers badly is spared, more each time. One that does not answer at all is not: a try
- * costs it nothing, all reflectors of a client share the connection that they wait for, and what changes
- * after its return should be known within a second.
+ * A server that answers badly is spared: more each time, and asked by one of us for all (knock.h). One that does not
+ * answer at all is not: a try costs it nothing, all reflectors of a client share the connection that they wait for,
+ * and what changes after its return should be known within a second. One that refuses may do so for good.
  */
 static unsigned pause_msec(struct reflector *r, unsigned retry_after_sec, const struct err *err)
 {
 	bool is_away = !r->opened && !err->http_status && !r->n_garbled &&
 		       (err->kind == ERR_UNAVAILABLE || err->kind == ERR_TIMEOUT);
-	unsigned wait = is_away ? KNOCK_MSEC + arc4random_uniform(KNOCK_MSEC)
-				: backoff_next(&r->backoff, loop_mono(r->loop));
+	bool is_no = err->http_status >= 400 && err->http_status < 500;
+	unsigned wait;
 
+	if (is_away)
+		return KNOCK_MSEC + arc4random_uniform(KNOCK_MSEC);
+	r->backoff.max_msec = is_no ? BACKOFF_NO_MSEC : BACKOFF_MAX_MSEC;
+	wait = backoff_next(&r->backoff, loop_mono(r->loop));
+	if (!is_no && !retry_after_sec)
+		knock_wait(kube_client_knock(r->client), &r->door, on_door_opened);
 	return wait < retry_after_sec * 1000 ? retry_after_sec * 1000 : wait;
 }
 
@@ -369,7 +408,7 @@ static void fail(struct reflector *r, unsigned retry_after_sec, struct err *err)
 static void relist(struct reflector *r)
 {
 	struct mono now = loop_mono(r->loop);
-	struct mono soon = mono_add_msec(r->relisted_at, BACKOFF_MAX_MSEC);
+	struct mono soon = mono_add_msec(r->relisted_at, RELIST_MSEC);
 
 	forget_version(r);
 	disconnected(r);
@@ -581,6 +620,7 @@ static void on_open(void *ctx)
 	if (r->phase == PHASE_WATCH) {
 		r->status.state = REFLECTOR_SYNCED;
 		r->status.last_err = r->left_out;
+		loop_timer_set_msec(r->loop, &r->timer, SETTLED_MSEC, on_settled);
 	}
 }
 
@@ -692,6 +732,7 @@ struct reflector *reflector_free(struct reflector *r)
 	r->dead = true;
 	kube_cancel(r->call);
 	r->call = NULL;
+	knock_leave(&r->door);
 	loop_timer_del(&r->timer);
 	if (!r->depth)
 		really_free(r);

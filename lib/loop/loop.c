@@ -49,6 +49,7 @@ struct loop {
 	int epfd;
 	bool fake;
 	struct mono fake_now;
+	int64_t fake_wall_by; /* what the wall clock was set by, in seconds */
 	bool quit;
 	int quit_code;
 	struct loop_timer **heap;
@@ -126,8 +127,8 @@ struct wall loop_wall(const struct loop *l)
 {
 	if (l->fake)
 		return (struct wall){ FAKE_WALL_START +
-				      (int64_t)((l->fake_now.ns - FAKE_MONO_START) /
-						NSEC_PER_SEC) };
+				      (int64_t)((l->fake_now.ns - FAKE_MONO_START) / NSEC_PER_SEC) +
+				      l->fake_wall_by };
 	return (struct wall){ time(NULL) };
 }
 
@@ -422,6 +423,12 @@ void loop_quit(struct loop *l, int code)
 {
 	l->quit = true;
 	l->quit_code = code;
+}
+
+void loop_fake_set_wall(struct loop *l, int64_t by_sec)
+{
+	assert(l->fake);
+	l->fake_wall_by += by_sec;
 }
 
 void loop_fake_advance(struct loop *l, uint64_t msec)

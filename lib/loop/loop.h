@@ -40,6 +40,8 @@ struct mono loop_mono_coarse(const struct loop *l);
 struct wall loop_wall(const struct loop *l);
 /* Fake loops only: move the clock in steps from timer to timer, dispatching each at its moment. */
 void loop_fake_advance(struct loop *l, uint64_t msec);
+/* Fake loops only: somebody sets the wall clock by so much; the monotonic one does not notice. */
+void loop_fake_set_wall(struct loop *l, int64_t by_sec);
 
 /*
  * How long others had to wait for the loop: the latest that a timer ran after it was due, and the longest

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 
-/* What is known for a key, and its timer: see cache.c. */
+/*
+ * What is known for a key, and its timer: see cache.c.
+ *
+ * Two clocks. A token's end is wall time, which a person or NTP may set: put back, it would keep a token in
+ * memory past its end, and put off its renewal, by as much. So both moments are held by the monotonic clock
+ * too, as they stood when the token came, and whichever comes first counts. Put forward, the wall clock comes
+ * first: what it takes for expired, so does whoever is given it.
+ */
 
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
@@ -18,6 +25,9 @@
 /* Of renewals that fail: often enough to be seen, seldom enough for an outage of hours. */
 #define STALE_LOG_MSEC 60000
 
+/* Wall time comes in whole seconds, so the same moment by the other clock may seem to be that much earlier. */
+#define WALL_STEP_MSEC 1000
+
 /* What the source knows of what it made with `origin`. */
 static enum token_news news(const struct cache_entry *e, uint64_t origin)
 {
@@ -30,7 +40,10 @@ static enum token_news news(const struct cache_entry *e, uint64_t origin)
 
 static bool is_fresh(const struct cache_entry *e)
 {
-	return e->tok && loop_wall(e->cache->loop).s < e->usable_until.s;
+	const struct loop *l = e->cache->loop;
+
+	return e->tok && loop_wall(l).s < e->usable_until.s &&
+	       mono_before(loop_mono(l), e->usable_before);
 }
 
 bool cache_entry_is_usable(const struct cache_entry *e)
@@ -110,6 +123,20 @@ static struct mono later(struct mono a, struct mono b)
 	return mono_before(a, b) ? b : a;
 }
 
+static struct mono earlier(struct mono a, struct mono b)
+{
+	return mono_before(a, b) ? a : b;
+}
+
+bool cache_entry_is_due(const struct cache_entry *e)
+{
+	const struct loop *l = e->cache->loop;
+	struct mono now = loop_mono(l);
+
+	return (loop_wall(l).s >= e->renew_at.s || !mono_before(now, e->renew_by)) &&
+	       !mono_before(now, e->renew_not_before);
+}
+
 static void on_entry_timer(struct loop_timer *t);
 
 void cache_entry_update(struct cache_entry *e)
@@ -121,8 +148,9 @@ void cache_entry_update(struct cache_entry *e)
 		return;
 	}
 	if (e->tok) {
-		next = mono_of_wall(e->cache, e->usable_until);
-		at = later(mono_of_wall(e->cache, e->renew_at), e->renew_not_before);
+		next = earlier(mono_of_wall(e->cache, e->usable_until), e->usable_before);
+		at = earlier(mono_of_wall(e->cache, e->renew_at), e->renew_by);
+		at = later(at, e->renew_not_before);
 		if (e->used && !e->flights[FLIGHT_PLAIN] && mono_before(at, next))
 			next = at;
 	}
@@ -175,22 +203,39 @@ struct cache_entry *cache_entry_find(const struct token_cache *c, const struct t
 	return node ? container_of(node, struct cache_entry, node) : NULL;
 }
 
+/*
+ * By this clock. If that is behind, the moment which the issuer names is too far away; how long the token lives is
+ * right by any.
+ */
+static struct wall end_of(const struct token *tok, struct wall now)
+{
+	struct wall end = tok->expires_on;
+
+	if (tok->lives_sec && end.s > now.s && end.s - now.s > tok->lives_sec)
+		end.s = now.s + tok->lives_sec;
+	return end;
+}
+
 void cache_entry_store(struct cache_entry *e, struct token *tok)
 {
 	struct wall now = loop_wall(e->cache->loop);
+	struct wall until = policy_usable_until(now, end_of(tok, now));
+	struct mono before = mono_of_wall(e->cache, until);
 
-	assert(tok);
 	if (tok == e->tok) {
 		/* a caller had its source look, and nothing has changed: a use, and no renewal */
 		e->used = true;
 		e->failure = cache_outcome_unref(e->failure);
 		return;
 	}
-	if (!cache_entry_is_usable(e) || tok->expires_on.s >= e->tok->expires_on.s) {
+	if (!cache_entry_is_usable(e) ||
+	    !mono_before(mono_add_msec(before, WALL_STEP_MSEC), e->usable_before)) {
 		set_token(e, tok);
-		e->usable_until = policy_usable_until(now, tok->expires_on);
+		e->usable_until = until;
+		e->usable_before = before;
 	}
 	e->renew_at = policy_renew_at(now, e->usable_until, arc4random());
+	e->renew_by = mono_of_wall(e->cache, e->renew_at);
 	e->tok->renew_at = e->renew_at;
 	e->renew_not_before = (struct mono){ 0 };
 	e->used = false;
@@ -278,7 +323,6 @@ void cache_entries_hurry(struct token_cache *c, const struct cache_upstream *u)
 static void on_entry_timer(struct loop_timer *t)
 {
 	struct cache_entry *e = container_of(t, struct cache_entry, timer);
-	struct token_cache *c = e->cache;
 	struct cache_upstream *u;
 	bool renew;
 
@@ -288,9 +332,7 @@ static void on_entry_timer(struct loop_timer *t)
 	}
 	if (e->failure && !cache_entry_is_failure_believed(e))
 		e->failure = cache_outcome_unref(e->failure);
-	renew = e->tok && e->used && !e->flights[FLIGHT_PLAIN] &&
-		loop_wall(c->loop).s >= e->renew_at.s &&
-		!mono_before(loop_mono(c->loop), e->renew_not_before);
+	renew = e->tok && e->used && !e->flights[FLIGHT_PLAIN] && cache_entry_is_due(e);
 	if (renew)
 		cache_behind_put(cache_flight_begin(e, FLIGHT_PLAIN), BEHIND_RENEWAL);
 	u = e->upstream;

@@ -277,11 +277,9 @@ static void on_source_done(void *ctx, struct token *tok, const struct token_fail
 static struct token *known_to(const struct cache_flight *f)
 {
 	const struct cache_entry *e = f->entry;
-	struct token_cache *c = e->cache;
-	bool is_due = loop_wall(c->loop).s >= e->renew_at.s &&
-		      !mono_before(loop_mono(c->loop), e->renew_not_before);
 
-	if (!e->source->check || f->kind == FLIGHT_BYPASS || !cache_entry_is_usable(e) || is_due)
+	if (!e->source->check || f->kind == FLIGHT_BYPASS || !cache_entry_is_usable(e) ||
+	    cache_entry_is_due(e))
 		return NULL;
 	return e->tok;
 }

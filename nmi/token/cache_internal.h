@@ -79,8 +79,10 @@ struct cache_entry {
 
 	struct token *tok;
 	struct wall usable_until, renew_at;
-	bool used;  /* answered since it came */
-	bool noted; /* `asker` is who used it since it came, or since its renewal failed */
+	struct mono usable_before,
+		renew_by; /* the same by the clock that nobody sets, see cache_entry.c */
+	bool used;	  /* answered since it came */
+	bool noted;	  /* `asker` is who used it since it came, or since its renewal failed */
 	struct backoff backoff;
 	struct mono renew_not_before; /* after a failed renewal */
 
@@ -126,6 +128,8 @@ struct cache_entry *cache_entry_find(const struct token_cache *c, const struct t
 bool cache_entry_is_usable(const struct cache_entry *e);
 /* Usable, and its source need not look first whether what it was made with has changed. */
 bool cache_entry_is_good(const struct cache_entry *e);
+/* The time to renew it has come, and it does not wait after a failed attempt. */
+bool cache_entry_is_due(const struct cache_entry *e);
 bool cache_entry_is_failure_believed(const struct cache_entry *e);
 void cache_entry_store(struct cache_entry *e, struct token *tok);
 void cache_entry_note_failure(struct cache_entry *e, struct cache_outcome *o, enum flight_kind kind,

@@ -205,11 +205,13 @@ static struct token *parse_success(const char *body, size_t n, const struct toke
 	} else {
 		const char *id = a.client_id ? a.client_id : asked_client_id(ask);
 
-		tok = token_new(&(struct token_fields){ .access_token = a.access_token,
-							.client_id = id,
-							.resource = ask->resource,
-							.expires_on = a.expires_on,
-							.not_before = a.not_before });
+		tok = token_new(
+			&(struct token_fields){ .access_token = a.access_token,
+						.client_id = id,
+						.resource = ask->resource,
+						.expires_on = a.expires_on,
+						.not_before = a.not_before,
+						.lives_sec = a.expires_in > 0 ? a.expires_in : 0 });
 	}
 	(void)jval_free(doc);
 	return tok;

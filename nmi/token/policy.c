@@ -21,6 +21,11 @@
 /* First waits before another try; they double. MSAL waits 1, 2, 4 s, and longer for a 410. */
 #define RETRY_MSEC	    1000
 #define RETRY_UPDATING_MSEC 2000
+/*
+ * And end here: with the half that jitter adds, an upstream that is back is asked within 5 s even by those
+ * whose every try it has failed. It costs nothing: a flight has as many tries as before, only sooner.
+ */
+#define RETRY_MAX_MSEC 3000
 
 /* Longest belief in a failure, whatever Retry-After says: the cause may be gone long before. */
 #define REMEMBER_MAX_SEC 60
@@ -124,6 +129,7 @@ unsigned policy_retry_msec(const struct token_failure *fail, unsigned tries, uin
 		return 0;
 	if (fail->fault != TOKEN_FAULT_THROTTLED) {
 		wait <<= tries - 1;
+		wait = wait < RETRY_MAX_MSEC ? wait : RETRY_MAX_MSEC;
 		wait += dice % (wait / 2); /* so that what failed together is not asked together */
 	}
 	return wait > fail->retry_after_sec * 1000 ? wait : fail->retry_after_sec * 1000;

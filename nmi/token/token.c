@@ -42,6 +42,7 @@ struct token *token_new(const struct token_fields *f)
 	t->id = ++last_id;
 	t->expires_on.s = f->expires_on;
 	t->not_before.s = f->not_before;
+	t->lives_sec = f->lives_sec;
 	secret_set(&t->access_token, f->access_token, strlen(f->access_token));
 	t->is_plain = is_plain(f->access_token);
 	t->client_id = xstrdup(f->client_id ? f->client_id : "");

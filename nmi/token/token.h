@@ -19,6 +19,7 @@ struct token {
 	uint64_t id; /* unique in this process: front caches the finished answer by it */
 	struct wall expires_on;
 	struct wall not_before;
+	int64_t lives_sec;    /* from when it came, as its issuer counts; 0: not said */
 	struct wall renew_at; /* when the cache that keeps it means to renew it; 0: none does */
 	struct secret access_token;
 	bool is_plain; /* that is as it stands in JSON */
@@ -33,7 +34,7 @@ struct token_fields {
 	const char *access_token;
 	const char *client_id;
 	const char *resource;
-	int64_t expires_on, not_before;
+	int64_t expires_on, not_before, lives_sec;
 };
 struct token *token_new(const struct token_fields *f);
 struct token *token_ref(const struct token *t);

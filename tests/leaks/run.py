@@ -10,8 +10,8 @@ import os, pathlib, random, subprocess, sys, tempfile
 
 import ledger
 
-WITH_BOXES = {"sandbox", "e2e", "identity", "tokens", "interop", "attack", "bench", "soak"}
-WITH_AUDIT = {"e2e", "tokens"}
+WITH_BOXES = {"sandbox", "e2e", "identity", "tokens", "interop", "attack", "bench", "soak", "faults"}
+WITH_AUDIT = {"e2e", "tokens", "faults"}
 WITH_AGENT = WITH_BOXES - {"sandbox"}
 SEARCH = pathlib.Path(__file__).with_name("search.py")
 

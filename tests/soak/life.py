@@ -11,24 +11,20 @@ go and inherit addresses, identities change, watches break, upstreams fail, rule
 What must not be seen by a pod is not allowed to be: an answer that is not the expected one, or none at all,
 is written down with what had just happened. The report is JSON; a line a minute goes to stdout.
 """
-import argparse, asyncio, base64, collections, ctypes, json, os, pathlib, random, socket, subprocess, time
+import argparse, asyncio, collections, json, pathlib, random, socket, subprocess, sys, time
 
 HERE = pathlib.Path(__file__).resolve().parent
-CLUSTER = HERE.parent / "sandbox" / "cluster.sh"
-SHOP, BILLING, KUBELET = (f"{n}{n}{n}{n}{n}{n}{n}{n}-aaaa-4000-8000-00000000000{n}" for n in (1, 2, 3))
-SYSTEM = "00000000-aaaa-4000-8000-000000000001"
-IDS = "/subscriptions/11111111-2222-4333-8444-555555555555/resourcegroups/ids/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
-TOKEN = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://"
+sys.path.insert(0, str(HERE.parent / "sandbox"))
+from asking import BILLING, IDS, KUBELET, REFUSED, SHOP, SYSTEM, TOKEN, Asking, Pod
+
 RESOURCES = ("vault.azure.net", "management.azure.com/", "storage.azure.com", "graph.microsoft.com")
 GROUP = "apis/aadpodidentity.k8s.io/v1/namespaces/shop"
 MERGE = "application/merge-patch+json"
 PATIENCE = 30
-NEWS = 30  # a change of an object is seen: a watch that failed is tried again after 8 s at most (lib/kube/reflector.c)
+NEWS = 30  # a change of an object is seen: a watch that failed is tried again after 5 s at most (lib/kube/reflector.c)
 CHURNING = 8  # pods that come and go, at a time
 IDLE = 20
-REFUSED = "4xx"
 SPOKEN = "not 200"  # refused in any way, or hung up on
-libc = ctypes.CDLL(None, use_errno=True)
 
 # What no agent serves. (what, bytes)
 BAD = [
@@ -43,19 +39,13 @@ BAD = [
 ]
 
 
-class Pod:
-    def __init__(self, name, expects, resources=2):
-        self.name, self.expects, self.resources = name, {expects}, RESOURCES[:resources]
-        self.netns = f"nmi-{box}-pod-{name}"
-        self.address = ("169.254.169.254", 80)
-        self.headers = "Metadata: true\r\n"
-        self.kept = None  # a connection between two requests
-        self.busy = 0
-        self.gone = False
+def pod_of(name, expects, resources=2):
+    return Pod(name, expects, f"nmi-{box}-pod-{name}", RESOURCES[:resources])
 
 
-class Life:
+class Life(Asking):
     def __init__(self, seed):
+        super().__init__(box)
         self.random = random.Random(seed)
         self.pods, self.churn = {}, collections.deque()
         self.n, self.wrong = collections.Counter(), []
@@ -64,37 +54,6 @@ class Life:
         self.serial = 0
         self.slowest = self.slowest_news = 0.0
         self.idle = []
-        self.home = os.open("/proc/self/ns/net", os.O_RDONLY)
-
-    # ---- connections ----
-
-    def socket_in(self, netns):
-        ns = os.open(f"/run/netns/{netns}", os.O_RDONLY)
-        try:
-            if libc.setns(ns, 0):
-                raise OSError(ctypes.get_errno(), "setns")
-            try:
-                s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            finally:
-                libc.setns(self.home, 0)
-        finally:
-            os.close(ns)
-        s.setblocking(False)
-        return s
-
-    async def connect(self, pod):
-        s = self.socket_in(pod.netns)
-        await asyncio.get_running_loop().sock_connect(s, pod.address)
-        return await asyncio.open_connection(sock=s)
-
-    async def exchange(self, streams, request):
-        """(status, body, whether the connection can be kept)"""
-        reader, writer = streams
-        writer.write(request)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
-        fields = dict(line.split(": ", 1) for line in head[1:] if ": " in line)
-        body = await reader.readexactly(int(fields.get("content-length", 0)))
-        return int(head[0].split(" ")[1]), body, fields.get("connection") != "close"
 
     # ---- one request ----
 
@@ -105,57 +64,15 @@ class Life:
                                "wanted": sorted(map(str, allowed)), "after": self.event})
             print(f"# wrong: {self.wrong[-1]}", flush=True)
 
-    def answer(self, status, body):
-        """What was answered, in the words of `expects`."""
-        if status != 200:
-            return REFUSED if 400 <= status < 500 else f"status {status} {body[:300]!r}"
-        doc = json.loads(body)
-        if "token" in doc:  # of the host's path
-            doc = doc["token"]
-        if "access_token" not in doc:
-            return "instance" if "compute" in doc else "no token"
-        claims = doc["access_token"].split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(claims + "=="))
-        if claims["exp"] <= time.time() or int(doc["expires_on"]) <= time.time():
-            return f"an expired token of {claims['appid']}"
-        return claims["appid"]
-
-    async def asked(self, pod, request, keep):
-        streams, old = (pod.kept, True) if keep and pod.kept else (None, False)
-        pod.kept = None if old else pod.kept
-        if old and streams[0].at_eof():  # it was ended meanwhile, as it may be
-            streams[1].close()
-            streams, old = None, False
-        try:
-            streams = streams or await self.connect(pod)
-            try:
-                status, body, kept = await self.exchange(streams, request)
-            except (ConnectionError, asyncio.IncompleteReadError) as e:
-                # a kept connection that is ended as it is used is no failure; half an answer is, and a new one's end
-                if not old or getattr(e, "partial", b""):
-                    raise
-                streams[1].close()
-                streams = await self.connect(pod)
-                status, body, kept = await self.exchange(streams, request)
-        except BaseException:
-            if streams:
-                streams[1].close()
-            raise
-        if keep and kept and not pod.kept and not pod.gone:
-            pod.kept = streams
-        else:
-            streams[1].close()
-        return self.answer(status, body)
-
     async def ask(self, pod, target, keep=False, allowed=None, raw=None):
         """One request, whose answer must be what was expected when it was made, or when it came."""
-        request = raw or f"GET {target} HTTP/1.1\r\nHost: 169.254.169.254\r\n{pod.headers}\r\n"
+        request = raw.encode("latin-1") if raw else self.request(pod, target)
         want = set(allowed or pod.expects)
         start = time.monotonic()
         pod.busy += 1
         self.n["asked"] += 1
         try:
-            got = await asyncio.wait_for(self.asked(pod, request.encode("latin-1"), keep), PATIENCE)
+            got = await asyncio.wait_for(self.asked(pod, request, keep), PATIENCE)
         except asyncio.TimeoutError:
             got = "nothing in time"
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as e:
@@ -196,23 +113,12 @@ class Life:
 
     # ---- the cluster ----
 
-    async def cluster(self, *args):
-        p = await asyncio.create_subprocess_exec(CLUSTER, "--name", box, *args, stdin=subprocess.DEVNULL,
-                                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        out, _ = await p.communicate()
-        if p.returncode:
-            raise RuntimeError(f"cluster.sh {' '.join(args)}: {out.decode()[:500]}")
-        return out
-
-    async def fault(self, what):
-        await self.cluster("api", "POST", f"_sandbox/{what}")
-
     async def change(self, pod, to, *command):
         """Both answers are right until the new one was had: the news may have to wait for a watch to be open again."""
         pod.expects = pod.expects | {to}
         await self.cluster(*command)
         start = time.monotonic()
-        request = f"GET {TOKEN}{pod.resources[0]} HTTP/1.1\r\nHost: x\r\n{pod.headers}\r\n".encode()
+        request = self.request(pod, TOKEN + pod.resources[0])
         while await self.asked(pod, request, False) != to:
             if time.monotonic() - start > NEWS:
                 raise RuntimeError(f"{NEWS} s after the change {pod.name} still gets what it got before")
@@ -235,7 +141,7 @@ class Life:
 
     async def add(self, ip, label, client):
         self.serial += 1
-        pod = Pod(f"c{self.serial}", client)
+        pod = pod_of(f"c{self.serial}", client)
         pod.ip, pod.label = ip, label
         await self.is_free(ip)
         await self.cluster("add-pod", pod.name, "shop", ip, f"app=churn,aadpodidbinding={label}")
@@ -393,9 +299,8 @@ class Life:
     def steady(self):
         for name, expects in (("web", SHOP), ("billing", BILLING), ("plain", REFUSED), ("addon", SYSTEM),
                               ("flip", SHOP), ("loose", REFUSED), ("sp", args.sp), ("cert", args.cert), ("fed", args.fed)):
-            self.pods[name] = Pod(name, expects, 4 if name in ("web", "billing") else 2)
-        self.host = Pod("host", SHOP)
-        self.host.netns = f"nmi-{box}-node"
+            self.pods[name] = pod_of(name, expects, 4 if name in ("web", "billing") else 2)
+        self.host = Pod("host", SHOP, f"nmi-{box}-node")
         self.host.address = ("127.0.0.1", 2579)
         self.host.headers = "podns: shop\r\npodname: web\r\n"
 

@@ -10,6 +10,8 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/e2e/lib.sh
 source "$here/../e2e/lib.sh"
+# shellcheck source=tests/soak/furnish.sh
+source "$here/furnish.sh"
 
 seconds() { # 90s, 10m, 1h
 	[[ $1 =~ ^([0-9]+)([smh]?)$ ]] || bail "not a duration: $1"
@@ -24,29 +26,10 @@ RATE=${SOAK_RATE:-60}
 
 # A token is used for half of this, and renewed when 70 % of that are over: so all are renewed once a minute.
 LIFETIME=120
-SP=44444444-aaaa-4000-8000-000000000004
-CERT=55555555-aaaa-4000-8000-000000000005
-FED=66666666-aaaa-4000-8000-000000000006
-
-bound_pod() { # NAME IP SERVICE-ACCOUNT
-	sb_binding shop "$1" "$1" "$1" && sb_account shop "$3" && sb_add_pod "$1" shop "$2" "app=$1,aadpodidbinding=$1" "$3"
-}
-
-furnish() { # one pod for each way to get a token, and two whose identity will change
-	sb_imds lifetime seconds=$LIFETIME >/dev/null && sb_entra lifetime seconds=$LIFETIME >/dev/null || return
-	sb_certificate app && sb_app $CERT certificate="$SB_DIR/certs/app.crt" || return
-	sb_app $SP secret=right && sb_app $FED federated=system:serviceaccount:shop:fed || return
-	sb_secret shop sp clientSecret=right && sb_secret shop cert certificate=@"$SB_DIR/certs/app.p12" || return
-	sb_identity shop sp $SP '' 1 tenant="$SB_TENANT" secret=sp && bound_pod sp 10.244.0.21 default || return
-	sb_identity shop cert $CERT '' 2 tenant="$SB_TENANT" secret=cert && bound_pod cert 10.244.0.22 default || return
-	sb_identity shop fed $FED '' 3 tenant="$SB_TENANT" && bound_pod fed 10.244.0.23 fed || return
-	sb_identity shop flip "$SB_SHOP" "$SB_IDS/shop" && bound_pod flip 10.244.0.24 default || return
-	sb_add_pod loose shop 10.244.0.25 app=loose,aadpodidbinding=loose
-}
 
 e2e_box soak
 sb_entra_up || bail "Entra does not start: $(tail -n 5 "$SB_DIR/entra.log")"
-furnish || bail 'the pods cannot be made'
+furnish $LIFETIME && sb_add_pod loose shop 10.244.0.25 app=loose,aadpodidbinding=loose || bail 'the pods cannot be made'
 [[ -z ${SOAK_PRELOAD:-} ]] || SB_UNDER=(env LD_PRELOAD="$SOAK_PRELOAD")
 sb_start_nmi --tenant-id="$SB_TENANT" || bail "nmi does not start: $(tail -n 5 "$SB_DIR/nmi.log")"
 out=${SOAK_OUT:-$SB_BUILD/soak}

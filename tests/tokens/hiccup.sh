@@ -26,7 +26,7 @@ hides() { # WHAT LEAST-MSEC MOST-MSEC REQUESTS FAULT...
 hides 'one 410' 2000 3600 2 status=410 times=1
 hides 'one 404' 2000 3600 2 status=404 times=1
 hides 'one 503' 1000 2100 2 status=503 times=1
-hides 'a 500, three times' 7000 12000 4 status=500 times=3
+hides 'a 500, three times' 6000 10500 4 status=500 times=3
 # a kept connection that dies is no failure: libcurl asks again at once on a new one
 hides 'a connection that is cut, and the next' 1000 2100 3 kind=close times=2
 hides 'a 429 that names a second' 1000 1600 2 status=429 times=1 retry-after=1

@@ -30,12 +30,13 @@ static void fetch_free(struct fake_fetch *f)
 static void answer(struct fake_fetch *f, const char *text, int64_t life_sec)
 {
 	struct fake_source *s = f->source;
-	struct token *t =
-		token_new(&(struct token_fields){ .access_token = text,
-						  .client_id = f->client_id,
-						  .resource = f->resource,
-						  .expires_on = loop_wall(s->loop).s + life_sec,
-						  .not_before = loop_wall(s->loop).s });
+	struct token *t = token_new(&(struct token_fields){
+		.access_token = text,
+		.client_id = f->client_id,
+		.resource = f->resource,
+		.expires_on = loop_wall(s->loop).s + s->ahead_sec + life_sec,
+		.lives_sec = s->ahead_sec ? life_sec : 0,
+		.not_before = loop_wall(s->loop).s });
 
 	(void)take(s, f);
 	f->done(f->ctx, t, NULL);

@@ -37,7 +37,8 @@ struct fake_source {
 	/* how it answers by itself, if `answers_msec` is not 0 */
 	unsigned answers_msec;
 	int64_t life_sec;
-	int fault; /* -1: none */
+	int64_t ahead_sec; /* its clock is ahead of ours by this, and it says how long its tokens live */
+	int fault;	   /* -1: none */
 	unsigned
 		most_in_second; /* asked within any one second, but for FAKE_SOURCE_RATE_MAX at most */
 	struct mono asked_at[FAKE_SOURCE_RATE_MAX];

@@ -76,15 +76,17 @@ static const struct {
 	const char *body;
 	int64_t expires_on, not_before;
 	const char *client_id;
+	int64_t lives_sec;
 } good[] = {
 	{ ANSWER(",\"client_id\":\"C1\",\"expires_in\":\"3599\",\"expires_on\":\"4600\","
 		 "\"ext_expires_in\":\"3599\",\"not_before\":\"990\",\"resource\":\"r\","
 		 "\"token_type\":\"Bearer\",\"refresh_token\":\"\""),
-	  4600, 990, "C1" },
+	  4600, 990, "C1", 3599 },
 	{ ANSWER(",\"expires_on\":4600,\"token_type\":\"bearer\""), 4600, NOW, "c1" },
-	{ ANSWER(",\"expires_in\":\"60\""), NOW + 60, NOW, "c1" },
-	{ ANSWER(",\"expires_in\":60,\"expires_on\":null"), NOW + 60, NOW, "c1" },
-	{ ANSWER(",\"expires_in\":60,\"expires_on\":\"1001\""), NOW + 1, NOW, "c1" },
+	{ ANSWER(",\"expires_in\":\"60\""), NOW + 60, NOW, "c1", 60 },
+	{ ANSWER(",\"expires_in\":60,\"expires_on\":null"), NOW + 60, NOW, "c1", 60 },
+	{ ANSWER(",\"expires_in\":60,\"expires_on\":\"1001\""), NOW + 1, NOW, "c1", 60 },
+	{ ANSWER(",\"expires_in\":-1,\"expires_on\":\"1001\""), NOW + 1, NOW, "c1", 0 },
 	{ ANSWER(",\"expires_on\":253402300799"), 253402300799, NOW, "c1" },
 };
 
@@ -98,6 +100,7 @@ START_TEST(an_answer_with_a_token_and_an_expiry_is_taken)
 	ck_assert_ptr_nonnull(t);
 	ck_assert_int_eq(t->expires_on.s, good[_i].expires_on);
 	ck_assert_int_eq(t->not_before.s, good[_i].not_before);
+	ck_assert_int_eq(t->lives_sec, good[_i].lives_sec);
 	ck_assert_str_eq(t->client_id, good[_i].client_id);
 	ck_assert_str_eq(t->resource, "R/"); /* as it was asked for */
 	ck_assert_mem_eq(t->access_token.p, "eyJ0.secret.sig", t->access_token.n);

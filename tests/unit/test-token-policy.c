@@ -75,7 +75,7 @@ static const struct {
 } tries[] = {
 	{ { .fault = TOKEN_FAULT_DOWN }, 1, 0, 1000, 1499 },
 	{ { .fault = TOKEN_FAULT_DOWN }, 2, 0, 2000, 2999 },
-	{ { .fault = TOKEN_FAULT_DOWN }, 3, 0, 4000, 5999 },
+	{ { .fault = TOKEN_FAULT_DOWN }, 3, 0, 3000, 4499 },
 	{ { .fault = TOKEN_FAULT_DOWN }, 4, 0, 0, 0 },
 	{ { .fault = TOKEN_FAULT_DOWN }, 1, 19999, 1000, 1499 },
 	{ { .fault = TOKEN_FAULT_DOWN }, 1, 20000, 0, 0 },
@@ -83,7 +83,8 @@ static const struct {
 	{ { .fault = TOKEN_FAULT_DOWN, .retry_after_sec = 6 }, 1, 0, 0, 0 },
 	{ { .fault = TOKEN_FAULT_DOWN, .retry_after_sec = 3600 }, 1, 0, 0, 0 },
 	{ { .fault = TOKEN_FAULT_UPDATING }, 1, 0, 2000, 2999 },
-	{ { .fault = TOKEN_FAULT_UPDATING }, 3, 69999, 8000, 11999 },
+	{ { .fault = TOKEN_FAULT_UPDATING }, 2, 0, 3000, 4499 },
+	{ { .fault = TOKEN_FAULT_UPDATING }, 3, 69999, 3000, 4499 },
 	{ { .fault = TOKEN_FAULT_UPDATING }, 1, 70000, 0, 0 },
 	{ { .fault = TOKEN_FAULT_THROTTLED }, 1, 0, 5000, 5000 },
 	{ { .fault = TOKEN_FAULT_THROTTLED, .retry_after_sec = 1 }, 3, 90000, 1000, 1000 },

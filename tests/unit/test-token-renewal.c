@@ -73,6 +73,85 @@ START_TEST(a_token_in_use_is_renewed_ahead_of_its_end)
 }
 END_TEST
 
+/* Puts the clock that people set, with a token of an hour at hand that is in use. */
+static void set_clock(struct bench *b, int64_t by_sec)
+{
+	bench_init(b, 10, 4, 10);
+	fill(b, "r", "one", HOUR);
+	ck_assert_str_eq(peek(b, "r"), "one");
+	loop_fake_advance(b->loop, 10 * MINUTE_MSEC);
+	loop_fake_set_wall(b->loop, by_sec);
+}
+
+START_TEST(a_clock_that_is_put_back_puts_neither_renewal_off_nor_the_end)
+{
+	struct bench b;
+
+	set_clock(&b, -24 * HOUR);
+	ck_assert_str_eq(peek(&b, "r"), "one");
+	loop_fake_advance(b.loop, 34 * MINUTE_MSEC); /* eight tenths of 55 minutes */
+	ck_assert_uint_eq(b.source.asked, 2);
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 0));
+	loop_fake_advance(b.loop, 11 * MINUTE_MSEC - 1000);
+	ck_assert_str_eq(peek(&b, "r"), "one");
+	loop_fake_advance(b.loop, 1000); /* 55 minutes since it came */
+	ck_assert_str_eq(peek(&b, "r"), "");
+	bench_deinit(&b);
+}
+END_TEST
+
+/* IMDS names a moment: a day away for a clock that is a day behind, though the token lives an hour. */
+START_TEST(a_token_that_comes_while_the_clock_is_behind_is_kept_for_as_long_as_it_lives)
+{
+	struct bench b;
+
+	set_clock(&b, -24 * HOUR);
+	b.source.ahead_sec = 24 * HOUR;
+	loop_fake_advance(b.loop, 34 * MINUTE_MSEC);
+	ck_assert(fake_source_give(&b.source, "two", HOUR));
+	turn(&b);
+	ck_assert_str_eq(peek(&b, "r"), "two");
+	loop_fake_advance(b.loop, 44 * MINUTE_MSEC); /* eight tenths */
+	ck_assert_uint_eq(b.source.asked, 3);
+	loop_fake_advance(b.loop, 11 * MINUTE_MSEC - 1000);
+	ck_assert_str_eq(peek(&b, "r"), "two");
+	loop_fake_advance(b.loop, 1000);
+	ck_assert_str_eq(peek(&b, "r"), "");
+	bench_deinit(&b);
+}
+END_TEST
+
+/* Entra says how long a token is good, from when it comes: by this clock it ends a day before the other. */
+START_TEST(a_token_that_comes_after_the_clock_was_put_back_takes_the_place_of_the_old_one)
+{
+	struct bench b;
+
+	set_clock(&b, -24 * HOUR);
+	loop_fake_advance(b.loop, 34 * MINUTE_MSEC);
+	ck_assert(fake_source_give(&b.source, "two", HOUR));
+	turn(&b);
+	ck_assert_str_eq(peek(&b, "r"), "two");
+	loop_fake_advance(b.loop, 44 * MINUTE_MSEC);
+	ck_assert_uint_eq(b.source.asked, 3);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(a_clock_that_is_put_forward_past_the_end_ends_a_token_and_back_again_brings_none_back)
+{
+	struct bench b;
+
+	set_clock(&b, HOUR);
+	ck_assert_str_eq(peek(&b, "r"), "");
+	fill(&b, "r", "two", HOUR);
+	ck_assert_str_eq(peek(&b, "r"), "two");
+	loop_fake_set_wall(b.loop, -HOUR);
+	loop_fake_advance(b.loop, 55 * MINUTE_MSEC);
+	ck_assert_str_ne(peek(&b, "r"), "two");
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(a_token_that_nobody_uses_is_not_renewed_until_it_is_asked_for_again)
 {
 	struct bench b;
@@ -335,18 +414,23 @@ START_TEST(of_a_short_lived_token_half_its_life_is_given)
 }
 END_TEST
 
-UNIT_MAIN("token-renewal", UNIT(a_queued_flight_goes_with_its_last_caller),
-	  UNIT(a_queued_flight_whose_callers_will_come_back_is_sent_when_there_is_time),
-	  UNIT(a_token_in_use_is_renewed_ahead_of_its_end),
-	  UNIT(a_token_that_nobody_uses_is_not_renewed_until_it_is_asked_for_again),
-	  UNIT(an_unused_token_is_dropped_when_it_may_no_longer_be_given),
-	  UNIT(failed_renewals_keep_the_token_until_five_minutes_are_left),
-	  UNIT(a_failed_renewal_is_logged_once_a_minute_and_says_how_stale_the_token_is),
-	  UNIT(a_renewal_answered_with_the_same_token_is_not_repeated_at_once),
-	  UNIT(renewals_wait_behind_callers),
-	  UNIT(renewals_go_before_what_callers_were_told_to_come_back_for),
-	  UNIT(a_queued_renewal_that_gets_a_caller_goes_before_the_others),
-	  UNIT(the_least_recently_used_token_makes_room),
-	  UNIT(refusals_of_made_up_resources_push_no_token_out),
-	  UNIT(a_source_that_refuses_at_once_is_reported_from_the_loop),
-	  UNIT(of_a_short_lived_token_half_its_life_is_given))
+UNIT_MAIN(
+	"token-renewal", UNIT(a_queued_flight_goes_with_its_last_caller),
+	UNIT(a_queued_flight_whose_callers_will_come_back_is_sent_when_there_is_time),
+	UNIT(a_token_in_use_is_renewed_ahead_of_its_end),
+	UNIT(a_clock_that_is_put_back_puts_neither_renewal_off_nor_the_end),
+	UNIT(a_token_that_comes_after_the_clock_was_put_back_takes_the_place_of_the_old_one),
+	UNIT(a_clock_that_is_put_forward_past_the_end_ends_a_token_and_back_again_brings_none_back),
+	UNIT(a_token_that_comes_while_the_clock_is_behind_is_kept_for_as_long_as_it_lives),
+	UNIT(a_token_that_nobody_uses_is_not_renewed_until_it_is_asked_for_again),
+	UNIT(an_unused_token_is_dropped_when_it_may_no_longer_be_given),
+	UNIT(failed_renewals_keep_the_token_until_five_minutes_are_left),
+	UNIT(a_failed_renewal_is_logged_once_a_minute_and_says_how_stale_the_token_is),
+	UNIT(a_renewal_answered_with_the_same_token_is_not_repeated_at_once),
+	UNIT(renewals_wait_behind_callers),
+	UNIT(renewals_go_before_what_callers_were_told_to_come_back_for),
+	UNIT(a_queued_renewal_that_gets_a_caller_goes_before_the_others),
+	UNIT(the_least_recently_used_token_makes_room),
+	UNIT(refusals_of_made_up_resources_push_no_token_out),
+	UNIT(a_source_that_refuses_at_once_is_reported_from_the_loop),
+	UNIT(of_a_short_lived_token_half_its_life_is_given))
