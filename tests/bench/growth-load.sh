@@ -8,18 +8,20 @@ set -uo pipefail
 # shellcheck source=tests/bench/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-requests=$(mode 4000 40000)
+requests=$(mode 4000 20000)
 LIMIT=$(sed -nE 's/^#define LIMIT_CONNECTIONS +([0-9]+).*/\1/p' "$sb_root/nmi/limits.h")
 
-steady() { # WHAT X: somebody else, over a connection that was there before; its answer comes with steady_go
-	coproc STEADY { exec nsenter --net="/run/netns/$(sb_pod_ns web)" -- /usr/bin/python3 "$bench_here/steady.py" "$1" "$requests" "$2"; }
-	steady_pid=$! && read -r -t 20 -u "${STEADY[0]}"
+steady() { # WHAT X: somebody else, over a connection that is there before; it begins with steady_go
+	rm -f "$SB_DIR/go" && mkfifo "$SB_DIR/go" && exec {steady_fd}<>"$SB_DIR/go" || return
+	sb_spawn web /usr/bin/python3 "$bench_here/steady.py" "$1" "$requests" "$2" <"$SB_DIR/go" >"$SB_DIR/steady" 2>&1
+	steady_pid=$SB_SPAWNED
+	eventually 20 grep -q connected "$SB_DIR/steady"
 }
 steady_go() {
-	local line fd=${STEADY[0]}
-	echo go >&"${STEADY[1]}"
-	while read -r -t 120 -u "$fd" line; do printf '%s\n' "$line" >>"$bench_samples"; done
-	wait "$steady_pid"
+	echo go >&"$steady_fd"
+	exec {steady_fd}>&-
+	wait "$steady_pid" || { sb_say "$(tail -n 1 "$SB_DIR/steady")" && return 1; }
+	grep '^{' "$SB_DIR/steady" >>"$bench_samples"
 }
 
 held() { # PART X TARGET POD...: so many connections, with a request on each

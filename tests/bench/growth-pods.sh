@@ -18,7 +18,7 @@ begin() {
 curve() {
 	local to i
 	# a second time it begins with nothing as well
-	((made == 0)) || { e2e_box bench-growth-pods && begin; }
+	((made == 0)) || { e2e_box "$bench_name" && begin; }
 	for to in $points; do
 		sb_stop_nmi
 		if ((to > made)); then
