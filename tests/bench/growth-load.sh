@@ -55,11 +55,6 @@ connections() {
 	done
 }
 
-served() { # X: while pods change
-	sb_in "$SB_NODE" /usr/bin/python3 "$bench_here/served.py" --server "$SB_API_URL" --ca "$SB_DIR/pki/ca.crt" --token "$SB_DIR/token" \
-		--node "$SB_NODE_NAME" --pod "$(sb_pod_ns new)" 10.244.0.60 --rounds "$(mode 8 50)" --what events_served --x "$1" >>"$bench_samples"
-}
-
 events() {
 	local x seconds ns0 ns begin changes
 	seconds=$(mode 4 15)
@@ -74,7 +69,7 @@ events() {
 		sleep 1
 		read -r ns _ < <(cpu_of "$(sb_pid nmi)")
 		sample events_cpu nmi "$(awk -v d=$((ns - ns0)) -v ms="$(msec_since "$begin")" 'BEGIN { printf "%.2f", d / ms / 1e4 }')" "$x"
-		served "$x" && steady_go || return
+		served events_served "$(mode 8 50)" "$x" && steady_go || return
 		wait "$changes" || { sb_say "$(tail -n 1 "$SB_DIR/changes")" && return 1; }
 		sample events_there nmi "$(<"$SB_DIR/changes")" "$x"
 	done
@@ -89,7 +84,6 @@ done
 for i in 1 2 3; do
 	sb_pod_net u$i 10.244.0.$((80 + i)) || bail "pod u$i"
 done
-sb_pod_net new 10.244.0.60 || bail 'the network of a pod'
 nmi_start
 connections || bail 'connections cannot be measured'
 sb_stop_nmi

@@ -18,7 +18,7 @@ begin() {
 curve() {
 	local to i
 	# a second time it begins with nothing as well
-	((made == 0)) || { e2e_box "$bench_name" && begin; }
+	((made == 0)) || { bench_raise && begin; }
 	for to in $points; do
 		sb_stop_nmi
 		if ((made == 0)); then
@@ -35,6 +35,7 @@ curve() {
 		nmi_start
 		load nmi warm 1
 		memory objects "$to"
+		served objects_served "$(mode 8 50)" "$to" || return
 		for ((i = 0; i < rounds; i++)); do
 			load nmi objects "$seconds" "$to" && load nginx objects "$seconds" "$to" || return
 		done

@@ -18,7 +18,7 @@ begin() {
 curve() {
 	local to i
 	# a second time it begins with nothing as well
-	((made == 0)) || { e2e_box "$bench_name" && begin; }
+	((made == 0)) || { bench_raise && begin; }
 	for to in $points; do
 		sb_stop_nmi
 		if ((to > made)); then
@@ -29,6 +29,7 @@ curve() {
 		nmi_start
 		load nmi warm 1
 		memory pods "$to"
+		served pods_served "$(mode 8 50)" "$to" || return
 		for ((i = 0; i < rounds; i++)); do
 			load nmi pods "$seconds" "$to" && load nginx pods "$seconds" "$to" || return
 		done

@@ -12,6 +12,7 @@ source "$bench_here/../e2e/lib.sh"
 BENCH_MODE=${BENCH_MODE:-short}
 [[ $BENCH_MODE == short || $BENCH_MODE == long ]] || bail "BENCH_MODE is short or long, not $BENCH_MODE"
 BENCH_NGINX=169.254.169.253 # leads to nginx, as 169.254.169.254 does to nmi
+BENCH_NEW_IP=10.244.0.60 # of a pod that is always new
 BENCH_ASK="http://169.254.169.254$SB_ASK"
 
 mode() { if [[ $BENCH_MODE == long ]]; then printf '%s\n' "$2"; else printf '%s\n' "$1"; fi; } # SHORT LONG
@@ -23,10 +24,15 @@ bench_part() { # PART: what it measured the last time is forgotten
 	: >"$bench_samples"
 }
 
+bench_raise() {
+	e2e_box "$bench_name"
+	sb_pod_net new "$BENCH_NEW_IP" || bail 'the network of a pod'
+}
+
 bench_box() { # PART: a box with the example in it
 	bench_part "$1"
 	bench_name=bench-${1#growth-} # names of namespaces have their limit
-	e2e_box "$bench_name"
+	bench_raise
 	# an answer of a connection that is gone is none of the log's business
 	sb_in "$SB_NODE" sh -c 'echo 0 >/proc/sys/net/netfilter/nf_conntrack_log_invalid' 2>/dev/null || true
 }
@@ -149,4 +155,10 @@ load() { # nmi|nginx PREFIX SECONDS [X]
 
 memory() { # PREFIX [X]: of all processes of the agent, KiB
 	py memory.py "$(sb_pid nmi)" "$1" ${2:+"$2"} >>"$bench_samples"
+}
+
+# How soon a pod is served that the API server is told of, as tests/bench/served.py does it; sb_pod_net new has been there.
+served() { # PREFIX ROUNDS [X]
+	sb_in "$SB_NODE" /usr/bin/python3 "$bench_here/served.py" --server "$SB_API_URL" --ca "$SB_DIR/pki/ca.crt" --token "$SB_DIR/token" \
+		--node "$SB_NODE_NAME" --pod "$(sb_pod_ns new)" "$BENCH_NEW_IP" --rounds "$2" --what "$1" ${3:+--x "$3"} >>"$bench_samples"
 }

@@ -12,11 +12,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$bench_here/../rules/agents.sh"
 ulimit -n 8192 2>/dev/null || true
 
-a_pod_is_new() {
-	sb_in "$SB_NODE" /usr/bin/python3 "$bench_here/served.py" --server "$SB_API_URL" --ca "$SB_DIR/pki/ca.crt" --token "$SB_DIR/token" \
-		--node "$SB_NODE_NAME" --pod "$(sb_pod_ns new)" 10.244.0.60 --rounds "$(mode 20 200)" >>"$bench_samples"
-}
-
 a_herd() {
 	local got
 	sb_imds reset >/dev/null
@@ -78,9 +73,8 @@ bench_box node
 for i in {1..20}; do
 	sb_add_pod "w$i" shop "10.244.0.$((100 + i))" "aadpodidbinding=$( ((i <= 10)) && echo shop || echo billing)" || bail "pod w$i"
 done
-sb_pod_net new 10.244.0.60 || bail 'the network of a pod'
 nmi_start
-series served a_pod_is_new
+series served served served "$(mode 20 200)"
 series 'herd' a_herd
 rounds=$(mode 50 300)
 IFS=.- read -r major minor _ < <(uname -r)

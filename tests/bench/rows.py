@@ -181,6 +181,7 @@ ROWS = [
     Row("open", "moments without rules meanwhile, and requests of pods that reached IMDS", "", ("open", "reached_imds"),
         lambda s: [v for what in ("open", "reached_imds") for who in s.whos(what) for v in s.of(what, who)], 0, take=sum, digits=0),
     Row("served", "pod event at the API server → served", " ms", ("served",), lambda s: s.of("served"), 5,
+        judged=lambda s: median(a - b for a, b in zip(s.of("served"), s.of("served", "api"))),
         detail=lambda s: f"its own answer to the change {median(s.of('served', 'api')):.1f} ms"),
     Row("upgrade", "upgrade under load: requests that failed", "", ("upgrade_failed", "upgrade_asked", "upgrade_slowest"),
         lambda s: s.of("upgrade_failed"), 0, take=sum, digits=0,
@@ -235,6 +236,10 @@ def speed(part):
             ("ratio", beside(f"{part}_rate"), 2), ("p50, µs", at(f"{part}_p50"), 0), ("p99, µs", at(f"{part}_p99"), 0))
 
 
+def event(part):
+    return (("pod event → served, ms", at(f"{part}_served"), 1),)
+
+
 def one(part):
     return (("p50, µs", at(f"{part}_one_p50"), 0), ("p99, µs", at(f"{part}_one_p99"), 0))
 
@@ -243,9 +248,9 @@ SIZE = ("MiB", ("Pss, MiB", "private dirty, MiB"))
 RATE = ("requests/s beside nginx", ("ratio",))
 TIME = ("µs", ("p50, µs", "p99, µs"))
 CURVES = [
-    Curve("pods", "Pods on one node", "pods", size("pods") + speed("pods"), (SIZE, RATE)),
-    Curve("objects", "Identities, and as many bindings", "identities and bindings", size("objects") + speed("objects"),
-          (SIZE, RATE)),
+    Curve("pods", "Pods on one node", "pods", size("pods") + speed("pods") + event("pods"), (SIZE, RATE)),
+    Curve("objects", "Identities, and as many bindings", "identities and bindings", size("objects") + speed("objects") +
+          event("objects"), (SIZE, RATE)),
     Curve("waiting", "Requests that wait for their pod", "waiting requests",
           size("waiting") + (("waiting", at("waiting_there"), 0),) + one("waiting"), (SIZE, TIME),
           "One more connection asks for a cached token meanwhile, one request after another."),
