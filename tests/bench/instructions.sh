@@ -40,6 +40,10 @@ read -r renewed renewed_cleared renewed_calls <"$work/each"
 printf '# a cached token: %s instructions, %s bytes cleared, %s calls of the allocator\n' "$same" "$cleared" "$calls"
 printf '# the first of a second: %s instructions, %s bytes cleared, %s calls of the allocator\n' "$renewed" \
 	"$renewed_cleared" "$renewed_calls"
+samples=$out/samples/instructions.jsonl
+mkdir -p "${samples%/*}"
+printf '{"what":"instructions","who":"%s","value":%s}\n' nmi "$same" renewed "$renewed" >"$samples"
+printf '{"what":"allocations","who":"%s","value":%s}\n' nmi "$calls" renewed "$renewed_calls" >>"$samples"
 at_most 'a cached token costs no more instructions than it did' "$same" 20500
 at_most 'it calls the allocator never' "$calls" 0
 at_most 'the first of a second costs no more than it did' "$renewed" 42500

@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: MIT
 """Removes packet rules again and again, and measures how long each time until they are back.
 
-  flusher.py ROUNDS COMMAND...
+  flusher.py [--samples=FILE] ROUNDS COMMAND...
 
 Run in the node's namespace. The kernel itself is asked: its nf_tables notifications say what each
 transaction left of table `nmi`, and of `nmi-live`, which says the same where there is one. Prints
 "rounds R gone G back B p50 MS p95 MS p99 MS max MS open N wake MS": in how many rounds `nmi` was gone, in how
 many it was there afterwards, how long it was away (0 where it never was), how often neither table was
 there; `wake` is the p99 of waking another process and being woken by it, in the same seconds, on a machine that
-others may be busy on: a repair is two such wake-ups and some work.
+others may be busy on: a repair is two such wake-ups and some work. FILE gets each time, a JSON list.
 """
+import json
 import math
 import os
 import select
@@ -131,7 +132,9 @@ def rank(values, q):
 
 
 def main():
-    rounds, command = int(sys.argv[1]), sys.argv[2:]
+    args = sys.argv[1:]
+    samples = args.pop(0).removeprefix("--samples=") if args[0].startswith("--samples=") else None
+    rounds, command = int(args[0]), args[1:]
     watch = Watch()
     peer = echo()
     took, wakes, gone = [], [], 0
@@ -146,6 +149,9 @@ def main():
     print(f"rounds {rounds} gone {gone} back {len(took)} p50 {rank(took, 0.5):.2f} p95 {rank(took, 0.95):.2f}"
           f" p99 {rank(took, 0.99):.2f} max {rank(took, 1):.2f} open {watch.open}"
           f" wake {rank(wakes, 0.99):.2f}")
+    if samples:
+        with open(samples, "w", encoding="ascii") as f:
+            json.dump([round(v, 3) for v in took], f)
 
 
 main()

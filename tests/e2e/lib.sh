@@ -164,3 +164,15 @@ answered() {
 	rm -f "$SB_DIR"/asked.*
 	askers=()
 }
+
+herd() { # PODS REQUESTS-A-POD TARGET: pods w1 to wPODS, at the same moment; adds up what they got
+	local i pids=() start
+	start=$(awk -v t="$EPOCHREALTIME" 'BEGIN { printf "%.3f", t + 2 }')
+	for ((i = 1; i <= $1; i++)); do
+		sb_exec "w$i" python3 "$e2e_here/herd.py" "$2" "$3" "$start" >"$SB_DIR/herd.$i" 2>&1 &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	cat "$SB_DIR"/herd.* | awk '{ n[$1] += $2 } END { for (k in n) print k, n[k] }' | sort
+	rm -f "$SB_DIR"/herd.*
+}

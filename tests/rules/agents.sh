@@ -34,3 +34,15 @@ gather_agents() { # what they said, for the search at the end
 }
 diag() { printf '# %s\n' "$*"; }
 fails() { if "${@:2}" >/dev/null 2>&1; then not_ok "$1"; else ok "$1"; fi; } # SENTENCE COMMAND...
+
+# What load.py, whose pid is $load, has seen since the last report: into $errors, $refused, $slowest, $rate, $asked.
+has_report() { [[ -e $SB_DIR/report ]]; }
+# shellcheck disable=SC2034,SC2154 # for whoever sources this; load is theirs
+report() {
+	rm -f "$SB_DIR/report"
+	kill -USR1 "$load" || return
+	eventually 5 has_report || return
+	read -r errors refused slowest rate asked < <(/usr/bin/python3 -c 'import json, sys
+r = json.load(open(sys.argv[1]))
+print(r["errors"], sum(n for k, n in r["kinds"].items() if k.startswith("connecting")), r["slowest_msec"], r["rate"], r["asked"])' "$SB_DIR/report")
+}

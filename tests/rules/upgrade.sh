@@ -48,15 +48,6 @@ load=$!
 stop_load() { kill "$load" 2>/dev/null; wait "$load" 2>/dev/null; }
 trap 'stop_load; e2e_cleanup' EXIT
 
-has_report() { [[ -e $SB_DIR/report ]]; }
-report() { # into $errors, $refused, $slowest, $rate, $asked
-	rm -f "$SB_DIR/report"
-	kill -USR1 "$load" || return
-	eventually 5 has_report || return
-	read -r errors refused slowest rate asked < <(/usr/bin/python3 -c 'import json, sys
-r = json.load(open(sys.argv[1]))
-print(r["errors"], sum(n for k, n in r["kinds"].items() if k.startswith("connecting")), r["slowest_msec"], r["rate"], r["asked"])' "$SB_DIR/report")
-}
 unharmed() { # SENTENCE
 	report || bail 'the load reports nothing'
 	is "$1: of $asked requests none failed" "$errors" 0

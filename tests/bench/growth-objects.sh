@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# What more identities and bindings of the cluster cost: memory, and the rate of a cached token beside nginx.
+# alone: it measures
+set -uo pipefail
+# shellcheck source=tests/bench/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+points=$(mode '10 5000' '10 100 1000 10000 100000')
+rounds=$(mode 3 5) seconds=$(mode 1 4)
+begin() {
+	made=0
+	nmi_start
+	nginx_start || bail 'nginx did not start'
+}
+
+curve() {
+	local to i
+	# a second time it begins with nothing as well
+	((made == 0)) || { bench_raise && begin; }
+	for to in $points; do
+		sb_stop_nmi
+		if ((made == 0)); then
+			populate --objects "$to"
+		else # the ones without the others, to tell what each takes
+			populate --identities-from "$made" --identities "$to"
+			nmi_start
+			load nmi warm 1
+			memory identities "$to"
+			sb_stop_nmi
+			populate --bindings-from "$made" --bindings "$to"
+		fi
+		made=$to
+		nmi_start
+		load nmi warm 1
+		memory objects "$to"
+		served objects_served "$(mode 8 50)" "$to" || return
+		for ((i = 0; i < rounds; i++)); do
+			load nmi objects "$seconds" "$to" && load nginx objects "$seconds" "$to" || return
+		done
+	done
+}
+bench_box growth-objects
+begin
+series 'identity_bytes binding_bytes objects_flat' curve
+no_leak 'IMDS saw no pod'
+e2e_end

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# What more pods on the node cost: memory, and the rate of a cached token beside nginx.
+# alone: it measures
+set -uo pipefail
+# shellcheck source=tests/bench/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+points=$(mode '10 1000' '10 30 100 300 1000 3000 10000')
+rounds=$(mode 3 5) seconds=$(mode 1 4)
+begin() {
+	made=0
+	nmi_start
+	nginx_start || bail 'nginx did not start'
+}
+
+curve() {
+	local to i
+	# a second time it begins with nothing as well
+	((made == 0)) || { bench_raise && begin; }
+	for to in $points; do
+		sb_stop_nmi
+		if ((to > made)); then
+			fill_routes "$made" "$to" || return
+			populate --pods-from "$made" --pods "$to"
+			made=$to
+		fi
+		nmi_start
+		load nmi warm 1
+		memory pods "$to"
+		served pods_served "$(mode 8 50)" "$to" || return
+		for ((i = 0; i < rounds; i++)); do
+			load nmi pods "$seconds" "$to" && load nginx pods "$seconds" "$to" || return
+		done
+	done
+}
+bench_box growth-pods
+begin
+series 'pod_bytes pods_flat' curve
+no_leak 'IMDS saw no pod'
+e2e_end
