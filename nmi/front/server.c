@@ -409,8 +409,7 @@ static unsigned look_between(struct lines *l, const char *to)
 		return 0; /* a copy: of a folded line, which is refused for itself */
 	for (const char *p = l->at; p < to; p++) {
 		/* a NUL: the library made it of one of them, or of the colon */
-		l->hides |= *p && *p != '' && *p != '
-' && *p != ' ' && *p != '	';
+		l->hides |= *p && *p != '\r' && *p != '\n' && *p != ' ' && *p != '\t';
 		nuls += !*p;
 	}
 	return nuls;
