@@ -12,6 +12,7 @@
 #include "lib/base/jval.h"
 #include "lib/base/mem.h"
 #include "lib/kube/client.h"
+#include "lib/kube/knock.h"
 #include "lib/kube/reflector.h"
 #include "lib/loop/loop.h"
 #include "tests/fuzz/fuzz.h"
@@ -40,6 +41,7 @@ static struct play {
 	unsigned frees_at; /* the consumer frees the reflector in this callback; 0: never */
 	unsigned n_told;
 	uint64_t told; /* a sum of all that happened */
+	struct knock door;
 	uint32_t dice;
 } play;
 
@@ -92,6 +94,11 @@ void kube_cancel(struct kube_call *call)
 unsigned kube_call_retry_after(const struct kube_call *call)
 {
 	return call->retry_after;
+}
+
+struct knock *kube_client_knock(struct kube_client *c)
+{
+	return &play.door;
 }
 
 char *kube_escape(const char *s)
