@@ -33,7 +33,8 @@ end_pod() { # POD HOW
 		sb_api DELETE "$object?gracePeriodSeconds=30" >/dev/null
 		end_net "$1"
 		sb_pod_ended "$1" shop Running
-		sb_api DELETE "$object?gracePeriodSeconds=0" >/dev/null
+		# the API server removes it by itself after a second, which on a busy machine is before
+		sb_api DELETE "$object?gracePeriodSeconds=0" >/dev/null 2>&1 || ! sb_api GET "$object" >/dev/null 2>&1
 		;;
 	forced) # its end is never told
 		end_net "$1"

@@ -46,6 +46,7 @@ passes 'its claim ends when its link does' eventually 1 \
 	log_says "pod shop/web has no claim on $IP any more: its link $link is gone"
 is 'and with it the connection that it kept' "$(metric nmi_connections)" 0
 sb_del_pod_net web # and what ran in it, which bash takes notice of itself
+made=$EPOCHREALTIME
 sb_add_pod heir shop $IP aadpodidbinding=billing
 began=$EPOCHREALTIME
 sb_spawn heir python3 "$heir_py" ask "$SB_ASK" $((DELAY_SEC + 5)) >"$SB_DIR/answers" 2>&1
@@ -58,7 +59,8 @@ at_least() { awk -v a="$2" -v b="$3" 'BEGIN { exit !(a + 0 >= b + 0) }'; }
 passes 'as late as it was meant to (ms)' at_least late "$(awk -v a="$began" -v b="$event" \
 	'BEGIN { print (b - a) * 1000 }')" $(((DELAY_SEC - 1) * 1000))
 is 'nobody was given the token of the pod before' "$(grep -c "$SB_SHOP" "$SB_DIR/answers")" 0
-is 'nor any before the event' "$(awk -v e="$event" '$2 == 200 && $1 < e - 0.001' "$SB_DIR/answers")" ''
+# the news are held back for DELAY_SEC; when another process hears of them is later on a busy machine
+is 'nor any before the event' "$(awk -v b="$made" -v d=$DELAY_SEC -v e="$event" '$2 == 200 && $1 < b + d && $1 < e - 0.001' "$SB_DIR/answers")" ''
 is 'all tokens are its own' "$(awk '$2 == 200 { print $3 }' "$SB_DIR/answers" | sort -u)" "$SB_BILLING"
 passes 'while it asked and asked' at_least asked "$(sed -n 's/^asked //p' "$SB_DIR/answers")" $((DELAY_SEC * 3))
 first=$(awk '$2 == 200 { print $1; exit }' "$SB_DIR/answers")

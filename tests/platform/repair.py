@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: MIT
 """Alters the rules of nmi in one way, again and again, and measures how long each time until they are repaired.
 
-  repair.py ROUNDS COMMAND
+  repair.py ROUNDS COMMAND PID
 
 Run in the node's namespace. COMMAND is nftables text, given to an nft that lives on, so that no socket is
 closed in between. The kernel itself tells what happens: a commit to a table of ours by nft, then one by
 nmi-redirector. Prints "done N refused R" and one line for each repair: the milliseconds from when nft was told to
-until the repair was heard of, until its own commit was, and the difference.
+until the repair was heard of, until its own commit was, and the difference. What the redirector, whose PID it is, and this
+process waited for a processor that others had is taken off: that is the machine's, and most of it where it is busy.
 """
 import select
 import socket
@@ -28,6 +29,15 @@ def attributes(data, at, end):
         n, kind = struct.unpack_from("=HH", data, at)
         yield kind & 0x3FFF, data[at + 4:at + n].rstrip(b"\0")
         at += max(4, (n + 3) & ~3)
+
+
+def waited(pid):
+    """so far, in seconds: see sched-stats.rst of the kernel"""
+    try:
+        with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
+            return int(f.read().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 class Commits:
@@ -63,19 +73,21 @@ class Commits:
 
 
 def main():
-    rounds, command = int(sys.argv[1]), sys.argv[2].replace("\n", " ")
+    rounds, command, redirector = int(sys.argv[1]), sys.argv[2].replace("\n", " "), sys.argv[3]
     commits = Commits()
     nft = subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                            bufsize=0)
     took, refused = [], 0
     for _ in range(rounds):
+        lost = waited(redirector)
         start = time.monotonic()
         nft.stdin.write(command.encode() + b"\n")
         altered = repaired = None
         while repaired is None and time.monotonic() < start + 3:
             for who, when in commits.read(0.002):
-                if who == "nft":
-                    altered = altered or when
+                if who == "nft" and not altered:
+                    altered = when
+                    lost += waited("self")
                 elif who == "nmi-redirector" and altered:
                     repaired = when
             if not altered and select.select([nft.stderr], [], [], 0)[0]:
@@ -83,6 +95,7 @@ def main():
                     refused += 1
                     break
         if repaired:
+            repaired = max(altered, repaired - (waited(redirector) + waited("self") - lost))
             took.append(((repaired - start) * 1000, (altered - start) * 1000))
             # the check that follows our own commit
             time.sleep(0.002)

@@ -61,7 +61,7 @@ alter() { # alter COMMAND: in `made` and `refused` how many there were, in $tmp/
 	: >"$tmp/msec"
 	for i in "${parts[@]}"; do
 		start_driver
-		on "$node" python3 "$here/repair.py" "$i" "$1" >"$tmp/rounds" 2>&1
+		on "$node" python3 "$here/repair.py" "$i" "$1" "$child" >"$tmp/rounds" 2>&1
 		read -r line n _ no <"$tmp/rounds"
 		made=$((made + n)) refused=$((refused + no))
 		sed 1d "$tmp/rounds" >>"$tmp/msec"

@@ -29,8 +29,8 @@ both_live() { sb_pid nmi >/dev/null && [[ $(redirector_pid) =~ ^[0-9]+$ ]]; }
 recovers() { # WHO: after the ground has become good
 	local start=$EPOCHREALTIME
 	eventually 15 sb_nmi_ready || not_ok "$1: ready again" "$(readiness)"
-	# the longest wait is drawn between 5 and 10 s
-	at_most "$1: ready again after ... ms" "$(msec_since "$start")" 11000
+	# the longest wait is drawn between 5 and 10 s; the rest is what a busy machine takes to look
+	at_most "$1: ready again after ... ms" "$(msec_since "$start")" 13000
 	gives "$1: and pods are served" "$SB_SHOP" web "$SB_ASK"
 }
 

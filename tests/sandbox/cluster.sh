@@ -541,6 +541,8 @@ sb_del_pod() { # POD: in the order of a real node: the network first, the object
 sb_del_pod_net() { # POD: the CNI's part alone
 	local pid
 	for pid in $(ip netns pids "$(sb_pod_ns "$1")" 2>/dev/null); do sb_end_pid "$pid" KILL; done
+	# by itself it, and its route, would go some time after the namespace, and the next pod have no route to the address
+	[[ ! -e $SB_DIR/pods/$1.link ]] || ip -n "$SB_NODE" link del "$(<"$SB_DIR/pods/$1.link")" 2>/dev/null
 	ip netns del "$(sb_pod_ns "$1")"
 	rm -f "$SB_DIR/pods/$1.link"
 }
