@@ -97,7 +97,7 @@
  * And how often: so many at once, then so many a second. IMDS gives a VM 5 a second of what is not a token, whoever
  * on it asks; who polls for scheduled events asks once.
  */
-#define LIMIT_POD_FORWARD_BURST	     50
+#define LIMIT_POD_FORWARD_BURST	     100
 #define LIMIT_POD_FORWARD_PER_SECOND 2
 /* Addresses of which that is remembered: four times the pods that a node runs. */
 #define LIMIT_POD_FORWARD_MEMORY 1024

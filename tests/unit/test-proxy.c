@@ -260,7 +260,7 @@ START_TEST(a_pod_asks_no_more_often_than_it_may)
 	}
 	ck_assert_ptr_null(forward(p, of_pod(1), &err));
 	ck_assert_int_eq(err.kind, ERR_REFUSED);
-	ck_assert_msg(strstr(err.msg, "50 times at once and then 2") != NULL, "%s", err.msg);
+	ck_assert_msg(strstr(err.msg, "100 times at once and then 2") != NULL, "%s", err.msg);
 	ck_assert_ptr_nonnull(forward(p, of_pod(2), NULL));
 	loop_fake_advance(loop, 1000);
 	for (int i = 0; i < LIMIT_POD_FORWARD_PER_SECOND; i++)
