@@ -197,8 +197,8 @@ static const struct {
 		"A limit on requests that wait was reached",
 		"Ask again, less often" },
 	[REASON_POD_LIMIT] = {
-		"The pod has caused more new tokens to be fetched than one pod may (50 at once, then 2 a second). "
-		"What is in the cache it is still given",
+		"The pod has caused more new tokens to be fetched than one pod may (50 at once, then 2 a second; what is "
+		"in the cache it is still given), or has asked for instance metadata more often than 100 times at once, then 2 a second",
 		"Ask again after Retry-After; ask for fewer resources, and without ``bypass_cache``" },
 	[REASON_UPSTREAM_REFUSED] = {
 		"IMDS or Entra understood and refused; its own words follow",

@@ -93,6 +93,14 @@
 #define LIMIT_FORWARDS 64
 /* A quarter of them to one address: a pod that asks and asks leaves room for the others. */
 #define LIMIT_FORWARDS_PER_PEER 16
+/*
+ * And how often: so many at once, then so many a second. IMDS gives a VM 5 a second of what is not a token, whoever
+ * on it asks; who polls for scheduled events asks once.
+ */
+#define LIMIT_POD_FORWARD_BURST	     100
+#define LIMIT_POD_FORWARD_PER_SECOND 2
+/* Addresses of which that is remembered: four times the pods that a node runs. */
+#define LIMIT_POD_FORWARD_MEMORY 1024
 /* An answer of IMDS to a token request; a token is under 8 KiB. */
 #define LIMIT_TOKEN_ANSWER_BYTES 65536
 /* IMDS allows 5 identity requests at once for a VM (Azure, "Rate limiting"): one is left to others. */

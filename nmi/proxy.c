@@ -10,6 +10,8 @@
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/http/client.h"
+#include "lib/loop/loop.h"
+#include "nmi/allowance.h"
 #include "nmi/limits.h"
 
 #include <assert.h>
@@ -27,7 +29,9 @@ struct proxy_call {
 };
 
 struct proxy {
+	struct loop *loop;
 	struct http_client *http;
+	struct allowance allowance;
 	char *base_url; /* without a slash at the end */
 	struct proxy_call *calls;
 	size_t n_calls;
@@ -38,10 +42,14 @@ struct proxy *proxy_new(struct loop *l, struct http_client *http, const char *ba
 	struct proxy *p = xnew(struct proxy);
 	size_t n = strlen(base_url);
 
-	(void)l; /* the client's loop is the one that calls */
 	while (n && base_url[n - 1] == '/')
 		n--;
+	p->loop = l;
 	p->http = http;
+	p->allowance = (struct allowance){ .interval_ns = UINT64_C(1000000000) /
+							  LIMIT_POD_FORWARD_PER_SECOND,
+					   .burst = LIMIT_POD_FORWARD_BURST,
+					   .remembered = LIMIT_POD_FORWARD_MEMORY };
 	p->base_url = xstrndup(base_url, n);
 	return p;
 }
@@ -61,6 +69,7 @@ struct proxy *proxy_free(struct proxy *p)
 		return NULL;
 	DL_FOREACH_SAFE (p->calls, c, next)
 		proxy_cancel(c);
+	allowance_deinit(&p->allowance);
 	free(p->base_url);
 	free(p);
 	return NULL;
@@ -212,7 +221,7 @@ static void on_done(void *ctx, const struct http_reply *reply, const struct err 
 	done(done_ctx, &a);
 }
 
-static int check_room(const struct proxy *p, const struct inet_ip *peer, struct err *err)
+static int check_room(struct proxy *p, const struct inet_ip *peer, struct err *err)
 {
 	const struct proxy_call *c;
 	unsigned theirs = 0;
@@ -231,6 +240,13 @@ static int check_room(const struct proxy *p, const struct inet_ip *peer, struct 
 			"%d requests of this pod wait for the instance metadata service already: "
 			"ask again when one of them is answered",
 			LIMIT_FORWARDS_PER_PEER);
+	if (!allowance_take(&p->allowance, peer, loop_mono(p->loop)))
+		return err_set(
+			err, ERR_REFUSED,
+			"This pod asks the instance metadata service more often than %d times at "
+			"once "
+			"and then %d times a second: keep what it answers, and ask less often",
+			LIMIT_POD_FORWARD_BURST, LIMIT_POD_FORWARD_PER_SECOND);
 	return 0;
 }
 

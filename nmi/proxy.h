@@ -19,7 +19,7 @@ struct loop;
  * intermediary: IMDS may learn new ones. Against it: hop-by-hop, or made so by Connection; ours to
  * say, such as Host; who asks according to somebody else, X-Forwarded-For and its kin;
  * x-ms-azure-host-*. Nothing is added. Of an answer only those pass that proxy_answer has. Bodies and
- * answers have limits, and no pod has more than its share of the requests under way.
+ * answers have limits, and no pod has more than its share of the requests under way, and of those in a second.
  */
 struct proxy;
 struct proxy_call;
@@ -55,7 +55,7 @@ typedef void proxy_done_fn(void *ctx, const struct proxy_answer *a);
 struct proxy *proxy_new(struct loop *l, struct http_client *http, const char *base_url);
 struct proxy *proxy_free(struct proxy *p);
 DEFINE_CLEANUP(struct proxy, proxy_free);
-/* NULL with err (ERR_LIMIT: too many at once; ERR_INPUT) when it could not be started. */
+/* NULL with err (ERR_LIMIT: too many at once; ERR_REFUSED: too often; ERR_INPUT) when it could not be started. */
 struct proxy_call *proxy_forward(struct proxy *p, const struct proxy_request *req,
 				 proxy_done_fn *done, void *ctx, struct err *err);
 void proxy_cancel(struct proxy_call *c);

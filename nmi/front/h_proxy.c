@@ -90,6 +90,13 @@ static bool is_forwardable(struct front *f, struct exchange *x, const struct tar
 	return false;
 }
 
+static enum reason reason_of(const struct err *err)
+{
+	if (err->kind == ERR_REFUSED)
+		return REASON_POD_LIMIT;
+	return err->kind == ERR_LIMIT ? REASON_OVERLOADED : REASON_BAD_REQUEST;
+}
+
 void h_forward(struct front *f, struct exchange *x, const struct target *t)
 {
 	_cleanup_free_ char *target = NULL;
@@ -117,10 +124,7 @@ void h_forward(struct front *f, struct exchange *x, const struct target *t)
 		x->gone = on_gone;
 		return;
 	}
-	front_refuse(f, x,
-		     &(struct refusal){ .reason = err.kind == ERR_LIMIT ? REASON_OVERLOADED
-									: REASON_BAD_REQUEST,
-					.text = err.msg });
+	front_refuse(f, x, &(struct refusal){ .reason = reason_of(&err), .text = err.msg });
 }
 
 void h_instance(struct front *f, struct exchange *x, const struct target *t)

@@ -39,7 +39,7 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 20000
-#define REQUEST_MAX	(256 * 1024)
+#define REQUEST_MAX	((size_t)256 * 1024)
 #define STATUSES	600
 
 enum end { END_KEEP, END_CLOSE, END_RESET };
@@ -307,12 +307,13 @@ static void attack(uint64_t until)
 static bool set_address(const char *text)
 {
 	char ip[64] = "";
-	unsigned port = 0;
+	const char *colon = strchr(text, ':');
 
 	plan.at.sin_family = AF_INET;
-	if (sscanf(text, "%63[^:]:%u", ip, &port) != 2)
+	if (!colon || (size_t)(colon - text) >= sizeof(ip))
 		return false;
-	plan.at.sin_port = htons((uint16_t)port);
+	memcpy(ip, text, (size_t)(colon - text));
+	plan.at.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
 	return inet_pton(AF_INET, ip, &plan.at.sin_addr) == 1;
 }
 
@@ -355,7 +356,8 @@ static bool set(const char *name, const char *value)
 static void start(void)
 {
 	struct rlimit files = { CONNECTIONS_MAX, CONNECTIONS_MAX };
-	size_t room = 4096 + 2 * strlen(plan.target) + plan.header + plan.body + plan.many * 16;
+	size_t room = 4096 + 2 * strlen(plan.target) + plan.header + plan.body +
+		      (size_t)16 * plan.many;
 
 	(void)setrlimit(RLIMIT_NOFILE, &files); /* fewer connections, if it may not */
 	if (plan.connections > CONNECTIONS_MAX || room > REQUEST_MAX) {

@@ -99,7 +99,7 @@ class Life(Asking):
             return self.ask(pod, TOKEN + resource, keep=True)
         if dice < 0.82:
             return self.ask(pod, TOKEN + resource)
-        if dice < 0.86:
+        if dice < 0.84:  # a pod may do that twice a second
             return self.ask(self.pods["web"], "/metadata/instance?api-version=2021-02-01", allowed={"instance"})
         if dice < 0.91:
             return self.ask(self.pods["web"], f"{TOKEN}{RESOURCES[0]}&client_id={BILLING}", keep=True, allowed={REFUSED})

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #define FULL 120
-#define MAX  (4 * FULL)
+#define MAX  ((size_t)4 * FULL)
 
 struct one {
 	struct crowd_place place;

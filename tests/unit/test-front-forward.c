@@ -89,6 +89,35 @@ START_TEST(one_pod_cannot_take_all_the_places)
 }
 END_TEST
 
+START_TEST(who_asks_too_often_is_told_so_and_has_tokens_all_the_same)
+{
+	struct client *c;
+	struct answer a;
+
+	start();
+	c = pod(1);
+	for (unsigned i = 0; i < LIMIT_POD_FORWARD_BURST; i++) {
+		client_send(c, INSTANCE);
+		while (rig.http.sent == i) /* as long as it takes, and no longer */
+			ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
+		fake_http_reply(&rig.http, 200, "{}");
+		ck_assert(client_next(c, &a));
+		ck_assert_int_eq(a.status, 200);
+	}
+	client_send(c, INSTANCE);
+	ck_assert(client_next(c, &a));
+	ck_assert_int_eq(a.status, 429);
+	ck_assert_str_eq(answer_header(&a, "Retry-After"), "1");
+	ck_assert_ptr_nonnull(strstr(a.body, "\"reason\":\"pod_limit\""));
+	ck_assert_ptr_nonnull(strstr(a.body, "ask less often"));
+	client_send(c, TOKEN_REQUEST);
+	ck_assert(client_next(c, &a));
+	ck_assert_int_eq(a.status, 200);
+	client_free(c);
+	stop();
+}
+END_TEST
+
 START_TEST(too_many_of_all_pods_are_refused_for_now)
 {
 	struct client *clients[LIMIT_FORWARDS + 1];
@@ -244,6 +273,7 @@ START_TEST(a_length_beyond_64_bits_is_refused_too_and_nothing_behind_it_is_read)
 END_TEST
 
 UNIT_MAIN("front-forward", UNIT(one_pod_cannot_take_all_the_places),
+	  UNIT(who_asks_too_often_is_told_so_and_has_tokens_all_the_same),
 	  UNIT(too_many_of_all_pods_are_refused_for_now),
 	  UNIT(an_answer_over_the_limit_is_said_to_be_one_and_no_fault_of_ours),
 	  UNIT(headers_reach_imds_but_for_those_of_this_hop_and_none_is_added),

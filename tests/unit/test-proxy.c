@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "lib/base/mem.h"
+#include "lib/loop/loop.h"
 #include "nmi/limits.h"
 #include "nmi/proxy.h"
 #include "tests/unit/fake-http.h"
@@ -8,6 +9,7 @@
 
 #include <stdio.h>
 
+static struct loop *loop; /* of all tests */
 static struct http_client http;
 static unsigned done_calls;
 static enum reason done_reason;
@@ -20,7 +22,9 @@ static struct proxy *fresh(const char *base_url)
 	http = (struct http_client){ 0 };
 	done_calls = 0;
 	done_text[0] = '\0';
-	return proxy_new(NULL, &http, base_url);
+	if (!loop)
+		loop = loop_new_fake(NULL);
+	return proxy_new(loop, &http, base_url);
 }
 
 static void on_done(void *ctx, const struct proxy_answer *a)
@@ -245,6 +249,27 @@ START_TEST(a_pod_has_no_more_than_its_share_of_them)
 }
 END_TEST
 
+START_TEST(a_pod_asks_no_more_often_than_it_may)
+{
+	_cleanup_(proxy_freep) struct proxy *p = fresh("http://imds");
+	struct err err = { 0 };
+
+	for (int i = 0; i < LIMIT_POD_FORWARD_BURST; i++) {
+		ck_assert_ptr_nonnull(forward(p, of_pod(1), NULL));
+		fake_http_reply(&http, 200, "");
+	}
+	ck_assert_ptr_null(forward(p, of_pod(1), &err));
+	ck_assert_int_eq(err.kind, ERR_REFUSED);
+	ck_assert_msg(strstr(err.msg, "100 times at once and then 2") != NULL, "%s", err.msg);
+	ck_assert_ptr_nonnull(forward(p, of_pod(2), NULL));
+	loop_fake_advance(loop, 1000);
+	for (int i = 0; i < LIMIT_POD_FORWARD_PER_SECOND; i++)
+		ck_assert_ptr_nonnull(forward(p, of_pod(1), NULL));
+	ck_assert_ptr_null(forward(p, of_pod(1), NULL));
+	fake_http_reply(&http, 200, "");
+}
+END_TEST
+
 START_TEST(a_request_that_cannot_be_sent_is_an_error)
 {
 	_cleanup_(proxy_freep) struct proxy *p = fresh("http://imds");
@@ -279,5 +304,6 @@ UNIT_MAIN("proxy", UNIT_LOOP(headers_that_speak_for_another_hop_do_not_pass, nam
 	  UNIT_LOOP(an_odd_status_is_not_passed_on, odd_statuses),
 	  UNIT(no_more_than_the_limit_are_under_way),
 	  UNIT(a_pod_has_no_more_than_its_share_of_them),
+	  UNIT(a_pod_asks_no_more_often_than_it_may),
 	  UNIT(a_request_that_cannot_be_sent_is_an_error),
 	  UNIT(cancelled_and_abandoned_calls_are_never_done))
