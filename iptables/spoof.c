@@ -23,8 +23,10 @@
  *		  the other's token; so would all pods be, when the bridge knows no port and floods.
  *   table ip nmi-spoof		always
  *	arrives   Counts what the tables nmi are about to drop, and notes whose it was and where it came
- *		  from. It decides nothing. Those tables are compared as text and put back from a
- *		  snapshot, so that nothing may change in them.
+ *		  from: what opens a connection, since the route back is looked up a second time for it,
+ *		  which for each packet would be 2 % of all that a request costs. It decides nothing.
+ *		  Those tables are compared as text and put back from a snapshot, so that nothing may
+ *		  change in them.
  *
  * Both belong to the socket that owns nmi-live: nobody else can change or remove them, so nothing has to
  * be compared, and they end when we do. That is as it should be: when we do, the agent does, and nobody

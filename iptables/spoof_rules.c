@@ -78,9 +78,10 @@ int spoof_rules_check(const struct redirect_port *ports, size_t n, struct err *e
 	"	comment \"nmi-redirector: counts what the tables nmi drop as spoofed\"\n" \
 	SEEN \
 	"	chain arrives {\n" \
-	"		comment \"nmi: counts requests with an address that is not their link's; drops nothing\"\n" \
+	"		comment \"nmi: counts what connects with an address that is not its link's; drops nothing\"\n" \
 	"		type filter hook prerouting priority -311; policy accept;\n" \
-	"		iifname != \"lo\" ip daddr %2$s tcp dport %3$u fib saddr . iif oif missing " \
+	"		iifname != \"lo\" ip daddr %2$s tcp dport %3$u tcp flags syn " \
+			"fib saddr . iif oif missing " \
 			COUNT("ip saddr") " comment \"nmi: counted here, dropped by the tables nmi\"\n" \
 	"	}\n" \
 	"}\n"

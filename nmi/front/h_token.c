@@ -13,7 +13,6 @@ static struct response *make_response(struct front *f, const struct token *token
 		.status = 200,
 		.headers = { { "Content-Type", "application/json; charset=utf-8" } },
 		.close = close,
-		.date = loop_wall(f->loop),
 		.free_body = issue_body_free,
 	};
 
@@ -30,8 +29,10 @@ static struct response *response_for(struct front *f, const struct issue_answer 
 	if (f->closing)
 		return make_response(f, a->token, true);
 	r = answers_find(f->answers, a->body_id, now);
-	if (r)
+	if (r) {
+		response_set_date(r, now);
 		return response_ref(r);
+	}
 	r = make_response(f, a->token, false);
 	answers_put(f->answers, a->body_id, now, r);
 	return r;

@@ -26,7 +26,6 @@ struct response *response_new(const struct response_spec *spec)
 {
 	struct response *r = xnew(struct response);
 	enum MHD_Result ok = MHD_YES;
-	char date[WALL_HTTP_MAX];
 
 	r->refs = 1;
 	r->status = spec->status;
@@ -43,9 +42,6 @@ struct response *response_new(const struct response_spec *spec)
 		if (h->name && h->value && *h->value)
 			ok = MHD_add_response_header(r->mhd, h->name, h->value);
 	}
-	if (spec->date.s)
-		ok = MHD_add_response_header(r->mhd, MHD_HTTP_HEADER_DATE,
-					     wall_print_http(spec->date, date));
 	if (spec->close)
 		ok = MHD_add_response_header(r->mhd, MHD_HTTP_HEADER_CONNECTION, "close");
 	(void)ok; /* see above */
@@ -55,6 +51,17 @@ struct response *response_new(const struct response_spec *spec)
 unsigned response_status(const struct response *r)
 {
 	return r->status;
+}
+
+void response_set_date(struct response *r, struct wall now)
+{
+	char date[WALL_HTTP_MAX];
+
+	/* it fails for an empty value, and then the library goes on as before */
+	if (!r->is_dated)
+		(void)MHD_add_response_header(r->mhd, MHD_HTTP_HEADER_DATE,
+					      wall_print_http(now, date));
+	r->is_dated = true;
 }
 
 struct response *response_ref(struct response *r)

@@ -117,7 +117,7 @@ bool exchange_ends(const struct exchange *x, struct tcp_ends *out);
 typedef void exchange_header_fn(void *ctx, const char *name, const char *value);
 void exchange_each_header(struct exchange *x, exchange_header_fn *fn, void *ctx);
 
-/* responses: immutable and shared, so that one can be sent any number of times */
+/* responses: but for their date immutable, and shared, so that one can be sent any number of times */
 struct response_header {
 	const char *name, *value; /* value NULL: left out */
 };
@@ -127,8 +127,7 @@ struct response_header {
 struct response_spec {
 	unsigned status;
 	struct response_header headers[RESPONSE_HEADERS_MAX];
-	bool close;	  /* Connection: close */
-	struct wall date; /* when it was made; 0: the library says the time of each answer */
+	bool close; /* Connection: close */
 	/* Taken; freed by free_body, or by free() if that is NULL. */
 	char *body;
 	size_t body_len;
@@ -137,6 +136,8 @@ struct response_spec {
 
 struct response *response_new(const struct response_spec *spec);
 unsigned response_status(const struct response *r);
+/* For one that is sent again within its second: the library would print the time for each. */
+void response_set_date(struct response *r, struct wall now);
 struct response *response_ref(struct response *r);
 struct response *response_unref(struct response *r);
 DEFINE_CLEANUP(struct response, response_unref);

@@ -44,8 +44,8 @@ samples=$out/samples/instructions.jsonl
 mkdir -p "${samples%/*}"
 printf '{"what":"instructions","who":"%s","value":%s}\n' nmi "$same" renewed "$renewed" >"$samples"
 printf '{"what":"allocations","who":"%s","value":%s}\n' nmi "$calls" renewed "$renewed_calls" >>"$samples"
-at_most 'a cached token costs no more instructions than it did' "$same" 20500
+at_most 'a cached token costs no more instructions than it did' "$same" 12100
 at_most 'it calls the allocator never' "$calls" 0
-at_most 'the first of a second costs no more than it did' "$renewed" 42500
+at_most 'the first of a second costs no more than it did' "$renewed" 18700
 at_most 'it calls the allocator no more often than it did' "$renewed_calls" 6
 done_testing

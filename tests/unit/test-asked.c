@@ -78,6 +78,8 @@ static const struct {
 	{ "no Metadata", REQUEST("GET", QUERY, "Host: a\r\n"), 400, NULL, 0, NULL, false },
 	{ "false Metadata", REQUEST("GET", QUERY, "Host: a\r\nMetadata: false\r\n"), 400, NULL, 0, NULL, false },
 	{ "a proxy", REQUEST("GET", QUERY, HEADERS "X-Forwarded-For: 1.2.3.4\r\n"), 400, NULL, 0, NULL, false },
+	{ "a byte", REQUEST("GET", "api-version=2018-02-01&resource=https://vault.azure.nex", HEADERS), 200,
+	  "https://vault.azure.nex", SELECTOR_NONE, "", false },
 	/* clang-format on */
 };
 

@@ -87,6 +87,10 @@ static const struct {
 } resources[] = {
 	{ "https://management.azure.com/", NULL },
 	{ "https://Management.Azure.com//", NULL },
+	{ "a\"b", NULL },
+	{ "a\\b", NULL },
+	{ "a\x1f", NULL },
+	{ "a\x7f", NULL },
 	{ "a\"b\\c/d\b\f\n\r\t\x01\x1f\x7f", NULL },
 	{ "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x94\x91", NULL },
 	{ "\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf\xc2\x80\xe0\xa0\x80\xf0\x90\x80\x80", NULL },
