@@ -16,18 +16,21 @@
 /* KiB in memory of the mapping that has this address */
 static long held_kib(const void *address)
 {
+	static const char mark[] = "Rss:";
 	FILE *f = fopen("/proc/self/smaps", "re");
-	unsigned long from, to;
-	long held = -1, kib;
-	char line[512];
+	char line[512], *end;
+	long held = -1;
 	bool is_it = false;
 
 	ck_assert_ptr_nonnull(f);
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
-			is_it = from <= (uintptr_t)address && (uintptr_t)address < to;
-		else if (is_it && sscanf(line, "Rss: %ld kB", &kib) == 1)
-			held = kib;
+		uintptr_t from = strtoul(line, &end, 16);
+
+		if (*end == '-')
+			is_it = from <= (uintptr_t)address &&
+				(uintptr_t)address < strtoul(end + 1, NULL, 16);
+		else if (is_it && strncmp(line, mark, strlen(mark)) == 0)
+			held = strtol(line + strlen(mark), NULL, 10);
 	}
 	(void)fclose(f);
 	ck_assert_int_ge(held, 0);
