@@ -67,5 +67,5 @@ load 4
 measure later
 at_most 'under load, Pss of its processes is at most 8 MiB' "$(get loaded Pss)" 8
 at_most 'a minute later, too' "$(get later Pss)" 8
-at_most 'their private dirty memory is at most 4 MiB' "$(get later Private_Dirty)" 4
+at_most 'their private dirty memory is at most 3.5 MiB' "$(get later Private_Dirty)" 3.5
 done_testing

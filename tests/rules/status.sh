@@ -59,7 +59,7 @@ judge 'it says what is so' \
 	'{w["name"] for w in a["watches"]} >= {"pods", "azureidentities", "azureidentitybindings"}' \
 	'all(w["state"] == "synced" and w["synced"] and w["error"] is None and w["last_event_seconds"] < 60 for w in a["watches"])' \
 	"[(p['name'], p['pid']) for p in a['processes']] == [('nmi', $pid), ('nmi-redirector', $redirector)]" \
-	'all(1000 < p["shared_kib"] < p["resident_kib"] < 100000 for p in a["processes"])' \
+	'all(100 < p["shared_kib"] < p["resident_kib"] < 100000 for p in a["processes"])' \
 	"abs(a['processes'][0]['open_files'] - $(find "/proc/$pid/fd" -mindepth 1 | wc -l)) <= 2" \
 	'"chain guard" in d["rules"]'
 
