@@ -39,13 +39,15 @@ static void decode(char *text)
 	char *to = text;
 
 	for (const char *p = text; *p; p++) {
-		char hex[3], c = '\0';
+		char hex[3], c = *p;
 
 		(void)snprintf(hex, sizeof(hex), "%.2s", p + 1);
-		if (*p == '%' && isxdigit((unsigned char)hex[0]) && isxdigit((unsigned char)hex[1]))
+		if (c == '%' && isxdigit((unsigned char)hex[0]) &&
+		    isxdigit((unsigned char)hex[1]) && strtoul(hex, NULL, 16)) {
 			c = (char)strtoul(hex, NULL, 16);
-		*to++ = c ? c : *p;
-		p += c ? 2 : 0;
+			p += 2;
+		}
+		*to++ = c;
 	}
 	*to = '\0';
 }
