@@ -430,6 +430,7 @@ static void finish(struct issue *q, struct issue_answer *a)
 	set_state(q, q->state);
 	a->waits = q->waits;
 	report(q->issuer, &q->req, q->pod, a);
+	a->began_as = q->pod ? q->pod->uid : NULL;
 	pod = steal_ptr(q->pod); /* the answer borrows from it */
 	issue_free(q);
 	done(ctx, a);

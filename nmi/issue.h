@@ -66,6 +66,7 @@ struct issue_answer {
 	char pod_namespace[256];     /* "" when the pod is not known: metrics label */
 	bool is_reported;      /* somebody was given the request's id: it must be in the log */
 	const char *pod_uid;   /* borrowed for the call; NULL when the pod is not known */
+	const char *began_as;  /* the UID of who had the address when the request began; as above */
 	const char *client_id; /* of the AzureIdentity; borrowed; NULL for the node's own */
 	/* For the log; pointers borrowed for the call. */
 	const char *pod_name; /* NULL when the pod is not known */

@@ -40,6 +40,7 @@ void issue_answer_init(struct issue_answer *a)
 	a->pod_namespace[0] = '\0';
 	a->is_reported = false;
 	a->pod_uid = NULL;
+	a->began_as = NULL;
 	a->client_id = NULL;
 	a->pod_name = NULL;
 	a->identity = NULL;

@@ -52,9 +52,14 @@ static void finish(struct front *f, struct exchange *x, const struct issue_answe
 {
 	const struct refusal why = front_refusal(a, resource);
 
-	/* from its first decision on, the connection is that pod's */
-	if (!x->pod_uid && a->pod_uid)
-		x->pod_uid = xstrdup(a->pod_uid);
+	/*
+	 * From its first decision on, the connection is that pod's; and if the address has become another's, or
+	 * that of two, while the request was under way, it still is of who made it.
+	 */
+	const char *uid = a->began_as ? a->began_as : a->pod_uid;
+
+	if (!x->pod_uid && uid)
+		x->pod_uid = xstrdup(uid);
 	if (a->reason == REASON_NONE)
 		grant(f, x, a, resource);
 	else if (a->reason == REASON_STALE_CONNECTION)

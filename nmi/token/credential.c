@@ -30,7 +30,7 @@ static int decode(const char *key, const struct jval *v, struct secret *out, str
 
 	if (!n)
 		return err_set(err, ERR_INPUT, "key %s is empty", key);
-	while (pad < 2 && text[n - 1 - pad] == '=')
+	while (pad < 2 && pad < n && text[n - 1 - pad] == '=')
 		pad++;
 	bytes = xcalloc(1, n);
 	got = n % 4 || strcspn(text, "=") != n - pad

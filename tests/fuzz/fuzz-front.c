@@ -452,7 +452,10 @@ static bool is_waiting(const struct caller *c)
 	return c->fd >= 0 && !c->is_odd && !c->is_over && !c->is_deaf && c->n_answered < c->n_asked;
 }
 
-/* Whatever nobody answers is given up in the end; so nobody waits for ever. */
+/*
+ * Whatever nobody answers is given up in the end. So nobody waits for ever, and no connection stays, whatever was
+ * sent on it and though nobody hangs up.
+ */
 static void finish(struct rig *r)
 {
 	bool more = true;
@@ -468,6 +471,7 @@ static void finish(struct rig *r)
 		pass(r, ROUND_MSEC);
 		for (size_t i = 0; i < CONNS; i++)
 			more |= is_waiting(&r->callers[i]);
+		more |= front_connections(r->front) > 0;
 	}
 	assert(!more);
 	for (size_t i = 0; i < CONNS; i++) {
@@ -475,8 +479,6 @@ static void finish(struct rig *r)
 			hang_up(&r->callers[i]);
 	}
 	settle(r);
-	pass(r, 200000);
-	assert(front_connections(r->front) == 0);
 }
 
 /* Of the lowest numbers, which are those that are given. */

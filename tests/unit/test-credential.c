@@ -32,6 +32,7 @@ static const struct {
 	{ "{\"clientSecret\":\"not base64!\"}", NULL, "key clientSecret is not base64" },
 	{ "{\"clientSecret\":\"YWJ\"}", NULL, "not base64" },
 	{ "{\"clientSecret\":\"YW=j\"}", NULL, "not base64" },
+	{ "{\"clientSecret\":\"=\"}", NULL, "not base64" },
 };
 
 START_TEST(a_client_secret_is_found_and_decoded)
