@@ -378,7 +378,8 @@ static unsigned pause_msec(struct reflector *r, unsigned retry_after_sec, const 
 		return KNOCK_MSEC + arc4random_uniform(KNOCK_MSEC);
 	r->backoff.max_msec = is_no ? BACKOFF_NO_MSEC : BACKOFF_MAX_MSEC;
 	wait = backoff_next(&r->backoff, loop_mono(r->loop));
-	if (!is_no && !retry_after_sec)
+	/* a watch that broke says nothing of the others */
+	if (!is_no && !retry_after_sec && (err->http_status || r->n_garbled))
 		knock_wait(kube_client_knock(r->client), &r->door, on_door_opened);
 	return wait < retry_after_sec * 1000 ? retry_after_sec * 1000 : wait;
 }

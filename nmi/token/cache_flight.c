@@ -147,6 +147,27 @@ static void on_rested(struct loop_timer *t)
 	cache_pump(f->entry->upstream);
 }
 
+static void count_retry(struct cache_upstream *u)
+{
+	u->cache->stats.retries++;
+	metric_add(u->cache->metrics, NMI_METRIC_FETCH_RETRIES, &u->name, 1);
+}
+
+/*
+ * A wait between two tries is one from the start of the first: who has waited 5 s for a connection, and got none, has
+ * waited. One that the upstream names begins with its answer.
+ */
+static unsigned rest_msec(const struct cache_flight *f, const struct token_failure *fail,
+			  unsigned wait, struct mono now)
+{
+	uint64_t spent = (now.ns - f->sent_at.ns) / NSEC_PER_MSEC;
+	unsigned least = POLICY_REST_MIN_MSEC + arc4random_uniform(POLICY_REST_MIN_MSEC);
+
+	if (fail->fault == TOKEN_FAULT_THROTTLED || fail->retry_after_sec || wait < least)
+		return wait;
+	return wait > spent + least ? wait - (unsigned)spent : least;
+}
+
 /* False: it has failed for good. */
 static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
 {
@@ -156,6 +177,8 @@ static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
 	uint64_t failing = u->failing_since.ns ? (now.ns - u->failing_since.ns) / NSEC_PER_MSEC : 0;
 	unsigned wait = policy_retry_msec(&o->fail, f->tries, failing, arc4random());
 
+	if (wait)
+		wait = rest_msec(f, &o->fail, wait, now);
 	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(f->entry))
 		return false; /* a bypassing caller has brought one meanwhile */
 	if (!wait || !mono_before(mono_add_msec(now, (uint64_t)wait + POLICY_TRY_MIN_MSEC),
@@ -165,8 +188,7 @@ static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
 	f->failed = o;
 	o->refs++;
 	f->failed_at = now;
-	c->stats.retries++;
-	metric_add(c->metrics, NMI_METRIC_FETCH_RETRIES, &u->name, 1);
+	count_retry(u);
 	f->state = FLIGHT_RESTING;
 	if (o->fail.fault == TOKEN_FAULT_THROTTLED && !f->entry->source->budget.throttles_apart)
 		flight_queue(f, true); /* where the brake holds it */
@@ -206,6 +228,7 @@ static void flight_landed(struct cache_flight *f)
 
 	DL_DELETE(u->sent, f);
 	loop_timer_del(&f->slow);
+	loop_timer_del(&f->lost);
 	if (f->is_slow)
 		u->slow--;
 	else
@@ -262,6 +285,8 @@ static void on_source_done(void *ctx, struct token *tok, const struct token_fail
 	const struct cache_lane *turn = f->turn;
 
 	flight_landed(f);
+	if (tok && mono_before(u->answered_sent, f->sent_at))
+		u->answered_sent = f->sent_at;
 	note_health(f, tok ? NULL : fail);
 	if (tok)
 		flight_succeed(f, tok);
@@ -300,6 +325,25 @@ static void on_slow(struct loop_timer *t)
 	cache_pump(u);
 }
 
+/* One that nobody waits for has time, and comes round again. */
+static void on_lost(struct loop_timer *t)
+{
+	struct cache_flight *f = container_of(t, struct cache_flight, lost);
+	struct cache_entry *e = f->entry;
+	struct cache_upstream *u = e->upstream;
+
+	if (!f->waiters || !mono_before(f->sent_at, u->answered_sent)) {
+		loop_timer_set_msec(u->cache->loop, t, POLICY_LOST_LOOK_MSEC, on_lost);
+		return;
+	}
+	f->was_lost = true;
+	e->source->cancel(e->source->ctx, f->handle);
+	flight_landed(f);
+	count_retry(u);
+	flight_queue(f, true);
+	cache_pump(u);
+}
+
 static void flight_took_off(struct cache_flight *f, struct cache_lane *turn)
 {
 	struct cache_upstream *u = f->entry->upstream;
@@ -309,6 +353,9 @@ static void flight_took_off(struct cache_flight *f, struct cache_lane *turn)
 	f->tries++;
 	DL_APPEND(u->sent, f);
 	rate_sent(&u->rate, loop_mono(u->cache->loop));
+	f->sent_at = loop_mono(u->cache->loop);
+	if (!f->was_lost)
+		loop_timer_set_msec(u->cache->loop, &f->lost, POLICY_LOST_MSEC, on_lost);
 	if (u->slow_msec)
 		loop_timer_set_msec(u->cache->loop, &f->slow, u->slow_msec, on_slow);
 	u->cache->stats.in_flight++;

@@ -23,7 +23,8 @@ enum lru { LRU_TOKENS, LRU_OTHERS, LRUS };
  * QUEUED   Entered by cache_flight_begin(), and again from RESTING. It stands in the lane of each of its
  *          callers, or, if nobody waits for it, behind all lanes. Left for SENT by cache_pump(), or dropped
  *          with a last caller who hung up.
- * SENT     The source has it and `handle` is valid. Left by the source's callback only.
+ * SENT     The source has it and `handle` is valid. Left by the source's callback, or, once, for QUEUED when it was
+ *          lost (policy.h).
  * RESTING  Failed, and worth another try. `rest` runs, `failed` is what it failed with. Left for QUEUED by
  *          the timer, or ended with its last caller.
  */
@@ -47,8 +48,11 @@ struct cache_flight {
 	struct cache_outcome *failed; /* the last try, if there was one */
 	struct mono failed_at, queued_at;
 	struct loop_timer rest;
-	struct loop_timer slow;		  /* while SENT and in its place */
-	bool is_slow;			  /* it has given its place away */
+	struct loop_timer slow; /* while SENT and in its place */
+	bool is_slow;		/* it has given its place away */
+	struct loop_timer lost; /* while SENT: to see whether later ones were answered */
+	struct mono sent_at;
+	bool was_lost;			  /* and made once more */
 	struct cache_flight *prev, *next; /* behind, or among those sent */
 };
 

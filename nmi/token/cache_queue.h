@@ -57,6 +57,7 @@ struct cache_upstream {
 	struct mono braked_at, braked_until;
 	struct token_failure brake; /* the 429 */
 	struct mono failing_since;  /* 0: the last answer was one */
+	struct mono answered_sent;  /* when the latest was sent of those that brought a token */
 	struct cache_upstream *prev, *next;
 };
 

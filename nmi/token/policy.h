@@ -37,8 +37,18 @@ unsigned policy_retry_msec(const struct token_failure *fail, unsigned tries, uin
 #define POLICY_TRIES 4
 /* A wait that an upstream asks for is waited out here up to this; longer ones the callers are told. */
 #define POLICY_REST_MAX_MSEC 5000
+/* At least so long, and up to twice, where the try before took as long as the wait was to be. */
+#define POLICY_REST_MIN_MSEC 250
 /* A try that a caller could not wait for this long is not made for that caller. */
 #define POLICY_TRY_MIN_MSEC 500
+
+/*
+ * A request that was taken and is not answered, while later ones are: it was lost on the way, with the server that
+ * had it perhaps, and is made once more, instead of waiting until it is given up after 15 s. Only once: it may as
+ * well be one that takes its time. IMDS and Entra answer within a second.
+ */
+#define POLICY_LOST_MSEC      3000
+#define POLICY_LOST_LOOK_MSEC 500
 
 /* A renewal that failed is tried again after a wait between these (backoff.h). */
 #define POLICY_RENEW_RETRY_MIN_MSEC 5000

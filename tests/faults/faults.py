@@ -460,6 +460,8 @@ FAULTS = [
     said(Entra, "garbage", "do=garbage"),
     said(Entra, "cut answers", "do=cut"),
     said(Entra, "errors", "do=status", "code=503"),
+    said(Imds, "no answers", "fault", "area=token", "kind=hang"),
+    said(Entra, "no answers", "do=hang"),
     said(Entra, "slow answers", "do=slow", "msec=1500"),
     NamesAreGone, NamesAreNotAnswered, DiskFull, FewFiles, ClockForward, ClockBack,
     NmiStopped, RedirectorStopped, TesterStopped, RulesFlushed, Killed, RedirectorKilled, Upgraded,
