@@ -64,7 +64,7 @@ series() { # "ROW..." COMMAND...
 	# shellcheck disable=SC2086 # words
 	whats=$(py report.py whats $rows)
 	for i in 1 2 3; do
-		grep -vE "^\{\"what\":\"($whats)\"" "$bench_samples" >"$bench_samples.new"
+		grep -vE "^\{\"what\": ?\"($whats)\"" "$bench_samples" >"$bench_samples.new"
 		mv "$bench_samples.new" "$bench_samples"
 		"$@" || bail "$1: it cannot be measured"
 		# shellcheck disable=SC2086

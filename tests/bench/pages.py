@@ -16,7 +16,8 @@ import report
 import rows
 
 PUBLISHED = report.ROOT / "docs/performance"
-PAGES = (report.ROOT / "README.md", report.ROOT / "docs/performance.md")
+PAGES = tuple(report.ROOT / p for p in ("README.md", "docs/performance.md", "docs/install.md"))
+ELSEWHERE = {"readme", "resources"}  # blocks that docs/performance.md need not have
 IN_README = ("cached_rate", "cached_p99", "cold", "start", "served", "held", "upgrade", "herd", "pss", "own_pss", "own_dirty")
 
 
@@ -62,7 +63,21 @@ def curve(c):
     return render
 
 
-BLOCKS = {"machine": machine, "budgets": budgets, "readme": readme, **{c.id: curve(c) for c in rows.CURVES}}
+def resources(results, s):
+    """in a container, and what connections add to it"""
+    def mib(what, x=None):
+        return rows.median(s.of(what, x=x)) / 1024
+    base, least = mib("own_pss"), s.xs("idle_dirty")[0]
+    lines = [["all processes together, in a container", "memory"],
+             ["250 pods, 1,000 identities and bindings",
+              f"{base:.0f} MiB, of them {base - mib('own_anon'):.0f} of files that the kernel can drop"]]
+    for x in s.xs("idle_dirty")[1:]:
+        lines.append([f"and {rows.median(s.of('idle_there', x=x)):,.0f} connections",
+                      f"{base + mib('idle_dirty', x) - mib('idle_dirty', least):.0f} MiB"])
+    return markdown(lines)
+
+
+BLOCKS = {"machine": machine, "budgets": budgets, "readme": readme, "resources": resources, **{c.id: curve(c) for c in rows.CURVES}}
 
 
 def rendered(page, results, s):
@@ -87,7 +102,7 @@ def check():
     wanted = plots.inputs(results, s)
     text = (report.ROOT / "docs/performance.md").read_text()
     bad += [f"docs/performance.md: performance/{name}.svg is not shown" for name in wanted if f"(performance/{name}.svg)" not in text]
-    bad += [f"docs/performance.md: no block {name}" for name in BLOCKS if name != "readme" and f"<!-- bench: {name} -->" not in text]
+    bad += [f"docs/performance.md: no block {name}" for name in BLOCKS if name not in ELSEWHERE and f"<!-- bench: {name} -->" not in text]
     for name, picture in wanted.items():
         svg = PUBLISHED / f"{name}.svg"
         if not svg.exists() or not svg.read_text().endswith(plots.mark(picture)):
@@ -115,8 +130,14 @@ def main():
     elif what == "publish":
         PUBLISHED.mkdir(exist_ok=True)
         (PUBLISHED / "results.json").write_text(report.RESULTS.read_text())
-        plots.draw(*load(), PUBLISHED)
+        results, s = load()
+        plots.draw(results, s, PUBLISHED)
         update()
+        quiet = results["machine"]["load_before"]
+        if quiet is None or quiet > 0.5:
+            print(f"pages.py: the machine was not quiet before that run, or nobody looked (load average {quiet}): its rates are of no use")
+        if results["mode"] != "long":
+            print("pages.py: that was not tests/bench/long: these are few points")
     else:
         sys.exit(__doc__)
 

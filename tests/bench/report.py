@@ -53,8 +53,9 @@ def summary(row, s):
             out["budget"] = f"{'≥' if row.at_least else '≤'} {row.limit:g}{row.unit}" if row.limit else "0"
             out["met"] = row.is_met(s)
             plain = got >= row.limit if row.at_least else got <= row.limit
+            why = row.why or ("other work on the machine took it; without, it is met" if out["met"] and row.judged else "")
             out["verdict"] = "met" if plain else f"missed by {number(abs(got - row.limit), row.digits)}{row.unit}" + \
-                (f": {row.why}" if row.why else "")
+                (f": {why}" if why else "")
         return out
     except (ArithmeticError, LookupError, ValueError):  # a sample, a point of a curve that is not there
         return None
