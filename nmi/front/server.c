@@ -37,6 +37,7 @@
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 #include "nmi/front/crowd.h"
+#include "nmi/front/lines.h"
 #include "nmi/front/linger.h"
 #include "nmi/front/listen.h"
 #include "nmi/front/response.h"
@@ -380,71 +381,6 @@ static size_t leave_as_it_is(void *cls, struct MHD_Connection *mhd, char *s)
 	return strlen(s);
 }
 
-static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *name,
-				 size_t name_n, const char *value, size_t value_n)
-{
-	(void)kind;
-	head_add(cls, (struct str){ name, name_n }, (struct str){ value ? value : "", value_n });
-	return MHD_YES;
-}
-
-/*
- * The library cuts a value at a NUL, and the rest of its line is read by nobody: it stands between what the
- * library shows. It also takes a lone LF or CR for the end of a line. The block of headers begins with the method and
- * is read in place, with a NUL for each byte of a line's end: two, if it is a good one (libmicrohttpd 0.9; 1.0
- * refuses all that by itself).
- */
-struct lines {
-	struct head *head;
-	const char *at, *end; /* the end of what was seen; of the block */
-	bool hides, is_torn;
-};
-
-/* How many NULs there are. */
-static unsigned look_between(struct lines *l, const char *to)
-{
-	unsigned nuls = 0;
-
-	if ((uintptr_t)to < (uintptr_t)l->at || (uintptr_t)to > (uintptr_t)l->end)
-		return 0; /* a copy: of a folded line, which is refused for itself */
-	for (const char *p = l->at; p < to; p++) {
-		/* a NUL: the library made it of one of them, or of the colon */
-		l->hides |= *p && *p != '\r' && *p != '\n' && *p != ' ' && *p != '\t';
-		nuls += !*p;
-	}
-	return nuls;
-}
-
-static enum MHD_Result on_line(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_n,
-			       const char *value, size_t value_n)
-{
-	struct lines *l = cls;
-
-	l->is_torn |= look_between(l, name) != 2;
-	l->at = name + name_n;
-	if (value) {
-		(void)look_between(l, value);
-		l->at = value + value_n;
-	}
-	return on_header(l->head, kind, name, name_n, value, value_n);
-}
-
-/* NULL, or what is wrong with them before they are understood. */
-static const char *read_headers(struct conn *c, const char *method, const char *version)
-{
-	const union MHD_ConnectionInfo *i =
-		MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	struct lines l = { .head = &c->x.head,
-			   .at = version + strlen(version),
-			   .end = method + (i ? i->header_size : 0) };
-
-	(void)MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_line, &l);
-	l.is_torn |= look_between(&l, l.end) != 4; /* the last line's end, and an empty line */
-	if (l.hides)
-		return "a header has a NUL byte, or is folded over two lines";
-	return l.is_torn ? "a line does not end with CR LF, or a header has a NUL byte" : NULL;
-}
-
 static enum MHD_Result queue(struct conn *c)
 {
 	enum MHD_Result r = MHD_queue_response(c->mhd, c->answer->status, c->answer->mhd);
@@ -498,7 +434,7 @@ static enum MHD_Result on_headers(struct conn *c, const char *method, const char
 
 	c->stage = STAGE_BODY;
 	c->x.method = method;
-	fault = read_headers(c, method, version);
+	fault = lines_read(c->mhd, method, version, h);
 	head_end(h, version);
 	if (!h->fault)
 		h->fault = fault;
@@ -537,7 +473,7 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const ch
 		return wait_for_turn(c);
 	if (c->stage == STAGE_BODY) {
 		/* what a chunked body brought behind it */
-		(void)MHD_get_connection_values_n(c->mhd, MHD_FOOTER_KIND, on_header, &c->x.head);
+		lines_read_trailers(c->mhd, &c->x.head);
 		return call_handler(c);
 	}
 	if (c->stage == STAGE_HANDLER && c->answer)
