@@ -113,6 +113,7 @@ is "$(grep -cE "^(filter|raw|nat) \[[0-9]+:[0-9]+\] -A " <<<"$list")" 9 "and has
 is "$(grep -cE "^nat \[[1-9][0-9]*:[0-9]+\] -A aad-metadata " <<<"$list")" 1 "with how often it was met"
 
 # somebody takes them away
+served() { [ "$(get "$a")" = "agent $POD_A" ]; }
 undone() { # undone WHAT COMMAND...: is repaired, and meanwhile nobody got through
 	local before what=$1
 	shift
@@ -121,6 +122,8 @@ undone() { # undone WHAT COMMAND...: is repaired, and meanwhile nobody got throu
 	"$@"
 	wait_for "$tmp/driver" "repairs=$((before + 1)) " || within "$WITHIN" grep -q "repairs=$((before + 1)) " "$tmp/driver"
 	ok $? "$what: put back"
+	# of several commands a look may have seen the first, and another the rest
+	within "$WITHIN" served
 	end_asking
 	is "$counts" "*imds=0 *" "$what: no pod reached the metadata service: $counts"
 	is "$(get "$a")" "agent $POD_A" "$what: and all is well"

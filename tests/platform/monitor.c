@@ -19,6 +19,7 @@
 #include <nftables/libnftables.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ROUNDS	       200
@@ -74,14 +75,15 @@ static int by_size(const void *a, const void *b)
  */
 static uint64_t waited_nsec(void)
 {
-	unsigned long long waited = 0;
 	FILE *f = fopen("/proc/self/schedstat", "re");
+	char line[128] = "", *second;
 
-	if (f && fscanf(f, "%*u %llu", &waited) != 1)
-		waited = 0;
+	if (f && !fgets(line, sizeof(line), f))
+		line[0] = '\0';
 	if (f)
 		(void)fclose(f);
-	return waited;
+	second = strchr(line, ' '); /* after what it has run */
+	return second ? strtoull(second, NULL, 10) : 0;
 }
 
 static unsigned measure(struct loop *l)
