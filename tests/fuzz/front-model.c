@@ -46,7 +46,7 @@ const struct known knowns[] = {
 	{ GET T Q "&bypass_cache=true" V H M E, TOKEN_ANY },
 	{ GET T "?resource=%68ttps://x&api-version=2018-02-01" V H M E, TOKEN_ANY },
 	{ GET T Q V M H "x-ms-client-request-id: 01234567-89ab-cdef-0123-456789abcdef\r\n" E, TOKEN_ANY },
-	/* refused, whoever asks */
+	/* refused, but where no header is needed; and a resource need not be named */
 	{ GET T Q V H E, TOKEN_ANY, .is_bare = true },
 	{ GET T Q V H "Metadata: false\r\n" E, TOKEN_ANY, .is_bare = true },
 	{ GET T Q "&client_id=c-web&client_id=c-db" V H M E, 0 },

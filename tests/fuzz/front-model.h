@@ -25,15 +25,15 @@ enum {
 
 struct model {
 	bool p1, p5, p7, p8; /* pods that come and go */
-	bool is_bound,
-		is_changed; /* the binding of "web" is there; the identity has its second client id */
+	bool is_bound;	     /* the binding of "web" is there */
+	bool is_changed;     /* the identity "web" has its second client id */
 	bool metadata_needed;
 	unsigned host;	/* enum front_host */
 	bool asks_root; /* whose process the host's caller is */
 	const char *mark;
 };
 
-/* Callers; the last two are the host's, by one listener and the other. */
+/* Pods, the host by its own listener and by the pods', and who asks for probes and metrics. */
 enum {
 	CALLER_P1,
 	CALLER_P2,
@@ -52,8 +52,7 @@ extern const char *const caller_ips[CALLERS];
 /* Whole requests that are known; a caller that sent only such is held to `tokens`. */
 struct known {
 	const char *text;
-	unsigned
-		tokens; /* that may be the answer, whoever asks; 0: none, and no 2xx, but for what is passed on */
+	unsigned tokens; /* whoever asks; 0: none, and no 2xx, but for what passes */
 	bool is_head;
 	bool is_host; /* the host's to ask, never a pod's */
 	bool is_bare; /* without "Metadata: true" */
