@@ -74,8 +74,11 @@ class Schedule(Asking):
             self.wrong.append({"at": time.strftime("%H:%M:%S"), "what": what, "of": of, "got": got, "near": near})
             print(f"# wrong: {what}: {of}: {got}; {', '.join(near)}", flush=True)
 
-    def check(self, token, claims):
+    def check(self, token, claims, request):
         """A token that does not come from its issuer, or is for something else."""
+        resource = request.split(b"resource=", 1)[1].split(b" ", 1)[0].decode()
+        if claims["aud"] != resource:
+            return f"a token for {claims['aud']}"
         if token not in self.verified:
             if not any(jose.Jwt(token).is_signed_by(k) for k in self.keys):
                 return "a token with a false signature"

@@ -67,10 +67,10 @@ class Asking:
 
     # ---- one request ----
 
-    def check(self, token, claims):
+    def check(self, token, claims, request):
         """None, or what is wrong with a token beside its application and end; for who can tell more."""
 
-    def answer(self, status, body):
+    def answer(self, status, body, request):
         """What was answered, in the words of `expects`."""
         if status != 200:
             return REFUSED if 400 <= status < 500 else f"status {status} {body[:300]!r}"
@@ -83,7 +83,7 @@ class Asking:
         claims = json.loads(base64.urlsafe_b64decode(claims + "=="))
         if claims["exp"] <= time.time() or int(doc["expires_on"]) <= time.time():
             return f"an expired token of {claims['appid']}"
-        return self.check(doc["access_token"], claims) or claims["appid"]
+        return self.check(doc["access_token"], claims, request) or claims["appid"]
 
     async def asked(self, pod, request, keep):
         streams, old = (pod.kept, True) if keep and pod.kept else (None, False)
@@ -110,7 +110,7 @@ class Asking:
             pod.kept = streams
         else:
             streams[1].close()
-        return self.answer(status, body)
+        return self.answer(status, body, request)
 
     def request(self, pod, target):
         return f"GET {target} HTTP/1.1\r\nHost: 169.254.169.254\r\n{pod.headers}\r\n".encode("latin-1")
