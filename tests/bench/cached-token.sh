@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # A cached token through the redirect, beside nginx (one worker) that returns the same body over the same veth and a
-# redirect of its own, in turns; what the agent takes in memory after that, here and in a container; what it adds to a token
-# that is not cached; how long it takes to start. On a node with 250 pods, 1,000 identities and 1,000 bindings.
+# redirect of its own, in turns; what the agent takes in memory after that; what it adds to a token that is not cached; how
+# long it takes to start. On a node with 250 pods, 1,000 identities and 1,000 bindings.
 # alone: it measures
 set -uo pipefail
 # shellcheck source=tests/bench/lib.sh
@@ -45,30 +45,6 @@ start() {
 	unset SB_UNDER
 }
 
-closure() { # PROGRAM DIRECTORY: it, and every library that it needs, where the loader looks for it
-	local f
-	install -D "$1" "$2/usr/sbin/nmi" && mkdir -p "$2"/{run,tmp,dev,proc,sys,etc} || return
-	strip "$2/usr/sbin/nmi"
-	for f in $(ldd "$1" | awk '$2 == "=>" { print $3 } $1 ~ /^\// && NF == 2 { print $1 }'); do
-		install -D "$(realpath "$f")" "$2$f" || return
-	done
-}
-
-# As from the image: no page of a library is shared with anybody.
-in_a_container() {
-	sb_stop_nmi
-	SB_NMI_ROOT=$sb_root/build/bench/root
-	rm -rf "$SB_NMI_ROOT"
-	# what is not written to the disk yet would count as dirty
-	closure "$(sb_program nmi)" "$SB_NMI_ROOT" && sync -f "$SB_NMI_ROOT" || return
-	SB_UNDER=("$sb_root/tests/sandbox/cluster.sh" --name "$SB_NAME" contained "$SB_NMI_ROOT")
-	nmi_start
-	load nmi warm 1 && memory own
-	sb_stop_nmi
-	rm -rf "$SB_NMI_ROOT"
-	unset SB_UNDER SB_NMI_ROOT
-}
-
 bench_box cached-token
 fill_routes 0 250 || bail routes
 populate --pods 250 --objects 1000
@@ -79,7 +55,5 @@ series 'cached_rate cached_p99 cached_errors cached_cpu' cached
 series 'pss dirty' memory memory
 series cold cold
 series start start
-series 'own_pss own_dirty' in_a_container
-nmi_start
 no_leak 'IMDS saw no pod'
 e2e_end

@@ -65,6 +65,9 @@ measure loaded
 sleep "$MINUTE"
 load 4
 measure later
+# for the rows of the report
+mkdir -p "$out/samples"
+python3 "$here/held.py" "$(sb_pid nmi)" own >"$out/samples/memory.jsonl" || bail 'the samples'
 at_most 'under load, Pss of its processes is at most 8 MiB' "$(get loaded Pss)" 8
 at_most 'a minute later, too' "$(get later Pss)" 8
 at_most 'their private dirty memory is at most 3.5 MiB' "$(get later Private_Dirty)" 3.5
