@@ -215,7 +215,10 @@ mkfifo "$SB_DIR/stuck" "$SB_DIR/audit"
 during python3 -c 'import fcntl, os, sys, time
 p = [os.open(f, os.O_RDWR) for f in sys.argv[1:]]
 for f in p: fcntl.fcntl(f, 1031, 4096)
+open(sys.argv[1] + ".held", "w").close()
 time.sleep(600)' "$SB_DIR/stuck" "$SB_DIR/audit"
+# without a reader the agent could not open its audit log, and would not start
+within 20 test -e "$SB_DIR/stuck.held" || bail 'nobody holds the pipes'
 echo 'events: true' >"$SB_DIR/settings.yaml"
 sb_in "$SB_NODE" nft 'add table ip foreign; add chain ip foreign c { type filter hook prerouting priority -300; };
 	add rule ip foreign c ip daddr 169.254.169.254 notrack'
