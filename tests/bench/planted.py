@@ -11,7 +11,7 @@ import rows
 LESS = {"cached_rate"}
 WHO = {"open": None, "reached_imds": None}
 # the sample by which a row is judged, where that is not its first
-BY = {"cached_p99": "cached_p99", "cached_errors": "cached_errors", "pss": "memory_pss", "dirty": "memory_dirty",
+BY = {"cached_p99": "cached_p99", "cached_errors": "cached_errors", "pss": "memory_pss", "dirty": "memory_dirty", "own_dirty": "own_dirty",
       "pod_bytes": "pods_anon", "identity_bytes": "identities_anon", "pods_flat": "pods_cpu", "objects_flat": "objects_cpu"}
 _, samples = report.load(report.ROOT / "docs/performance/results.json")
 
