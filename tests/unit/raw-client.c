@@ -45,10 +45,9 @@ void client_own_network(void)
 	close(fd);
 }
 
-static int listen_loopback(uint16_t *port)
+static int bind_somewhere(in_addr_t address, uint16_t *port)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(address) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t n = sizeof(in);
 
@@ -64,7 +63,8 @@ uint16_t client_free_port(void)
 	uint16_t port;
 
 	client_own_network();
-	close(listen_loopback(&port));
+	/* at all addresses, since a connection that was at another one may have it still, for a minute */
+	close(bind_somewhere(INADDR_ANY, &port));
 	return port;
 }
 
