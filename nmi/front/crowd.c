@@ -54,11 +54,12 @@ static bool is_full(const struct crowd *c)
 bool crowd_admits(const struct crowd *c, const struct inet_ip *ip)
 {
 	const struct crowd_peer *peer = find(c, ip);
+	const struct crowd_peer *most = is_full(c) ? biggest(c) : NULL;
 	size_t has = peer ? peer->n : 0;
 
 	if (c->peer_max && has >= c->peer_max)
 		return false;
-	return !is_full(c) || has + 1 < biggest(c)->n;
+	return !most || has + 1 < most->n;
 }
 
 void crowd_enter(struct crowd *c, struct crowd_place *p, const struct inet_ip *ip)
@@ -171,5 +172,7 @@ void crowd_leave(struct crowd *c, struct crowd_place *p)
 struct crowd_place *crowd_excess(const struct crowd *c)
 {
 	/* the one that has just come is the one too many */
-	return c->full_at && c->n > c->full_at ? biggest(c)->places : NULL;
+	struct crowd_peer *most = c->full_at && c->n > c->full_at ? biggest(c) : NULL;
+
+	return most ? most->places : NULL;
 }
