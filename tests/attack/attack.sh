@@ -67,7 +67,7 @@ end_attackers() {
 	local i
 	for i in "${!attackers[@]}"; do
 		wait "${attackers[i]}" && awk '/^(connected|syn) / && $2 > 0 { n++ } END { exit !n }' "$SB_DIR/attack.$i" ||
-			idle+="$(head -n 1 "$SB_DIR/attack.$i") "
+			idle+="attacker $i: $(head -n 1 "$SB_DIR/attack.$i"); "
 	done
 	((${#attackers[@]})) || idle+='none'
 }

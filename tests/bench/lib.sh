@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # What the scripts of the bench share: a node in a box with nmi and nginx in it, load, and samples, which go to
-# build/bench/samples/PART.jsonl. What they come to, and what is too much, stands in rows.py alone.
+# build/bench/samples/PART.jsonl. What they come to, and what is too much, stands in rows.py; memory.sh and instructions.sh,
+# which other work does not disturb, hold to less than that.
 #
 # BENCH_MODE is short, as in `tests/run bench`, or long (tests/bench/long): more points, more and longer runs.
 

@@ -44,7 +44,7 @@ def test(fine, sentence, seen=""):
 
 
 for row in rows.ROWS:
-    if row.limit is None or not row.asserted:
+    if row.limit is None:
         continue
     got = report.summary(row, samples)
     test(got and got["met"], f"{row.id}: the published samples are as they should be", got and got["shown"])

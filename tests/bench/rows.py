@@ -46,7 +46,6 @@ class Row:
     at_least: bool = False  # the limit is the least, not the most
     take: Callable = median
     detail: Callable = lambda s: ""
-    asserted: bool = True
     judged: Callable = None  # another figure than the one that is shown, where other load would decide
     digits: int = 2
     steady: bool = False  # other load makes no difference, so that it is not measured anew
