@@ -8,7 +8,7 @@ import report
 import rows
 
 # what gets worse by getting less; of the rest, more is worse
-LESS = {"cached_rate"}
+LESS = {"cached_rate", "herd_answered"}
 WHO = {"open": None, "reached_imds": None}
 # the sample by which a row is judged, where that is not its first
 BY = {"cached_p99": "cached_p99", "cached_errors": "cached_errors", "pss": "memory_pss", "dirty": "memory_dirty", "own_dirty": "own_dirty",
