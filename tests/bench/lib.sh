@@ -163,3 +163,14 @@ served() { # PREFIX ROUNDS [X]
 	sb_in "$SB_NODE" /usr/bin/python3 "$bench_here/served.py" --server "$SB_API_URL" --ca "$SB_DIR/pki/ca.crt" --token "$SB_DIR/token" \
 		--node "$SB_NODE_NAME" --pod "$(sb_pod_ns new)" "$BENCH_NEW_IP" --rounds "$2" --what "$1" ${3:+--x "$3"} >>"$bench_samples"
 }
+
+point() { # PART X: of a curve: memory, how soon a pod is served, and the rate beside nginx
+	local i seconds
+	seconds=$(mode 1 4)
+	load nmi warm 1
+	memory "$1" "$2"
+	served "$1_served" "$(mode 8 50)" "$2" || return
+	for ((i = 0; i < $(mode 3 5); i++)); do
+		load nmi "$1" "$seconds" "$2" && load nginx "$1" "$seconds" "$2" || return
+	done
+}
