@@ -9,9 +9,12 @@ e2e_begin shapes
 pid=$(sb_pid nmi)
 sb_imds reset >/dev/null
 gives 'the pod itself is served' "$SB_SHOP" web "$SB_ASK"
+last=nothing
 while read -r verdict what; do
+	last=$what
 	if [[ $verdict == ok ]]; then ok "$what"; else not_ok "${what%% (cut*}" "$what"; fi
 done < <(sb_exec web timeout 300 /usr/bin/python3 "$here/smuggle.py" 2>&1)
+is 'that is the last line' "$last" 'all of them were sent'
 gives 'and is served as before' "$SB_SHOP" web "$SB_ASK"
 is 'by the same process' "$(sb_pid nmi)" "$pid"
 is 'nothing of it was passed on' "$(sb_imds stats | python3 -c 'import json, sys

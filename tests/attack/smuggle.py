@@ -6,7 +6,6 @@ Good is one answer, a refusal, and then the end of the connection: what follows 
 is in a body. Each is sent whole, and once more cut in two at each of a few places.
 """
 import socket
-import sys
 import time
 
 T = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://management.azure.com/"
@@ -168,4 +167,4 @@ for kind, cases in ("cases", CASES), ("single", SINGLE), ("loose", LOOSE):
         cuts = [None, raw.find(b"\r\n") + 1, len(raw) // 2, len(raw) - 1]
         if all([judge(name, raw, cut, kind) for cut in cuts if cut is None or cut > 0]):
             print("ok", name)
-sys.exit(0)
+print("ok all of them were sent")

@@ -8,7 +8,6 @@ set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 points=$(mode '10 5000' '10 100 1000 10000 100000')
-rounds=$(mode 3 5) seconds=$(mode 1 4)
 begin() {
 	made=0
 	nmi_start
@@ -16,7 +15,7 @@ begin() {
 }
 
 curve() {
-	local to i
+	local to
 	# a second time it begins with nothing as well
 	((made == 0)) || { bench_raise && begin; }
 	for to in $points; do
@@ -33,12 +32,7 @@ curve() {
 		fi
 		made=$to
 		nmi_start
-		load nmi warm 1
-		memory objects "$to"
-		served objects_served "$(mode 8 50)" "$to" || return
-		for ((i = 0; i < rounds; i++)); do
-			load nmi objects "$seconds" "$to" && load nginx objects "$seconds" "$to" || return
-		done
+		point objects "$to" || return
 	done
 }
 bench_box growth-objects

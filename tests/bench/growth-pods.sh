@@ -8,7 +8,6 @@ set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 points=$(mode '10 1000' '10 30 100 300 1000 3000 10000')
-rounds=$(mode 3 5) seconds=$(mode 1 4)
 begin() {
 	made=0
 	nmi_start
@@ -16,7 +15,7 @@ begin() {
 }
 
 curve() {
-	local to i
+	local to
 	# a second time it begins with nothing as well
 	((made == 0)) || { bench_raise && begin; }
 	for to in $points; do
@@ -27,12 +26,7 @@ curve() {
 			made=$to
 		fi
 		nmi_start
-		load nmi warm 1
-		memory pods "$to"
-		served pods_served "$(mode 8 50)" "$to" || return
-		for ((i = 0; i < rounds; i++)); do
-			load nmi pods "$seconds" "$to" && load nginx pods "$seconds" "$to" || return
-		done
+		point pods "$to" || return
 	done
 }
 bench_box growth-pods

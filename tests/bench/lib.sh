@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # What the scripts of the bench share: a node in a box with nmi and nginx in it, load, and samples, which go to
-# build/bench/samples/PART.jsonl. What they come to, and what is too much, stands in rows.py alone.
+# build/bench/samples/PART.jsonl. What they come to, and what is too much, stands in rows.py; memory.sh and instructions.sh,
+# which other work does not disturb, hold to less than that.
 #
 # BENCH_MODE is short, as in `tests/run bench`, or long (tests/bench/long): more points, more and longer runs.
 
@@ -161,4 +162,15 @@ memory() { # PREFIX [X]: of all processes of the agent, KiB
 served() { # PREFIX ROUNDS [X]
 	sb_in "$SB_NODE" /usr/bin/python3 "$bench_here/served.py" --server "$SB_API_URL" --ca "$SB_DIR/pki/ca.crt" --token "$SB_DIR/token" \
 		--node "$SB_NODE_NAME" --pod "$(sb_pod_ns new)" "$BENCH_NEW_IP" --rounds "$2" --what "$1" ${3:+--x "$3"} >>"$bench_samples"
+}
+
+point() { # PART X: of a curve: memory, how soon a pod is served, and the rate beside nginx
+	local i seconds
+	seconds=$(mode 1 4)
+	load nmi warm 1
+	memory "$1" "$2"
+	served "$1_served" "$(mode 8 50)" "$2" || return
+	for ((i = 0; i < $(mode 3 5); i++)); do
+		load nmi "$1" "$seconds" "$2" && load nginx "$1" "$seconds" "$2" || return
+	done
 }

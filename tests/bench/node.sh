@@ -75,7 +75,7 @@ for i in {1..20}; do
 done
 nmi_start
 series served served served "$(mode 20 200)"
-series 'herd' a_herd
+series 'herd herd_lost' a_herd
 rounds=$(mode 50 300)
 IFS=.- read -r major minor _ < <(uname -r)
 if ((major > 6 || (major == 6 && minor >= 9))); then

@@ -18,7 +18,8 @@ import rows
 PUBLISHED = report.ROOT / "docs/performance"
 PAGES = tuple(report.ROOT / p for p in ("README.md", "docs/performance.md", "docs/install.md"))
 ELSEWHERE = {"readme", "resources"}  # blocks that docs/performance.md need not have
-IN_README = ("cached_rate", "cached_p99", "cold", "start", "served", "held", "upgrade", "herd", "pss", "own_pss", "own_dirty")
+IN_README = ("cached_rate", "cached_p99", "cold", "start", "served", "held", "doubled", "upgrade", "herd", "pss", "own_pss", "own_dirty",
+             "pod_bytes")
 
 
 def markdown(lines):

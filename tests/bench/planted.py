@@ -8,7 +8,7 @@ import report
 import rows
 
 # what gets worse by getting less; of the rest, more is worse
-LESS = {"cached_rate"}
+LESS = {"cached_rate", "herd_answered"}
 WHO = {"open": None, "reached_imds": None}
 # the sample by which a row is judged, where that is not its first
 BY = {"cached_p99": "cached_p99", "cached_errors": "cached_errors", "pss": "memory_pss", "dirty": "memory_dirty", "own_dirty": "own_dirty",
@@ -44,7 +44,7 @@ def test(fine, sentence, seen=""):
 
 
 for row in rows.ROWS:
-    if row.limit is None or not row.asserted:
+    if row.limit is None:
         continue
     got = report.summary(row, samples)
     test(got and got["met"], f"{row.id}: the published samples are as they should be", got and got["shown"])

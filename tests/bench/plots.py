@@ -64,8 +64,8 @@ def budgets(results):
     lines = [f'"{name}  " {i} {min(share, 2):.3f} "{shown}, {budget}"' for i, (name, share, shown, budget) in enumerate(bars)]
     labels = 'set ytics (' + ", ".join(f'"{b[0]}" {i}' for i, b in enumerate(bars)) + ')\n'
     return HEAD.format(860, 60 + 26 * len(bars)) + block(lines) + \
-        "unset key\nunset grid\nset border 1 lc rgb '#666666'\nset style fill solid\nset xrange [0:2.05]\n" \
-        f"set yrange [-0.6:{len(bars) - 0.4:g}]\nset xtics (\"0\" 0, \"half of its budget\" 0.5, \"all of it\" 1, \"twice\" 2)\n{labels}" \
+        "unset key\nunset grid\nset rmargin 20\nset border 1 lc rgb '#666666'\nset style fill solid\nset xrange [0:2.05]\n" \
+        f"set yrange [-0.6:{len(bars) - 0.4:g}]\nset xtics (\"0\" 0, \"half\" 0.5, \"its budget\" 1, \"twice\" 2)\n{labels}" \
         "set arrow from 1, graph 0 to 1, graph 1 nohead lc rgb '#aa2222' lw 1.5\n" \
         f"plot $d using (0):2:(0):3:($2-0.3):($2+0.3) with boxxyerror lc rgb '{COLOURS[0]}', " \
         "$d using 3:2:4 with labels left offset 0.6,0 font ',11'\n"

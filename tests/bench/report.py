@@ -68,13 +68,14 @@ def judge(ids, noisy_only=False):
         if noisy_only and row.steady:
             continue
         got = summary(row, s)
-        fine = got and (got.get("met", True) or not row.asserted)
+        fine = got and got.get("met", True)
         bad += not fine
-        seen = f"{got['shown']}; {got['detail']}" if got else "not measured"
+        missed = got["verdict"] if got and got["verdict"].startswith("missed") else ""
+        seen = "; ".join(filter(None, (got["shown"], got["detail"], missed))) if got else "not measured"
         limit = f": {got['budget']}" if got and got["budget"] else ""
         if row.ceiling:
-            limit += f", and no more than {row.ceiling:g}{row.unit}"
-        print("ok" if fine else "not ok", row.text + ("" if row.asserted else ", aim") + limit, seen.rstrip("; "), sep="\t")
+            limit = f": no more than {row.ceiling:g}{row.unit}"
+        print("ok" if fine else "not ok", row.text + limit, seen, sep="\t")
     sys.exit(bool(bad))
 
 

@@ -46,7 +46,6 @@ class Row:
     at_least: bool = False  # the limit is the least, not the most
     take: Callable = median
     detail: Callable = lambda s: ""
-    asserted: bool = True
     judged: Callable = None  # another figure than the one that is shown, where other load would decide
     digits: int = 2
     steady: bool = False  # other load makes no difference, so that it is not measured anew
@@ -166,6 +165,8 @@ ROWS = [
         detail=lambda s: f"nmi {median(s.of('cold')):.2f} ms, IMDS {median(s.of('cold', 'imds')):.2f} ms"),
     Row("herd", "1,000 requests for one uncached token at once: upstream requests", "", ("herd", "herd_answered"),
         lambda s: s.of("herd"), 1, take=max, digits=0, detail=lambda s: f"{min(s.of('herd_answered')):,} answered"),
+    Row("herd_lost", "of these, requests that were given no token", "", ("herd_answered",),
+        lambda s: [1000 - n for n in s.of("herd_answered")], 0, take=sum, digits=0),
     Row("start", "start: exec to first token, 250 pods", " ms", ("start", "start_waited"), lambda s: s.of("start"), 100, digits=0,
         judged=lambda s: median(a - b for a, b in zip(s.of("start"), s.of("start_waited"))),
         detail=lambda s: f"{median(s.of('start_waited')):.0f} of them for want of a processor"),

@@ -21,8 +21,8 @@ agents() { # of all names
 }
 none_left() { [[ -z $(agents) ]]; }
 sb_imds reset >/dev/null
-asking web "$SB_ASK"
-asking plain "$SB_ASK"
+asking web --of="$SB_SHOP" "$SB_ASK"
+asking plain --of=nobody "$SB_ASK"
 asking addon "$instance"
 
 has_lines() { (($(lines) >= before + $1)); }

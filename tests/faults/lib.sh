@@ -62,7 +62,7 @@ faults_end() {
 	e2e_end
 }
 
-# The program of faults, over the box in use; the report is in $report.
+# The program of faults, over the box in use; the report is in $report, its status in $schedule_status.
 schedule() { # ARGUMENT...
 	local out=${FAULTS_OUT:-$SB_BUILD/faults}
 	mkdir -p "$out"
@@ -70,6 +70,7 @@ schedule() { # ARGUMENT...
 	rm -f "$report"
 	/usr/bin/python3 "$faults_here/schedule.py" --box "$SB_NAME" --directory "$SB_DIR" --nmi "$(sb_program nmi)" \
 		--report "$report" --sp $SP --cert $CERT --fed $FED "$@" 2>&1
+	schedule_status=$?
 }
 
 # A sentence for each promise; what breaks it stands below.
@@ -79,5 +80,6 @@ judge() {
 		n=$((n + 1))
 		if [[ $verdict == ok ]]; then ok "$sentence ($what)"; else not_ok "$sentence" "${what//|/$'\n'}"; fi
 	done < <(/usr/bin/python3 "$faults_here/verdict.py" "$report" 2>&1)
+	is 'the schedule came to its end' "$schedule_status" 0
 	((n == 8)) || not_ok 'all was judged' "$n of 8"
 }

@@ -53,8 +53,8 @@ kill "$holder" && wait "$holder" 2>/dev/null
 # ---- far too little ----
 
 sb_imds reset >/dev/null
-asking web "$SB_ASK"
-asking plain "$SB_ASK"
+asking web --of="$SB_SHOP" "$SB_ASK"
+asking plain --of=nobody "$SB_ASK"
 asking addon '/metadata/instance?api-version=2021-02-01'
 gone() { ! sb_pid nmi; }
 for mib in 4 3 2 1; do # the limit of a group that is in use can not always be lowered
@@ -72,6 +72,7 @@ sleep 0.5
 answered
 like 'pods were refused then' "$replies" 'error'
 no_leak 'and none reached IMDS'
+unlike 'nor was one answered with what is not its own' "$replies" 'wrong'
 allow $((limit << 20))
 sb_launch_nmi
 passes 'the next one serves' eventually 5 asks_as web "$SB_SHOP"

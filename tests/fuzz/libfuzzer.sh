@@ -26,11 +26,11 @@ passes 'the input that does it is kept' test -s "$here/../../${find:-nothing}"
 "$here/run" --total "$TOTAL" >"$work/all" 2>&1
 status=$?
 n=0
-while read -r name runs _ _ _ found; do
+while read -r name runs _ edges _ found; do
 	[[ $runs =~ ^[0-9]+$ ]] || continue
 	n=$((n + 1))
-	if [[ -z $found ]] && ((runs > 0)); then ok "$name: $runs inputs, and nothing is found"
-	else not_ok "$name: $runs inputs, and nothing is found" "$(sed -n "/^FOUND $name:/,/^\$/p" "$work/all")"; fi
+	if [[ -z $found ]] && ((runs > 0)); then ok "$name: $runs inputs, $edges edges, and nothing is found"
+	else not_ok "$name: $runs inputs, $edges edges, and nothing is found" "$(sed -n "/^FOUND $name:/,/^\$/p" "$work/all")"; fi
 done < <(sed -n '2,/^$/p' "$work/all")
 is 'every target was run' "$n" "$(find "$here/corpus" -mindepth 1 -maxdepth 1 -type d | wc -l)"
 is 'the status says so too' "$status" 0

@@ -566,6 +566,25 @@ START_TEST(a_request_that_is_too_big_is_refused)
 }
 END_TEST
 
+#define BIGGEST "GET " TOKEN_PATH "?" QUERY "&x="
+
+/* As docs/limits.md has it: the longest path and query, and 20 headers of 100 bytes. */
+START_TEST(the_biggest_request_is_answered)
+{
+	const size_t fill = LIMIT_TARGET_BYTES - (strlen(BIGGEST) - strlen("GET "));
+	_cleanup_free_ char *after = NULL, *request = NULL;
+	char headers[20 * 100 + 1];
+
+	for (int i = 0; i < 20; i++)
+		(void)snprintf(headers + i * 100, 101, "X-%02d: %092d\r\n", i, 0);
+	after = xasprintf(" HTTP/1.1\r\n" HEADERS "%s\r\n", headers);
+	request = big_request(BIGGEST, fill, after);
+	start();
+	ck_assert_int_eq(ask(&rig, request).status, 200);
+	stop();
+}
+END_TEST
+
 static const uint64_t mutation_seeds[] = { 88172645463325252, 2463534242, 362436069, 521288629 };
 
 /* Bytes of a good request changed at random: whatever comes of it, the next client is served. */
@@ -755,6 +774,7 @@ UNIT_MAIN("front-conn", UNIT(a_connection_is_kept_for_many_requests),
 	  UNIT(each_connection_has_a_deadline_of_its_own), UNIT_LOOP(bad_http_is_refused, bad),
 	  UNIT(what_follows_bad_framing_is_not_read_as_a_request),
 	  UNIT_LOOP(a_request_that_is_too_big_is_refused, big),
+	  UNIT(the_biggest_request_is_answered),
 	  UNIT_LOOP(mutated_requests_do_no_harm, mutation_seeds),
 	  UNIT(a_port_in_use_names_the_setting_and_the_next_step),
 	  UNIT(an_address_of_another_node_is_an_error),
