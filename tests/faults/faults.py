@@ -317,13 +317,16 @@ class FewFiles(Fault):
     affects, name = ("agent",), "no more file descriptors"
 
     async def start(self):
-        self.pid = self.g.agent
-        n = len(os.listdir(f"/proc/{self.pid}/fd"))
+        self.pid, self.was = self.g.agent, ""
+        try:
+            n = len(os.listdir(f"/proc/{self.pid}/fd"))
+        except FileNotFoundError:
+            return  # another fault has killed it
         self.was = run("prlimit", "--pid", str(self.pid), "--nofile", "--noheadings", "--output=SOFT").stdout.strip()
         run("prlimit", "--pid", str(self.pid), f"--nofile={n}:")
 
     async def end(self):
-        if born(self.pid):
+        if self.was and born(self.pid):
             run("prlimit", "--pid", str(self.pid), f"--nofile={self.was}:")
 
 
