@@ -182,24 +182,32 @@ START_TEST(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end)
 	struct answer a;
 
 	start();
+	rig.issuer.answer.pod_uid = "uid-1"; /* from their first request on they are its */
 	ck_assert_int_eq(inet_ip_parse("127.0.1.1", &ip, NULL), 0);
 	for (int round = 0; round < 3; round++) {
-		for (unsigned i = 0; i < 60; i++)
+		for (unsigned i = 0; i < 60; i++) {
 			clients[i] = pod(i < 59 ? 1 : 2, rig.spec.port);
-		rig_settle(&rig);
+			client_send(clients[i], TOKEN_REQUEST);
+			ck_assert(client_next(clients[i], &a));
+		}
+		rig.issuer.started = 0;
 		for (unsigned i = 0; i < 60; i++)
 			client_send(clients[i], TOKEN_REQUEST);
 		ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
 		if (round == 1)
-			front_close_peer(rig.front, &ip, "");
+			front_close_peer(rig.front, &ip, "uid-1");
 		if (round == 2)
 			break;
-		for (unsigned i = 0; i < 59; i++)
+		for (unsigned i = 0; i < 59; i++) {
+			ck_assert(round != 1 || client_is_closed(clients[i]));
 			client_free(clients[i]);
+		}
 		ck_assert(client_next(clients[59], &a));
 		client_free(clients[59]);
 		rig_settle(&rig);
 		ck_assert_uint_eq(front_connections(rig.front), 0);
+		/* those that were reset have not been asked for, but for two rounds of them at most */
+		ck_assert(round != 1 || rig.issuer.started <= 1 + 2 * LIMIT_TURNS);
 	}
 	rig_stop(&rig);
 	for (unsigned i = 0; i < 60; i++)
