@@ -53,7 +53,7 @@
 #define LIMIT_OPERATOR_CONNECTIONS 64
 /* Requests there of one address that are begun in one round: a metrics page may have a megabyte. */
 #define LIMIT_OPERATOR_TURNS 2
-/* Metrics pages that are made anew: more at once than scrapers and people have, then one a while. */
+/* Metrics pages of a format that are made anew: more at once than scrapers and people have, then one a while. */
 #define LIMIT_SCRAPE_BURST 5
 #define LIMIT_SCRAPE_MSEC  100
 /* Connections to the loopback listeners: the CSI driver has one for each volume that it mounts. */

@@ -635,7 +635,7 @@ struct front *front_free(struct front *f)
 	f->grants = grants_free(f->grants);
 	f->no_metadata = response_unref(f->no_metadata);
 	for (size_t i = 0; i < METRIC_FORMATS; i++)
-		response_unref(f->metrics_pages[i]);
+		response_unref(f->metrics_pages[i].last);
 	free(f);
 	return NULL;
 }

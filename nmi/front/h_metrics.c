@@ -3,7 +3,8 @@
 /*
  * The metrics page. What some of its values are is asked of the kernel, in milliseconds where thousands of files are
  * open, and pods reach the port too. So it is made as often as anybody needs it; who asks more often has the
- * last one again.
+ * last one again. That is so for each format by itself, or who takes all that is made in one could keep whoever reads
+ * the other at an old page, and nobody would be alerted.
  */
 
 #include "lib/base/mem.h"
@@ -39,15 +40,15 @@ static struct response *make_page(struct front *f, enum metric_format format)
 void h_metrics(struct front *f, struct exchange *x, const struct target *t)
 {
 	enum metric_format format = METRIC_TEXT;
-	bool is_due = bucket_try(&f->scrapes, LIMIT_SCRAPE_MSEC * UINT64_C(1000000),
-				 LIMIT_SCRAPE_BURST, loop_mono(f->loop));
 
 	(void)t;
 	if (f->spec.metrics)
 		exchange_each_header(x, on_header, &format);
-	if (is_due || !f->metrics_pages[format]) {
-		response_unref(f->metrics_pages[format]);
-		f->metrics_pages[format] = make_page(f, format);
+	/* the first of a format finds its bucket full */
+	if (bucket_try(&f->metrics_pages[format].made, LIMIT_SCRAPE_MSEC * UINT64_C(1000000),
+		       LIMIT_SCRAPE_BURST, loop_mono(f->loop))) {
+		response_unref(f->metrics_pages[format].last);
+		f->metrics_pages[format].last = make_page(f, format);
 	}
-	exchange_answer(x, f->metrics_pages[format]);
+	exchange_answer(x, f->metrics_pages[format].last);
 }

@@ -81,8 +81,10 @@ struct front {
 	uint64_t n_requests;
 	struct front_told told[FRONT_TOLD], told_others;
 	struct log_limit crowded_log;
-	struct bucket scrapes;
-	struct response *metrics_pages[METRIC_FORMATS]; /* the last ones that were made, or NULL */
+	struct {
+		struct bucket made;
+		struct response *last; /* or NULL */
+	} metrics_pages[METRIC_FORMATS];
 	struct grants *grants;
 	/* one request is read at a time: scratch, too big to clear for each */
 	struct target target;

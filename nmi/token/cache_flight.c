@@ -285,7 +285,8 @@ static void on_source_done(void *ctx, struct token *tok, const struct token_fail
 	const struct cache_lane *turn = f->turn;
 
 	flight_landed(f);
-	if (tok && mono_before(u->answered_sent, f->sent_at))
+	/* one that is given back is no answer of the upstream's */
+	if (tok && tok != f->entry->tok && mono_before(u->answered_sent, f->sent_at))
 		u->answered_sent = f->sent_at;
 	note_health(f, tok ? NULL : fail);
 	if (tok)
@@ -325,14 +326,19 @@ static void on_slow(struct loop_timer *t)
 	cache_pump(u);
 }
 
-/* One that nobody waits for has time, and comes round again. */
+/*
+ * One that nobody waits for has time, and comes round again. Nor is one given up that could not be made again now:
+ * its answer may still come, and a queue that is held tells who waits in it to go.
+ */
 static void on_lost(struct loop_timer *t)
 {
 	struct cache_flight *f = container_of(t, struct cache_flight, lost);
 	struct cache_entry *e = f->entry;
 	struct cache_upstream *u = e->upstream;
+	struct token_failure brake = { 0 };
 
-	if (!f->waiters || !mono_before(f->sent_at, u->answered_sent)) {
+	if (!f->waiters || !mono_before(f->sent_at, u->answered_sent) ||
+	    cache_is_braked(u, &brake)) {
 		loop_timer_set_msec(u->cache->loop, t, POLICY_LOST_LOOK_MSEC, on_lost);
 		return;
 	}

@@ -30,6 +30,18 @@ is 'who calls a function of it ends' $? 134
 like 'and says which' "$said" \
 	'nmi: gnutls_certificate_set_x509_key_mem\(\) was called'
 passes 'but for what is called in passing' refuses gnutls_global_init
+host() { # URL: what libcurl says of it
+	LD_LIBRARY_PATH=$lib python3 - "$1" 2>&1 <<-'END'
+		import ctypes, sys
+		curl = ctypes.CDLL("libcurl.so.4")
+		curl.curl_easy_init.restype = ctypes.c_void_p
+		easy = ctypes.c_void_p(curl.curl_easy_init())
+		curl.curl_easy_setopt(easy, 10002, sys.argv[1].encode())
+		print(curl.curl_easy_perform(easy))
+	END
+}
+is 'a host that is not ASCII is a malformed URL' "$(host http://löcal.invalid/)" 3
+is 'also in another spelling' "$(host http://l%c3%b6cal.invalid/)" 3
 cp -a "$build/a/rootfs" "$build/more" && rm "$build/more${lib#"$build/a/rootfs"}"/lib{nmi-absent,gnutls,ssh2}.*
 cp -L "$(ldconfig -p | awk '$1 == "libgnutls.so.30" { print $NF; exit }')" "$build/more${lib#"$build/a/rootfs"}/"
 cp "$lib/libmicrohttpd.so.12" "$build/more/usr/sbin/another"

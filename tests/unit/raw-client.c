@@ -58,12 +58,15 @@ static int bind_somewhere(in_addr_t address, uint16_t *port)
 	return fd;
 }
 
+/*
+ * At all addresses: probes and metrics are listened for at all, and one that is free at 127.0.0.1 may be one where
+ * connections of other addresses, which a test before had in thousands, are still waited out.
+ */
 uint16_t client_free_port(void)
 {
 	uint16_t port;
 
 	client_own_network();
-	/* at all addresses, since a connection that was at another one may have it still, for a minute */
 	close(bind_somewhere(INADDR_ANY, &port));
 	return port;
 }

@@ -68,7 +68,20 @@ START_TEST(a_success_starts_it_over)
 }
 END_TEST
 
+START_TEST(a_ceiling_that_comes_down_counts_at_once)
+{
+	struct backoff b = NEW;
+	struct mono now = { 1 };
+
+	for (int i = 0; i < 8; i++)
+		(void)backoff_next(&b, now);
+	b.max_msec = 2400;
+	for (int i = 0; i < 100; i++)
+		ck_assert_uint_lt(backoff_next(&b, now), 4800);
+}
+END_TEST
+
 UNIT_MAIN("backoff", UNIT(each_wait_is_drawn_from_a_doubling_range_up_to_the_ceiling),
 	  UNIT(waits_are_not_the_same_for_everyone),
 	  UNIT(a_quiet_time_starts_it_over_and_a_shorter_one_does_not),
-	  UNIT(a_success_starts_it_over))
+	  UNIT(a_success_starts_it_over), UNIT(a_ceiling_that_comes_down_counts_at_once))

@@ -182,28 +182,72 @@ START_TEST(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end)
 	struct answer a;
 
 	start();
+	rig.issuer.answer.pod_uid = "uid-1"; /* from their first request on they are its */
 	ck_assert_int_eq(inet_ip_parse("127.0.1.1", &ip, NULL), 0);
 	for (int round = 0; round < 3; round++) {
-		for (unsigned i = 0; i < 60; i++)
+		for (unsigned i = 0; i < 60; i++) {
 			clients[i] = pod(i < 59 ? 1 : 2, rig.spec.port);
-		rig_settle(&rig);
+			client_send(clients[i], TOKEN_REQUEST);
+			ck_assert(client_next(clients[i], &a));
+		}
+		rig.issuer.started = 0;
 		for (unsigned i = 0; i < 60; i++)
 			client_send(clients[i], TOKEN_REQUEST);
 		ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
 		if (round == 1)
-			front_close_peer(rig.front, &ip, "");
+			front_close_peer(rig.front, &ip, "uid-1");
 		if (round == 2)
 			break;
-		for (unsigned i = 0; i < 59; i++)
+		for (unsigned i = 0; i < 59; i++) {
+			ck_assert(round != 1 || client_is_closed(clients[i]));
 			client_free(clients[i]);
+		}
 		ck_assert(client_next(clients[59], &a));
 		client_free(clients[59]);
 		rig_settle(&rig);
 		ck_assert_uint_eq(front_connections(rig.front), 0);
+		/* those that were reset have not been asked for, but for two rounds of them at most */
+		ck_assert(round != 1 || rig.issuer.started <= 1 + 2 * LIMIT_TURNS);
 	}
 	rig_stop(&rig);
 	for (unsigned i = 0; i < 60; i++)
 		client_free(clients[i]);
+}
+END_TEST
+
+/* Of the first turn two are answered; then there is somebody else for whom room is made, while the rest waits. */
+START_TEST(what_waits_for_its_turn_is_cut_where_it_is_the_longest_unused)
+{
+	enum { OTHERS = 8 };
+	struct client *held[FULL], *others[OTHERS];
+	unsigned n_closed = 0;
+	struct answer a;
+
+	start();
+	for (unsigned i = 0; i < FULL; i++)
+		held[i] = pod(1, rig.spec.probe_port);
+	rig_settle(&rig);
+	for (unsigned i = 0; i < FULL; i++)
+		client_send(held[i], PROBE);
+	ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
+	for (unsigned i = 0; i < OTHERS; i++)
+		others[i] = pod(2 + i, rig.spec.probe_port);
+	for (unsigned i = 0; i < OTHERS; i++) {
+		client_send(others[i], PROBE);
+		ck_assert(client_next(others[i], &a));
+		ck_assert_int_eq(a.status, 200);
+	}
+	rig_settle(&rig);
+	for (unsigned i = 0; i < FULL; i++) {
+		n_closed += client_is_closed(held[i]);
+		client_free(held[i]);
+	}
+	ck_assert_uint_eq(n_closed, OTHERS);
+	for (unsigned i = 0; i < OTHERS; i++)
+		client_free(others[i]);
+	rig_settle(&rig);
+	ck_assert_uint_eq(front_connections(rig.front), 0);
+	rig_stop(&rig);
 }
 END_TEST
 
@@ -213,6 +257,8 @@ static void count(void *ctx)
 }
 
 static const char scrape[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+static const char scrape_open[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n"
+				  "Accept: application/openmetrics-text\r\n\r\n";
 
 START_TEST(a_metrics_page_is_made_only_so_often_and_given_to_everybody)
 {
@@ -233,8 +279,7 @@ START_TEST(a_metrics_page_is_made_only_so_often_and_given_to_everybody)
 	}
 	ck_assert_uint_eq(made, LIMIT_SCRAPE_BURST);
 	/* one in another format is not there yet */
-	client_send(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n"
-		       "Accept: application/openmetrics-text\r\n\r\n");
+	client_send(c, scrape_open);
 	ck_assert(client_next(c, &a));
 	ck_assert_ptr_nonnull(strstr(a.body, "# EOF"));
 	ck_assert_uint_eq(made, LIMIT_SCRAPE_BURST + 1);
@@ -244,6 +289,10 @@ START_TEST(a_metrics_page_is_made_only_so_often_and_given_to_everybody)
 		ck_assert(client_next(c, &a));
 	}
 	ck_assert_uint_eq(made, LIMIT_SCRAPE_BURST + 2);
+	/* who takes all that are made in one format leaves the other its own */
+	client_send(c, scrape_open);
+	ck_assert(client_next(c, &a));
+	ck_assert_uint_eq(made, LIMIT_SCRAPE_BURST + 3);
 	client_free(c);
 	rig_stop(&rig);
 }
@@ -254,4 +303,5 @@ UNIT_MAIN("front-crowd", UNIT(who_holds_all_connections_of_a_probe_port_makes_ro
 	  UNIT(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served),
 	  UNIT_LOOP(one_address_begins_so_many_requests_a_round_and_the_rest_follow, rounds),
 	  UNIT(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end),
+	  UNIT(what_waits_for_its_turn_is_cut_where_it_is_the_longest_unused),
 	  UNIT(a_metrics_page_is_made_only_so_often_and_given_to_everybody))
