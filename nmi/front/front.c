@@ -375,10 +375,12 @@ static void on_accepted(void *ctx, const struct inet_ip *peer)
 	issuer_admit(f->spec.issuer, peer);
 }
 
+static const char *const crowded_as[] = { "refused", "cut" };
+
 static void on_crowded(void *ctx, const struct inet_ip *peer, bool was_accepted)
 {
 	struct front *f = ctx;
-	const char *how = was_accepted ? "cut" : "refused";
+	const char *how = crowded_as[was_accepted];
 	char text[INET_IP_TEXT_MAX];
 	unsigned long held;
 
@@ -483,6 +485,9 @@ struct front *front_new(struct loop *l, const struct front_spec *spec, struct er
 	for (enum listener i = 0; i < LISTENERS; i++)
 		f->kept[i] = -EBADF;
 	id_start(f);
+	/* there before it happens, so that the first one is an increase */
+	for (size_t i = 0; i < ARRAY_SIZE(crowded_as); i++)
+		metric_add(f->spec.metrics, NMI_METRIC_CROWDED, &crowded_as[i], 0);
 	f->answers = answers_new(l);
 	f->grants = grants_new();
 	if (start_listeners(f, err) < 0)
