@@ -226,7 +226,7 @@ is 'one that ends in order takes its socket along' "$(ls "$SB_DIR/nmi")" ''
 
 # ---- its rules are flushed while it runs, as on a kernel where that can be ----
 
-LD_PRELOAD=$SB_BUILD/tests/platform/no-hold.so sb_start_nmi || bail 'nmi does not start where nothing can be held'
+LD_PRELOAD=${NMI_PLAIN_BUILD:-$SB_BUILD}/tests/platform/no-hold.so sb_start_nmi || bail 'nmi does not start where nothing can be held'
 sb_in "$SB_NODE" nft flush ruleset
 repaired() { status --output=json && [[ $OUT == *'"repairs": 1,'* ]]; }
 passes 'a flush is repaired, which is told' eventually 5 repaired
