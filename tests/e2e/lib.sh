@@ -135,7 +135,7 @@ msec_since() { # EPOCHREALTIME
 
 metric() { # SERIES: its value, or 0
 	sb_in "$SB_NODE" curl -s -m 5 http://127.0.0.1:9090/metrics |
-		awk -v s="$1" 'index($0, s) == 1 { v = $NF } END { print v + 0 }'
+		awk -v s="$1" 'index($0, s) == 1 && (s ~ /{/ || substr($0, length(s) + 1) ~ /^[ {]/) { v = $NF } END { print v + 0 }'
 }
 
 # In the background: the answer is in $SB_DIR/bg, its status and time in $SB_DIR/bg.status.
