@@ -575,8 +575,8 @@ START_TEST(the_biggest_request_is_answered)
 	_cleanup_free_ char *after = NULL, *request = NULL;
 	char headers[20 * 100 + 1];
 
-	for (int i = 0; i < 20; i++)
-		(void)snprintf(headers + i * 100, 101, "X-%02d: %092d\r\n", i, 0);
+	for (size_t i = 0; i < 20; i++)
+		(void)snprintf(headers + i * 100, 101, "X-%02zu: %092d\r\n", i, 0);
 	after = xasprintf(" HTTP/1.1\r\n" HEADERS "%s\r\n", headers);
 	request = big_request(BIGGEST, fill, after);
 	start();
