@@ -8,16 +8,9 @@ set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 points=$(mode '10 5000' '10 100 1000 10000 100000')
-begin() {
-	made=0
-	nmi_start
-	nginx_start || bail 'nginx did not start'
-}
-
 curve() {
 	local to
-	# a second time it begins with nothing as well
-	((made == 0)) || { bench_raise && begin; }
+	growth_again
 	for to in $points; do
 		sb_stop_nmi
 		if ((made == 0)); then
@@ -36,7 +29,7 @@ curve() {
 	done
 }
 bench_box growth-objects
-begin
+growth_begin
 series 'identity_bytes binding_bytes objects_flat' curve
 no_leak 'IMDS saw no pod'
 e2e_end

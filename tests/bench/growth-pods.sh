@@ -8,16 +8,9 @@ set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 points=$(mode '10 1000' '10 30 100 300 1000 3000 10000')
-begin() {
-	made=0
-	nmi_start
-	nginx_start || bail 'nginx did not start'
-}
-
 curve() {
 	local to
-	# a second time it begins with nothing as well
-	((made == 0)) || { bench_raise && begin; }
+	growth_again
 	for to in $points; do
 		sb_stop_nmi
 		if ((to > made)); then
@@ -30,7 +23,7 @@ curve() {
 	done
 }
 bench_box growth-pods
-begin
+growth_begin
 series 'pod_bytes pods_flat' curve
 no_leak 'IMDS saw no pod'
 e2e_end

@@ -38,6 +38,14 @@ bench_box() { # PART: a box with the example in it
 	sb_in "$SB_NODE" sh -c 'echo 0 >/proc/sys/net/netfilter/nf_conntrack_log_invalid' 2>/dev/null || true
 }
 
+# A curve begins with nothing made, and so it does a second time.
+growth_begin() {
+	made=0
+	nmi_start
+	nginx_start || bail 'nginx did not start'
+}
+growth_again() { ((made == 0)) || { bench_raise && growth_begin; }; }
+
 sample() { # WHAT WHO VALUE [X]: of a curve, X is where; a value may be a list, [1,2]
 	printf '{"what":"%s","who":"%s","value":%s%s}\n' "$1" "$2" "$3" "${4:+,\"x\":$4}" >>"$bench_samples"
 }
