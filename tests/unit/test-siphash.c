@@ -33,25 +33,27 @@ static struct siphash_key counting_key(void)
 	return k;
 }
 
-START_TEST(the_published_vectors_come_out)
+/* Of the first bytes of a message that counts, too. */
+static uint64_t hash_counting(uint64_t (*hash)(const struct siphash_key *, const void *, size_t),
+			      size_t n)
 {
 	struct siphash_key k = counting_key();
 	uint8_t message[16];
 
 	for (uint8_t i = 0; i < 16; i++)
 		message[i] = i;
-	ck_assert_uint_eq(siphash(&k, message, vectors[_i].n), vectors[_i].hash);
+	return hash(&k, message, n);
+}
+
+START_TEST(the_published_vectors_come_out)
+{
+	ck_assert_uint_eq(hash_counting(siphash, vectors[_i].n), vectors[_i].hash);
 }
 END_TEST
 
 START_TEST(the_quick_ones_are_those_of_openssl)
 {
-	struct siphash_key k = counting_key();
-	uint8_t message[16];
-
-	for (uint8_t i = 0; i < 16; i++)
-		message[i] = i;
-	ck_assert_uint_eq(siphash_1_3(&k, message, quick_vectors[_i].n), quick_vectors[_i].hash);
+	ck_assert_uint_eq(hash_counting(siphash_1_3, quick_vectors[_i].n), quick_vectors[_i].hash);
 }
 END_TEST
 
