@@ -18,6 +18,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
+#include "nmi/pods/pod.h"
 #include "nmi/pods/store.h"
 #include "nmi/pods/unclaimed.h"
 #include "tests/scenario/model.h"
@@ -408,6 +409,16 @@ static void do_stale(void)
 	show(p, &old);
 }
 
+static bool is_found(const struct mpod *p)
+{
+	const struct pod *found = NULL;
+	struct inet_ip ip;
+
+	ck_assert_int_eq(inet_ip_parse(ips[p->ip], &ip, NULL), 0);
+	return pod_store_find_ip(m.w->pods, &ip, &found) == POD_FOUND &&
+	       strcmp(found->uid, p->uid) == 0;
+}
+
 static void do_route(void)
 {
 	struct mpod *p = some_pod(), *other = some_pod();
@@ -427,6 +438,8 @@ static void do_route(void)
 		    m.route[other->ip] != other->link)
 			return;
 		p->was_disturbed = true;
+		/* a link of two addresses is nobody's own, unless it is known whose it was before */
+		other->was_disturbed |= !is_found(other);
 		set_route(p->ip, other->link);
 	}
 }
