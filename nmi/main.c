@@ -5,6 +5,7 @@
 #include "iptables/redirect.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/pipe.h"
 #include "nmi/agent.h"
 #include "nmi/config.h"
 #include "nmi/isolate.h"
@@ -47,6 +48,9 @@ static int run(struct nmi_settings *settings, struct err *err)
 	_cleanup_(agent_freep) struct agent *agent = NULL;
 	enum redirect_backend backend;
 
+	/* where it cannot be, a line that finds room may still wait for it: see put() of log.c */
+	(void)pipe_own(STDOUT_FILENO);
+	(void)pipe_own(STDERR_FILENO);
 	nmi_config_set_log(config);
 	log_info("nmi %s starting", NMI_VERSION);
 	opt_each_ignored(&nmi_options, config, tell_ignored);

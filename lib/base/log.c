@@ -220,8 +220,9 @@ static void add_json(struct line *l, enum log_level level, const char *msg,
 }
 
 /*
- * A pipe is writable when a whole PIPE_BUF fits, so this write does not block. One whose reader is
- * gone is writable too, but writing would raise SIGPIPE: it is left alone.
+ * A pipe is writable when a whole PIPE_BUF fits, so this write does not block, unless another process has
+ * filled it in between: against that main() has pipe_own(). One whose reader is gone is writable too, but
+ * writing would raise SIGPIPE: it is left alone.
  */
 static bool put(const char *p, size_t n)
 {

@@ -61,16 +61,21 @@ static void note(const char *fmt, ...)
 
 /* the kernel */
 
+static const struct inet_ip *ip_of(int i)
+{
+	static struct inet_ip ip;
+
+	ck_assert_int_eq(inet_ip_parse(ips[i], &ip, NULL), 0);
+	return &ip;
+}
+
 static int index_of(const struct inet_ip *ip)
 {
-	for (int i = 0; i < IPS; i++) {
-		struct inet_ip known;
+	int i = 0;
 
-		ck_assert_int_eq(inet_ip_parse(ips[i], &known, NULL), 0);
-		if (inet_ip_eq(ip, &known))
-			return i;
-	}
-	return -1;
+	while (i < IPS && !inet_ip_eq(ip, ip_of(i)))
+		i++;
+	return i < IPS ? i : -1;
 }
 
 static void find(void *ctx, const struct inet_ip *ip, struct place *out)
@@ -86,15 +91,13 @@ static void tell_news(void)
 {
 	while (m.n_news) {
 		struct news n = m.news[0];
-		struct inet_ip ip;
 
 		memmove(m.news, m.news + 1, (size_t)--m.n_news * sizeof(n));
 		if (n.what == NEWS_GONE) {
 			pod_store_link_gone(m.w->pods, n.link);
 			continue;
 		}
-		ck_assert_int_eq(inet_ip_parse(ips[n.ip], &ip, NULL), 0);
-		pod_store_moved(m.w->pods, &ip, 128);
+		pod_store_moved(m.w->pods, ip_of(n.ip), 128);
 	}
 }
 
@@ -121,21 +124,13 @@ static void push_news(struct news n)
 	m.news[m.n_news++] = n;
 }
 
-static void tell_led(int i)
-{
-	struct inet_ip ip;
-
-	ck_assert_int_eq(inet_ip_parse(ips[i], &ip, NULL), 0);
-	unclaimed_led(m.unclaimed, &ip, m.route[i]);
-}
-
 static void set_route(int ip, uint32_t link)
 {
 	note("route %d -> %u\n", ip, link);
 	happens(LINK);
 	m.route[ip] = link;
 	if (link)
-		tell_led(ip);
+		unclaimed_led(m.unclaimed, ip_of(ip), link);
 	push_news((struct news){ .what = NEWS_MOVED, .ip = ip });
 }
 
@@ -412,10 +407,8 @@ static void do_stale(void)
 static bool is_found(const struct mpod *p)
 {
 	const struct pod *found = NULL;
-	struct inet_ip ip;
 
-	ck_assert_int_eq(inet_ip_parse(ips[p->ip], &ip, NULL), 0);
-	return pod_store_find_ip(m.w->pods, &ip, &found) == POD_FOUND &&
+	return pod_store_find_ip(m.w->pods, ip_of(p->ip), &found) == POD_FOUND &&
 	       strcmp(found->uid, p->uid) == 0;
 }
 
@@ -447,10 +440,7 @@ static void do_route(void)
 /* As the front does when it accepts a connection. */
 static void admit(int i)
 {
-	struct inet_ip ip;
-
-	ck_assert_int_eq(inet_ip_parse(ips[i], &ip, NULL), 0);
-	issuer_admit(m.w->issuer, &ip);
+	issuer_admit(m.w->issuer, ip_of(i));
 }
 
 static void do_ask(void)
