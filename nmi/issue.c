@@ -742,6 +742,13 @@ void issuer_admit(struct issuer *i, const struct inet_ip *peer)
 	resolver_admit(i->spec.resolver, peer);
 }
 
+const char *issuer_owner(const struct issuer *i, const struct inet_ip *peer)
+{
+	const struct pod *pod;
+
+	return resolver_peek(i->spec.resolver, peer, &pod) == RESOLVE_FOUND ? pod->uid : NULL;
+}
+
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 			  struct issue_answer *out, issue_done_fn *done, void *ctx)
 {
