@@ -248,7 +248,7 @@ START_TEST(what_waits_for_its_turn_is_of_who_had_the_address_when_it_was_read)
 		ck_assert_uint_eq(rig.issuer.started, 60);
 		ck_assert_str_eq(rig.issuer.pod_uid, "uid-1");
 	}
-	ck_assert_uint_eq(front_connections(rig.front), began);
+	ck_assert_uint_le(front_connections(rig.front), began);
 	for (unsigned i = 0; i < 60; i++)
 		client_free(clients[i]);
 	rig_stop(&rig);
