@@ -80,10 +80,10 @@ struct server_spec {
 	size_t body_max;
 	server_handle_fn *handle;
 	void (*accepted)(void *ctx, const struct inet_ip *peer); /* before its requests; or NULL */
-	/* A request is whole, and has to wait until it is its address's turn; or NULL. */
-	void (*waits)(void *ctx, struct exchange *x);
 	/* One is not accepted, or cut, since that address has more than its share; or NULL. */
 	void (*crowded)(void *ctx, const struct inet_ip *peer, bool was_accepted);
+	/* A request is whole, and has to wait until it is its address's turn; or NULL. */
+	void (*waits)(void *ctx, struct exchange *x);
 	void *ctx;
 };
 
