@@ -297,7 +297,8 @@ int spoof_look(struct spoof *s, uint64_t *out_packets, struct err *err)
 	for (size_t f = 0; f < SPOOF_FAMILIES; f++) {
 		/* libnftables may have opened its socket anew */
 		s->is_there[f] = s->is_there[f] && t.is_there[f];
-		if (t.packets[f] > s->packets[f])
+		/* while another has a table of that name, it counts what that one drops and tells */
+		if (s->is_there[f] && t.packets[f] > s->packets[f])
 			*out_packets += t.packets[f] - s->packets[f];
 		s->packets[f] = t.packets[f];
 	}

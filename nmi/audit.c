@@ -109,6 +109,39 @@ static bool is_torn(const char *path)
 	return last != '\n';
 }
 
+/* Others than root and we. Where it cannot be told, they may. */
+static bool may_others_name_files_beside(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *dir = slash ? xstrndup(path, (size_t)(slash - path) + 1)
+					 : xstrdup(".");
+	struct stat st;
+
+	return stat(dir, &st) < 0 || (st.st_uid != 0 && st.st_uid != geteuid()) ||
+	       st.st_mode & (S_IWGRP | S_IWOTH);
+}
+
+/*
+ * A hard link is a file as any other: whoever may make one there could have us write into a file of root's that they
+ * may not write themselves. Asked of the name, of a file that is open: one that was removed since, so that the
+ * other name alone is left, is not it any more.
+ */
+static int refuse_link(const struct audit *a, const struct stat *opened, struct err *err)
+{
+	struct stat st;
+
+	if (lstat(a->path, &st) == 0 && st.st_dev == opened->st_dev &&
+	    st.st_ino == opened->st_ino && st.st_nlink == 1)
+		return 0;
+	if (!may_others_name_files_beside(a->path))
+		return 0;
+	return err_set(err, ERR_INPUT,
+		       "--audit-log: %s is a hard link, in a directory where others than root may "
+		       "write, so it may be a file of somebody else's: remove it, or give one in a "
+		       "directory where only root may write",
+		       a->path);
+}
+
 static int open_file(struct audit *a, struct err *err)
 {
 	/* with its reading end open too a FIFO needs no reader, and keeps what a reader that went left */
@@ -126,6 +159,8 @@ static int open_file(struct audit *a, struct err *err)
 		return err_set_errno(err, errno, "--audit-log: opening %s", a->path);
 	if ((st.st_mode & S_IFMT) != (before.st_mode & S_IFMT))
 		return refuse_kind(a->path, st.st_mode, err);
+	if (refuse_link(a, &st, err) < 0)
+		return -(int)ERR_INPUT;
 	a->sink = S_ISFIFO(st.st_mode) ? SINK_PIPE : SINK_FILE;
 	a->torn = a->sink == SINK_FILE && is_torn(a->path);
 	return 0;

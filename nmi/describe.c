@@ -149,6 +149,9 @@ static void put_requests(const struct describe *d, struct status_agent *a)
 	a->events = whole(metric_sum(d->metrics, NMI_METRIC_EVENTS));
 	a->connections = (int64_t)front_connections(d->front);
 	a->log_dropped = (int64_t)log_dropped();
+	a->audit_dropped = *d->config->audit_log
+				   ? whole(metric_sum(d->metrics, NMI_METRIC_AUDIT_DROPPED))
+				   : -1;
 }
 
 static int64_t number(unsigned n)

@@ -142,11 +142,6 @@ static void note_choice(const struct issue_request *req, const struct pod *pod,
 		  pod->namespace, pod->name, m->candidates, m->identity->meta.name);
 }
 
-static bool lacks_client_id(const struct azure_identity *i)
-{
-	return i->type == AZURE_IDENTITY_USER_ASSIGNED && str_is_blank(i->client_id);
-}
-
 static enum look decide(const struct issuer *i, const struct issue_request *req, struct sight *out,
 			struct issue_answer *a)
 {
@@ -183,21 +178,8 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 	a->is_node = !a->identity;
 	if (a->is_node)
 		return LOOK_GRANTED;
-	if (*m.identity->flaw) {
-		issue_refuse(a, REASON_IDENTITY_INVALID, "pod %s/%s: %s %s/%s: %s", pod->namespace,
-			     pod->name, azure_identity_kind(m.identity), m.identity->meta.namespace,
-			     m.identity->meta.name, m.identity->flaw);
+	if (issue_refuse_identity(a, pod, m.identity))
 		return LOOK_REFUSED;
-	}
-	if (lacks_client_id(m.identity)) {
-		issue_refuse(
-			a, REASON_IDENTITY_INVALID,
-			"pod %s/%s: AzureIdentity %s/%s has no spec.clientID; set it to the client "
-			"id of the managed identity",
-			pod->namespace, pod->name, m.identity->meta.namespace,
-			m.identity->meta.name);
-		return LOOK_REFUSED;
-	}
 	note_choice(req, pod, &m);
 	return LOOK_GRANTED;
 }
@@ -740,6 +722,13 @@ size_t issuer_waiting(const struct issuer *i)
 void issuer_admit(struct issuer *i, const struct inet_ip *peer)
 {
 	resolver_admit(i->spec.resolver, peer);
+}
+
+const char *issuer_owner(const struct issuer *i, const struct inet_ip *peer)
+{
+	const struct pod *pod;
+
+	return resolver_peek(i->spec.resolver, peer, &pod) == RESOLVE_FOUND ? pod->uid : NULL;
 }
 
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,

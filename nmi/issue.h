@@ -114,6 +114,8 @@ void issuer_identities_changed(struct issuer *i);
 size_t issuer_waiting(const struct issuer *i); /* how many such requests there are */
 /* A connection from that address was accepted. To be called before its first request. */
 void issuer_admit(struct issuer *i, const struct inet_ip *peer);
+/* The UID of the one pod that has the address now; NULL: it is not known. Borrowed until the loop runs again. */
+const char *issuer_owner(const struct issuer *i, const struct inet_ip *peer);
 
 /* NULL: `out` was filled, `done` will not be called. Strings of `req` are copied if needed. */
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,

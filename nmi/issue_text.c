@@ -4,6 +4,7 @@
 
 #include "nmi/issue_text.h"
 
+#include "lib/base/str.h"
 #include "nmi/issue.h"
 #include "nmi/limits.h"
 #include "nmi/pods/pod.h"
@@ -141,6 +142,26 @@ bool issue_refuse_source(struct issue_answer *a, const struct inet_ip *peer)
 			     inet_ip_print(peer, ip));
 	else
 		return false;
+	return true;
+}
+
+bool issue_refuse_identity(struct issue_answer *a, const struct pod *pod,
+			   const struct azure_identity *identity)
+{
+	const char *namespace = identity->meta.namespace, *name = identity->meta.name;
+
+	if (*identity->flaw) {
+		issue_refuse(a, REASON_IDENTITY_INVALID, "pod %s/%s: %s %s/%s: %s", pod->namespace,
+			     pod->name, azure_identity_kind(identity), namespace, name,
+			     identity->flaw);
+		return true;
+	}
+	if (identity->type != AZURE_IDENTITY_USER_ASSIGNED || !str_is_blank(identity->client_id))
+		return false;
+	issue_refuse(a, REASON_IDENTITY_INVALID,
+		     "pod %s/%s: AzureIdentity %s/%s has no spec.clientID; set it to the client "
+		     "id of the managed identity",
+		     pod->namespace, pod->name, namespace, name);
 	return true;
 }
 

@@ -25,6 +25,9 @@ void issue_refuse_overloaded(struct issue_answer *a, const char *what);
 void issue_refuse_unknown(struct issue_answer *a, const struct issue_request *req);
 /* False: a pod may have this address, look for it. */
 bool issue_refuse_source(struct issue_answer *a, const struct inet_ip *peer);
+/* False: a token of this identity can be asked for. */
+bool issue_refuse_identity(struct issue_answer *a, const struct pod *pod,
+			   const struct azure_identity *identity);
 void issue_refuse_unsynced(struct issue_answer *a, const struct pod *pod);
 void issue_refuse_failure(struct issue_answer *a, const struct pod *pod,
 			  const struct azure_identity *identity, const struct token_failure *fail);

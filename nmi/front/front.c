@@ -375,6 +375,16 @@ static void on_accepted(void *ctx, const struct inet_ip *peer)
 	issuer_admit(f->spec.issuer, peer);
 }
 
+/* It is of who has the address now, not of who will have it when its turn comes. */
+static void on_waits(void *ctx, struct exchange *x)
+{
+	const struct front *f = ctx;
+	const char *uid = x->pod_uid ? NULL : issuer_owner(f->spec.issuer, &x->peer);
+
+	if (uid)
+		x->pod_uid = xstrdup(uid);
+}
+
 static const char *const crowded_as[] = { "refused", "cut" };
 
 static void on_crowded(void *ctx, const struct inet_ip *peer, bool was_accepted)
@@ -413,6 +423,7 @@ static void describe(struct front *f, struct server_spec out[static LISTENERS])
 			.body_max = LIMIT_FORWARD_REQUEST_BYTES,
 			.handle = on_pod,
 			.accepted = on_accepted,
+			.waits = on_waits,
 			.crowded = on_crowded,
 			.ctx = f,
 		},

@@ -394,6 +394,8 @@ static enum MHD_Result queue(struct conn *c)
 /* It is resumed by run(), and what it is called with then is the same. */
 static enum MHD_Result wait_for_turn(struct conn *c)
 {
+	if (c->server->spec.waits)
+		c->server->spec.waits(c->server->spec.ctx, &c->x);
 	c->suspended = true;
 	MHD_suspend_connection(c->mhd);
 	enter(c, PHASE_HANDLER, c->x.start);

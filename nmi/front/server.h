@@ -82,6 +82,8 @@ struct server_spec {
 	void (*accepted)(void *ctx, const struct inet_ip *peer); /* before its requests; or NULL */
 	/* One is not accepted, or cut, since that address has more than its share; or NULL. */
 	void (*crowded)(void *ctx, const struct inet_ip *peer, bool was_accepted);
+	/* A request is whole, and has to wait until it is its address's turn; or NULL. */
+	void (*waits)(void *ctx, struct exchange *x);
 	void *ctx;
 };
 

@@ -51,7 +51,7 @@ struct status_agent {
 	int64_t repairs, last_repair, spoofed, bridge_ports, mismatches;
 
 	int64_t pods, identities, bindings, exceptions, assigned, accounts;
-	int64_t answered, refused, connections, waiting, events, log_dropped;
+	int64_t answered, refused, connections, waiting, events, log_dropped, audit_dropped;
 	int64_t tokens, hits, misses, stale, flights, failures, retries, in_flight, queued,
 		cache_waiting, pod_limited;
 	const char *self_test;

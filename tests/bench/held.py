@@ -6,6 +6,8 @@ import json
 import pathlib
 import sys
 
+import memory
+
 KINDS = {"Pss": "pss", "Private_Dirty": "dirty", "Pss_Anon": "anon"}
 
 
@@ -20,15 +22,12 @@ total = collections.Counter()
 for p in family(pid):
     try:
         name = pathlib.Path(f"/proc/{p}/comm").read_text().strip()
-        text = pathlib.Path(f"/proc/{p}/smaps_rollup").read_text()
+        sums = memory.total(memory.read(f"/proc/{p}/smaps_rollup", KINDS), KINDS)
     except OSError:
         continue  # one that was made for a self-test, and is gone
-    for line in text.splitlines():
-        kind = KINDS.get(line.split(":")[0])
-        if kind:
-            kib = int(line.split()[1])
-            total[kind, "nmi"] += kib
-            total[kind, "process " + name] += kib
+    for field, kib in sums.items():
+        total[KINDS[field], "nmi"] += kib
+        total[KINDS[field], "process " + name] += kib
 for (kind, who), kib in total.items():
     print(json.dumps({"what": f"{prefix}_{kind}", "who": who, "value": kib, **({"x": int(x[0])} if x else {})},
                      separators=(",", ":")))

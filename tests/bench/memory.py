@@ -6,7 +6,7 @@ memory.py [--json] PID...    all processes together, since Pss shares a page out
 memory.py --of FILE          the table of what --json wrote
 memory.py --forget DIR       the files in DIR leave the page cache, so that they are read anew, not as they were written
 
-As a module: by_file([PID, ...]) is {name: {field: KiB}}, and total() of that the sum.
+As a module: read() is {name: {field: KiB}} of one file, by_file([PID, ...]) of some processes, and total() of that the sum.
 """
 import json
 import os
@@ -18,24 +18,30 @@ FIELDS = ("Pss", "Pss_Dirty", "Private_Dirty", "Private_Clean", "Rss")
 HEAD = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+\s*(.*)$")
 
 
-def by_file(pids):
-    rows = {}
-    for pid in pids:
-        row = None
-        for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
-            head = HEAD.match(line)
-            if head:
-                name = os.path.basename(head[1]) or "[anonymous]"
-                row = rows.setdefault(name, dict.fromkeys(FIELDS, 0))
-                continue
-            field, _, value = line.partition(":")
-            if field in FIELDS:
-                row[field] += int(value.split()[0])
+def read(path, fields=FIELDS, rows=None):
+    """smaps, or smaps_rollup, which has one name, [rollup]; added to rows, if there are any."""
+    rows = {} if rows is None else rows
+    row = None
+    for line in pathlib.Path(path).read_text().splitlines():
+        head = HEAD.match(line)
+        if head:
+            row = rows.setdefault(os.path.basename(head[1]) or "[anonymous]", dict.fromkeys(fields, 0))
+            continue
+        field, _, value = line.partition(":")
+        if field in fields:
+            row[field] += int(value.split()[0])
     return rows
 
 
-def total(rows):
-    return {field: sum(row[field] for row in rows.values()) for field in FIELDS}
+def by_file(pids):
+    rows = {}
+    for pid in pids:
+        read(f"/proc/{pid}/smaps", rows=rows)
+    return rows
+
+
+def total(rows, fields=FIELDS):
+    return {field: sum(row[field] for row in rows.values()) for field in fields}
 
 
 def show(rows):

@@ -141,6 +141,8 @@ sb_start_nmi --audit-log="$AUDIT" || bail 'nmi does not start on a small disk'
 is 'on a disk for about ninety records, requests go on' "$(flood web 300)" '300 200'
 dropped=$(metric nmi_audit_dropped_total)
 passes "and $dropped are counted as dropped" test "$dropped" -gt 100
+said=$(sb_in "$SB_NODE" "$(sb_program nmi)" status --run-directory="$SB_DIR/nmi")
+is 'which nmi status says as well' "$(sed -nE 's/.*audit lines lost +//p' <<<"$said")" "$dropped"
 like 'which the log says once' "$(grep -c 'audit log .* records are dropped: No space left on device' "$SB_DIR/nmi.log")" '^1$'
 is 'those that were written are whole, and the others were dropped' "$(audit check "$AUDIT" "$sb_root/docs/audit.rst") $(records event=decision)" " $((300 - dropped))"
 mount -o remount,size=1m "$small"

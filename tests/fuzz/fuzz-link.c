@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What the kernel says of links, routes, neighbours and ports of bridges: the sockets are this file's, so that the
- * input is read in place of rtnetlink. Whatever comes: a number is one life of one link, told gone once at most,
- * and a place is a link that came.
+ * What the kernel says of links, routes, neighbours and ports of bridges: the sockets are those of kernel-socket.h,
+ * so that the input is read in place of rtnetlink. Whatever comes: a number is one life of one link, told gone once at
+ * most, and a place is a link that came.
  *
  * An input is ops, a byte each, and datagrams: two bytes before each are its length; of the second one the highest
  * bit says that there is nothing more to be read for now, the next one that it is not from the kernel.
@@ -13,12 +13,12 @@
 #include "lib/loop/loop.h"
 #include "nmi/pods/link.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/kernel-socket.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <linux/netlink.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #define LINKS_MAX 4096
@@ -27,40 +27,8 @@
 static const uint8_t *input;
 static size_t left;
 
-/* The linker is to find these in place of the C library's. */
+/* The linker is to find this in place of the C library's. */
 #pragma GCC visibility push(default)
-int socket(int family, int type, int protocol)
-{
-	return eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK); /* there is always something to be read */
-}
-
-int bind(int fd, __CONST_SOCKADDR_ARG a, socklen_t n)
-{
-	return 0;
-}
-
-int getsockname(int fd, __SOCKADDR_ARG a, socklen_t *n)
-{
-	const struct sockaddr_nl us = { .nl_family = AF_NETLINK, .nl_pid = 7 };
-
-	memcpy(a.__sockaddr__, &us, sizeof(us));
-	*n = sizeof(us);
-	return 0;
-}
-
-int setsockopt(int fd, int level, int name, const void *p, socklen_t n)
-{
-	return 0;
-}
-
-ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
-{
-	const struct nlmsghdr *h = m->msg_iov[0].iov_base;
-
-	assert(h->nlmsg_len == m->msg_iov[0].iov_len);
-	return (ssize_t)h->nlmsg_len;
-}
-
 ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
 	struct sockaddr_nl from = { .nl_family = AF_NETLINK };

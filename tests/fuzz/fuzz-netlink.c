@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What the kernel answers about rules: the sockets are this file's, so that libnl reads the input in place of
- * netlink. The first byte says what is asked. Whatever comes, what is made of it is in range, or nothing.
+ * What the kernel answers about rules: the sockets are those of kernel-socket.h, so that libnl reads the input in
+ * place of netlink. The first byte says what is asked. Whatever comes, what is made of it is in range, or nothing.
  *
  * An input is a series of messages as the kernel sends them; each has two bytes before it, its length.
  */
@@ -15,55 +15,19 @@
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/kernel-socket.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <linux/netlink.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 static const uint8_t *input;
 static size_t left;
-static uint32_t asked, port; /* the last sequence number sent; who we are */
 
 /* the kernel */
-
-/* the linker is to find these, in place of the C library's */
-#pragma GCC visibility push(default)
-int socket(int family, int type, int protocol)
-{
-	return eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-}
-
-int bind(int fd, __CONST_SOCKADDR_ARG a, socklen_t n)
-{
-	port = ((const struct sockaddr_nl *)(const void *)a.__sockaddr__)->nl_pid;
-	return 0;
-}
-
-int getsockname(int fd, __SOCKADDR_ARG a, socklen_t *n)
-{
-	struct sockaddr_nl us = { .nl_family = AF_NETLINK, .nl_pid = port };
-
-	memcpy(a.__sockaddr__, &us, sizeof(us));
-	*n = sizeof(us);
-	return 0;
-}
-
-int setsockopt(int fd, int level, int name, const void *p, socklen_t n)
-{
-	return 0;
-}
-
-ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
-{
-	const struct nlmsghdr *h = m->msg_iov[0].iov_base;
-
-	asked = h->nlmsg_seq;
-	return (ssize_t)m->msg_iov[0].iov_len;
-}
 
 /* The next message; the sequence numbers and ports of its parts are made right, or nothing would be read. */
 static ssize_t receive(uint8_t *to, size_t size)
@@ -85,8 +49,8 @@ static ssize_t receive(uint8_t *to, size_t size)
 		struct nlmsghdr *h = (void *)(to + at);
 
 		len = NLMSG_ALIGN((size_t)h->nlmsg_len);
-		h->nlmsg_seq = asked;
-		h->nlmsg_pid = port;
+		h->nlmsg_seq = kernel_socket_asked;
+		h->nlmsg_pid = kernel_socket_port;
 		if (len < sizeof(*h) || len > n - at)
 			break;
 	}
@@ -97,6 +61,8 @@ static ssize_t receive(uint8_t *to, size_t size)
 	return (ssize_t)n;
 }
 
+/* the linker is to find these, in place of the C library's */
+#pragma GCC visibility push(default)
 ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };

@@ -52,6 +52,7 @@ judge 'it says what is so' \
 	'a["rules"]["last_repair_usec"] is None and a["rules"]["spoofed_packets"] == 0 and a["rules"]["bridge_ports"] == 0' \
 	'a["known"] == {"pods": 4, "identities": 2, "bindings": 2, "exceptions": 1, "assigned": None, "service_accounts": None}' \
 	'a["requests"]["answered"] == 4 and a["requests"]["refused"] == 1 and a["requests"]["waiting"] == 0' \
+	'a["requests"]["log_dropped"] == 0 and a["requests"]["audit_dropped"] is None' \
 	'(a["cache"]["tokens"], a["cache"]["misses"], a["cache"]["hits"], a["cache"]["fetches"]) == (1, 1, 2, 1)' \
 	'a["cache"]["stale"] == 0 and a["cache"]["in_flight"] == 0 and a["cache"]["failures"] == 0' \
 	'[s["name"] for s in a["sources"]] == ["imds"] and a["sources"][0]["max_in_flight"] == 4' \

@@ -67,6 +67,11 @@ is 'and it is served' "$errors" 0
 
 # ---- upgrades ----
 
+# What nft names the owner of ends with it: only one redirector is left, and these are its own.
+has_tables() {
+	[[ $(redirector_pid | wc -l) == 1 ]] && sb_in "$SB_NODE" nft list table ip nmi-spoof &&
+		[[ $(sb_in "$SB_NODE" nft list table ip nmi | head -n 1) == *'# progname nmi'* ]]
+}
 n=1 current=a1 # the agent in charge, of n
 upgrade() { # SENTENCE PROGRAM [ARGUMENT...]: from the current one to the next
 	local old=$current
@@ -79,7 +84,7 @@ upgrade() { # SENTENCE PROGRAM [ARGUMENT...]: from the current one to the next
 	fi
 	sleep 0.3
 	end_agent "$old" "$1"
-	sleep 0.7 # the new redirector takes the tables over
+	passes "$1: the new redirector takes the tables over" eventually 5 has_tables
 	unharmed "$1"
 }
 upgrade 'newest to newest' "$newest"
@@ -137,12 +142,16 @@ harmed_little 'the old one is killed, the new one not being ready' 20
 
 # ---- one that dies in the middle ----
 
+takes() { # what it says waits for the old one to read it, at a socket that was made by another name: local_socket.c
+	sb_in "$SB_NODE" ss -xH | awk -v dir="$SB_DIR/nmi/." '$1 == "u_seq" && $3 > 0 && index($5, dir) == 1 { n = 1 } END { exit !n }'
+}
 freeze
 old=$current
 next
 signal "$old" STOP
+fails 'one that is not ready does not say TAKE' takes
 thaw
-sleep 0.7 # it says TAKE, which the old one does not hear
+passes 'one that gets ready says TAKE to the old one, which is stopped and does not hear it' eventually 5 takes
 signal "a$n" KILL
 signal "$old" CONT
 passes 'the new one is killed between TAKE and YOURS: the old one goes on' eventually 5 has_accepted_again "$old"

@@ -661,6 +661,67 @@ START_TEST(while_a_token_is_good_it_is_given_whatever_imds_says)
 }
 END_TEST
 
+/* Has this token in memory from now on. */
+static void have_token(struct whole_agent *a, const char *ip, const char *token)
+{
+	_cleanup_free_ char *says =
+		xasprintf("{\"access_token\":\"%s\",\"expires_on\":\"@+86400\"}", token);
+	_cleanup_free_ char *imds = with_times(says, loop_wall(a->w.loop).s);
+	struct client *c = whole_agent_pod(a, ip);
+	struct answer got;
+
+	client_send(c, TOKEN_REQUEST);
+	client_settle(a->w.loop);
+	whole_agent_imds_says(a, 200, imds, NULL);
+	ck_assert(client_next(c, &got));
+	ck_assert_int_eq(got.status, 200);
+	client_free(c);
+}
+
+/* It asks on so many connections that most wait for a turn, and ends; its address is the next one's at once. */
+START_TEST(what_a_pod_has_asked_is_not_answered_as_the_next_one_with_its_address)
+{
+	enum { N = 60 };
+	struct client *asks[N], *other;
+	struct whole_agent a;
+	unsigned n_answered = 0;
+	struct answer got;
+
+	whole_agent_init(&a, world_init);
+	world_furnish(&a.w);
+	world_put_identity(&a.w, "two", "c-two");
+	world_put_binding(&a.w, "two-binding", "two", "two");
+	world_put_pod(&a.w, .uid = "p3", .ip = "10.0.0.3", .label = "two");
+	have_token(&a, "10.0.0.1", "of-one");
+	have_token(&a, "10.0.0.3", "of-two");
+	for (unsigned i = 0; i < N; i++)
+		asks[i] = whole_agent_pod(&a, "10.0.0.1");
+	other = whole_agent_pod(&a, "10.0.0.3"); /* where there is one alone, nobody waits */
+	client_settle(a.w.loop);
+	for (unsigned i = 0; i < N; i++)
+		client_send(asks[i], TOKEN_REQUEST);
+	ck_assert_int_eq(loop_turn(a.w.loop, 1, NULL), 0);
+	world_remove_pod(&a.w, "p1");
+	world_put_pod(&a.w, .uid = "p2", .ip = "10.0.0.1", .label = "two");
+	for (unsigned i = 0; i < N; i++) {
+		if (client_next(asks[i], &got)) {
+			ck_assert_msg(strstr(got.body, "of-one") != NULL, "%u: %s", i, got.body);
+			n_answered++;
+		} else {
+			ck_assert(client_is_closed(asks[i]));
+		}
+		client_free(asks[i]);
+	}
+	ck_assert_uint_ge(n_answered, 1); /* before it ended */
+	ck_assert_uint_le(n_answered, 2 * LIMIT_TURNS);
+	client_send(other, TOKEN_REQUEST);
+	ck_assert(client_next(other, &got));
+	ck_assert_int_eq(got.status, 200);
+	client_free(other);
+	whole_agent_deinit(&a);
+}
+END_TEST
+
 UNIT_MAIN("answers",
 	  UNIT_LOOP(a_token_is_nine_string_fields_in_this_order_whatever_imds_sends, granted),
 	  UNIT_LOOP(what_clients_send_in_their_own_way_is_served, tolerated),
@@ -668,4 +729,5 @@ UNIT_MAIN("answers",
 	  UNIT(what_support_asks_for_is_passed_on),
 	  UNIT(head_of_the_token_path_is_a_405_without_a_body),
 	  UNIT(a_connection_that_says_nothing_is_nobodys_business),
-	  UNIT(while_a_token_is_good_it_is_given_whatever_imds_says))
+	  UNIT(while_a_token_is_good_it_is_given_whatever_imds_says),
+	  UNIT(what_a_pod_has_asked_is_not_answered_as_the_next_one_with_its_address))

@@ -22,6 +22,12 @@ void issuer_admit(struct issuer *i, const struct inet_ip *peer)
 	i->admitted_peer = *peer;
 }
 
+const char *issuer_owner(const struct issuer *i, const struct inet_ip *peer)
+{
+	(void)peer;
+	return i->owner;
+}
+
 struct issue *issue_start(struct issuer *i, const struct issue_request *req,
 			  struct issue_answer *out, issue_done_fn *done, void *ctx)
 {

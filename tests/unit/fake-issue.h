@@ -19,6 +19,7 @@ struct issuer {
 	void (*on_start)(const char *arg); /* called inside issue_start(), or NULL */
 	const char *on_start_arg;
 	const char *under_way; /* whose the waiting ones are, or NULL */
+	const char *owner;     /* of whatever address, or NULL */
 	struct issue *waiting; /* a list */
 	size_t n_waiting;
 	/* of the last request */

@@ -40,6 +40,7 @@ static inline struct status_agent mk_status(void)
 		.waiting = 26,
 		.events = 27,
 		.log_dropped = 28,
+		.audit_dropped = 98,
 		.tokens = 29,
 		.hits = 30,
 		.misses = 31,

@@ -293,6 +293,44 @@ START_TEST(anything_else_is_refused_by_name)
 }
 END_TEST
 
+static const struct {
+	mode_t mode; /* of the directory */
+	uid_t owner; /* 0: the test's user */
+	bool is_fifo, is_refused;
+} links[] = {
+	{ 0755, 0, false, false }, { 0770, 0, false, true },	 { 01777, 0, false, true },
+	{ 0777, 0, true, true },   { 0755, 65534, false, true },
+};
+
+/* Or one who may write there, but not to the file that it is the other name of, has us write to that. */
+START_TEST(a_hard_link_is_refused_where_others_may_have_made_it)
+{
+	char other[160];
+	struct err err = { 0 };
+	struct audit *a;
+
+	if (links[_i].owner && geteuid() != 0)
+		return;
+	begin();
+	(void)snprintf(other, sizeof(other), "%s/other", dir);
+	ck_assert_int_eq(mknod(other, links[_i].is_fifo ? S_IFIFO | 0600 : S_IFREG | 0600, 0), 0);
+	ck_assert_int_eq(link(other, path), 0);
+	ck_assert_int_eq(chmod(dir, links[_i].mode), 0);
+	if (links[_i].owner)
+		ck_assert_int_eq(chown(dir, links[_i].owner, (gid_t)-1), 0);
+	if (links[_i].is_refused)
+		expect_refusal("is a hard link");
+	else
+		audit_free(open_it());
+	/* the only name of its file is as good there as anywhere */
+	(void)unlink(other);
+	a = audit_new(loop, path, &err);
+	ck_assert_msg(a, "%s", err.msg);
+	audit_free(a);
+	end();
+}
+END_TEST
+
 /* what is not taken */
 
 /* Reads what is there, counts its lines, and adds up what they say is missing. */
@@ -469,6 +507,7 @@ UNIT_MAIN("audit", UNIT(a_record_has_every_field_and_null_for_what_is_not_known)
 	  UNIT(a_text_from_a_pod_stays_one_value_of_one_line),
 	  UNIT(a_new_file_is_for_its_owner_and_group_and_an_old_one_is_added_to),
 	  UNIT(anything_else_is_refused_by_name),
+	  UNIT_LOOP(a_hard_link_is_refused_where_others_may_have_made_it, links),
 	  UNIT(a_fifo_needs_no_reader_and_one_that_is_stuck_costs_records_and_not_time),
 	  UNIT(a_full_disk_leaves_no_half_record_and_the_next_one_says_what_is_missing),
 	  UNIT(half_a_record_on_stdout_is_left_and_the_next_one_stands_by_itself),

@@ -511,27 +511,6 @@ START_TEST(bad_http_is_refused)
 }
 END_TEST
 
-START_TEST(what_follows_bad_framing_is_not_read_as_a_request)
-{
-	struct client *c;
-	struct answer a;
-
-	start();
-	c = client_open(&rig, rig.spec.port);
-	client_send(
-		c,
-		"POST / HTTP/1.1\r\n" HEADERS
-		"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" TOKEN_REQUEST);
-	ck_assert(client_next(c, &a));
-	ck_assert_int_eq(a.status, 400);
-	ck_assert_str_eq(answer_header(&a, "Connection"), "close");
-	ck_assert(client_is_closed(c));
-	ck_assert_uint_eq(rig.issuer.started, 0);
-	client_free(c);
-	stop();
-}
-END_TEST
-
 static char *big_request(const char *before, size_t n, const char *after)
 {
 	char *fill = xcalloc(1, n + 1), *all;
@@ -772,7 +751,6 @@ UNIT_MAIN("front-conn", UNIT(a_connection_is_kept_for_many_requests),
 	  UNIT_LOOP(whatever_part_is_late_the_connection_is_cut, slow_starts),
 	  UNIT(an_idle_connection_is_closed_after_its_time),
 	  UNIT(each_connection_has_a_deadline_of_its_own), UNIT_LOOP(bad_http_is_refused, bad),
-	  UNIT(what_follows_bad_framing_is_not_read_as_a_request),
 	  UNIT_LOOP(a_request_that_is_too_big_is_refused, big),
 	  UNIT(the_biggest_request_is_answered),
 	  UNIT_LOOP(mutated_requests_do_no_harm, mutation_seeds),

@@ -215,6 +215,46 @@ START_TEST(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end)
 }
 END_TEST
 
+static const bool closes[] = { false, true };
+
+/* What a pod has asked is not asked as the one that has its address by then. */
+START_TEST(what_waits_for_its_turn_is_of_who_had_the_address_when_it_was_read)
+{
+	struct client *clients[60];
+	struct inet_ip ip;
+	unsigned began;
+
+	start();
+	ck_assert_int_eq(inet_ip_parse("127.0.1.1", &ip, NULL), 0);
+	for (unsigned i = 0; i < 60; i++)
+		clients[i] = pod(i < 59 ? 1 : 2, rig.spec.port);
+	rig_settle(&rig);
+	rig.issuer.owner = "uid-1";
+	for (unsigned i = 0; i < 60; i++)
+		client_send(clients[i], TOKEN_REQUEST);
+	ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
+	began = rig.issuer.started;
+	ck_assert_uint_lt(began, 60);
+	rig.issuer.owner = "uid-2";
+	if (closes[_i])
+		front_close_peer(rig.front, &ip, "uid-1");
+	/* as the issuer answers who comes as uid-1 now */
+	rig.issuer.answer = (struct issue_answer){ .reason = REASON_STALE_CONNECTION };
+	for (unsigned i = 0; i < 60; i++)
+		rig_settle(&rig);
+	if (closes[_i]) {
+		ck_assert_uint_eq(rig.issuer.started, began);
+	} else {
+		ck_assert_uint_eq(rig.issuer.started, 60);
+		ck_assert_str_eq(rig.issuer.pod_uid, "uid-1");
+	}
+	ck_assert_uint_le(front_connections(rig.front), began);
+	for (unsigned i = 0; i < 60; i++)
+		client_free(clients[i]);
+	rig_stop(&rig);
+}
+END_TEST
+
 /* Of the first turn two are answered; then there is somebody else for whom room is made, while the rest waits. */
 START_TEST(what_waits_for_its_turn_is_cut_where_it_is_the_longest_unused)
 {
@@ -303,5 +343,6 @@ UNIT_MAIN("front-crowd", UNIT(who_holds_all_connections_of_a_probe_port_makes_ro
 	  UNIT(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served),
 	  UNIT_LOOP(one_address_begins_so_many_requests_a_round_and_the_rest_follow, rounds),
 	  UNIT(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end),
+	  UNIT_LOOP(what_waits_for_its_turn_is_of_who_had_the_address_when_it_was_read, closes),
 	  UNIT(what_waits_for_its_turn_is_cut_where_it_is_the_longest_unused),
 	  UNIT(a_metrics_page_is_made_only_so_often_and_given_to_everybody))

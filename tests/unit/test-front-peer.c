@@ -3,6 +3,7 @@
 /* Connections belong to a pod: when it loses its address, or that has become another pod's, they end. */
 
 #include "lib/base/mem.h"
+#include "nmi/front/reply.h"
 #include "tests/unit/rig-front.h"
 #include "tests/unit/unit.h"
 
@@ -310,6 +311,33 @@ START_TEST(a_refusal_decides_whose_connection_it_is_too)
 }
 END_TEST
 
+/* It waits for a token as the address becomes that of two, of which the other keeps it. */
+START_TEST(what_was_sent_behind_a_request_is_of_who_made_that_whatever_became_of_the_address)
+{
+	struct client *c;
+	struct answer a;
+
+	start();
+	rig.issuer.hold = true;
+	c = pod(A);
+	client_send(c, TOKEN_REQUEST TOKEN_REQUEST);
+	rig_settle(&rig);
+	ck_assert_uint_eq(rig.issuer.n_waiting, 1);
+	rig.issuer.answer = (struct issue_answer){ .reason = REASON_AMBIGUOUS_IP,
+						   .began_as = "uid-1" };
+	fake_issue_finish(&rig.issuer);
+	ck_assert(client_next(c, &a));
+	ck_assert_int_eq(a.status, reply_status(REASON_AMBIGUOUS_IP));
+	rig_settle(&rig);
+	ck_assert_uint_eq(rig.issuer.started, 2);
+	ck_assert_str_eq(rig.issuer.pod_uid, "uid-1");
+	close_peer(A);
+	ck_assert(is_reset(c));
+	client_free(c);
+	stop();
+}
+END_TEST
+
 START_TEST(a_connection_that_has_become_another_pods_ends_without_an_answer)
 {
 	struct client *c, *other;
@@ -425,6 +453,7 @@ UNIT_MAIN("front-peer", UNIT(idle_connections_of_the_pod_end_others_stay),
 	  UNIT_LOOP(a_request_whose_own_address_is_lost_under_way_is_not_answered, hold),
 	  UNIT(the_first_decided_request_says_whose_connection_it_is),
 	  UNIT(a_refusal_decides_whose_connection_it_is_too),
+	  UNIT(what_was_sent_behind_a_request_is_of_who_made_that_whatever_became_of_the_address),
 	  UNIT_LOOP(a_connection_that_has_become_another_pods_ends_without_an_answer, hold),
 	  UNIT(hundreds_of_connections_end_at_once), UNIT(the_front_can_end_right_after),
 	  UNIT_LOOP(a_listener_for_both_families_tells_the_address_as_pods_have_it, both))

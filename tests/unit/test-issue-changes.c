@@ -140,6 +140,7 @@ START_TEST(an_address_that_is_lost_meanwhile_gets_nothing)
 	give(&b, "secret");
 	ck_assert_int_eq(g.a.reason,
 			 losses[_i] == RESOLVE_UNKNOWN ? REASON_POD_UNKNOWN : REASON_AMBIGUOUS_IP);
+	ck_assert_str_eq(g.a.began_as, uid_1); /* and what comes behind it is of that one */
 	bench_deinit(&b);
 }
 END_TEST

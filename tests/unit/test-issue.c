@@ -208,6 +208,29 @@ START_TEST(an_accepted_connection_is_admitted)
 }
 END_TEST
 
+static const struct {
+	enum resolve_result result;
+	bool has_owner;
+} owners[] = {
+	{ RESOLVE_FOUND, true },     { RESOLVE_UNKNOWN, false },    { RESOLVE_AMBIGUOUS, false },
+	{ RESOLVE_UNPLACED, false }, { RESOLVE_OVERLOADED, false }, { RESOLVE_UNSEEN, false },
+};
+
+START_TEST(an_address_has_an_owner_if_it_is_certain_whose_it_is)
+{
+	struct issue_request req = request();
+	struct bench b;
+	const char *uid;
+
+	bench_init(&b);
+	b.resolver.result = owners[_i].result;
+	uid = issuer_owner(b.issuer, &req.peer);
+	ck_assert_int_eq(uid != NULL, owners[_i].has_owner);
+	ck_assert(!uid || strcmp(uid, uid_1) == 0);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(whose_a_waiting_request_is_is_known_with_its_pod)
 {
 	struct got g = { 0 };
@@ -587,6 +610,7 @@ UNIT_MAIN("issue", UNIT(a_cached_token_is_answered_inside_the_call),
 	  UNIT(an_address_that_does_not_lead_to_its_pods_link_is_refused_with_the_link),
 	  UNIT(an_address_that_leads_nobody_knows_where_waits_to_be_seen),
 	  UNIT(an_accepted_connection_is_admitted),
+	  UNIT_LOOP(an_address_has_an_owner_if_it_is_certain_whose_it_is, owners),
 	  UNIT(whose_a_waiting_request_is_is_known_with_its_pod),
 	  UNIT(an_unknown_address_waits_for_its_pod),
 	  UNIT(an_address_that_stays_unknown_is_refused_by_number),

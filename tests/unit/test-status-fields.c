@@ -65,6 +65,7 @@ static const char *const promised[] = {
 	"requests.waiting",
 	"requests.events",
 	"requests.log_dropped",
+	"requests.audit_dropped",
 	"cache.tokens",
 	"cache.hits",
 	"cache.misses",

@@ -130,13 +130,10 @@ END_TEST
 
 START_TEST(at_its_deadline_a_caller_is_told_down_and_the_flight_goes_on)
 {
-	struct token_ask ask;
 	struct got g = { 0 };
 	struct bench b;
 
-	bench_init(&b, 10, 4, 10);
-	ask = ask_for(&b, "r");
-	(void)get(&b, &ask, &g);
+	(void)bench_init_asked(&b, &g);
 	loop_fake_advance(b.loop, 19999);
 	ck_assert_uint_eq(g.calls, 0);
 	loop_fake_advance(b.loop, 1);
@@ -194,9 +191,7 @@ START_TEST(what_is_left_of_a_retry_after_counts_down)
 	struct got g = { 0 };
 	struct bench b;
 
-	bench_init(&b, 10, 4, 10);
-	ask = ask_for(&b, "r");
-	(void)get(&b, &ask, &g);
+	ask = bench_init_asked(&b, &g);
 	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_THROTTLED, 10));
 	turn(&b);
 	ck_assert_uint_eq(g.retry_after_sec, 10);

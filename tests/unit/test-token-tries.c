@@ -14,13 +14,10 @@ static const enum token_fault passing[] = { TOKEN_FAULT_DOWN, TOKEN_FAULT_UPDATI
 START_TEST(what_may_pass_is_tried_again_and_the_caller_sees_only_the_token)
 {
 	const char *const fake[] = { "fake" };
-	struct token_ask ask;
 	struct got g = { 0 };
 	struct bench b;
 
-	bench_init(&b, 10, 4, 10);
-	ask = ask_for(&b, "r");
-	(void)get(&b, &ask, &g);
+	(void)bench_init_asked(&b, &g);
 	ck_assert(fake_source_fail(&b.source, passing[_i], 0));
 	turn(&b);
 	ck_assert_uint_eq(g.calls, 0);
@@ -43,13 +40,10 @@ static const enum token_fault lasting[] = { TOKEN_FAULT_REFUSED, TOKEN_FAULT_GAR
 
 START_TEST(what_will_not_pass_is_told_at_once)
 {
-	struct token_ask ask;
 	struct got g = { 0 };
 	struct bench b;
 
-	bench_init(&b, 10, 4, 10);
-	ask = ask_for(&b, "r");
-	(void)get(&b, &ask, &g);
+	(void)bench_init_asked(&b, &g);
 	ck_assert(fake_source_fail(&b.source, lasting[_i], 0));
 	turn(&b);
 	ck_assert_int_eq(g.fault, lasting[_i]);
@@ -60,13 +54,10 @@ END_TEST
 
 START_TEST(tries_have_an_end_and_the_caller_is_told_how_many_there_were)
 {
-	struct token_ask ask;
 	struct got g = { 0 };
 	struct bench b;
 
-	bench_init(&b, 10, 4, 10);
-	ask = ask_for(&b, "r");
-	(void)get(&b, &ask, &g);
+	(void)bench_init_asked(&b, &g);
 	for (unsigned i = 1; i < POLICY_TRIES; i++) {
 		ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 0));
 		turn(&b);
@@ -123,13 +114,10 @@ static const struct {
 
 START_TEST(a_wait_that_the_upstream_names_is_waited_out_if_it_is_brief)
 {
-	struct token_ask ask;
 	struct got g = { 0 };
 	struct bench b;
 
-	bench_init(&b, 10, 4, 10);
-	ask = ask_for(&b, "r");
-	(void)get(&b, &ask, &g);
+	(void)bench_init_asked(&b, &g);
 	ck_assert(fake_source_fail(&b.source, named[_i].fault, named[_i].retry_after_sec));
 	turn(&b);
 	if (!named[_i].not_before_msec) {
@@ -152,9 +140,7 @@ START_TEST(a_caller_who_comes_while_it_rests_shares_the_next_try)
 	struct got g[2] = { 0 };
 	struct bench b;
 
-	bench_init(&b, 10, 4, 10);
-	ask = ask_for(&b, "r");
-	(void)get(&b, &ask, &g[0]);
+	ask = bench_init_asked(&b, &g[0]);
 	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 0));
 	(void)get(&b, &ask, &g[1]);
 	turn(&b);
@@ -407,9 +393,7 @@ START_TEST(a_cache_that_is_freed_while_flights_rest_says_nothing)
 	struct got g = { 0 };
 	struct bench b;
 
-	bench_init(&b, 10, 4, 10);
-	ask = ask_for(&b, "r");
-	(void)get(&b, &ask, &g);
+	ask = bench_init_asked(&b, &g);
 	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 0));
 	ask = ask_for(&b, "s");
 	(void)get(&b, &ask, &g);
@@ -547,13 +531,10 @@ END_TEST
 
 START_TEST(the_time_that_a_try_took_counts_for_the_wait_before_the_next)
 {
-	struct token_ask ask;
 	struct got g = { 0 };
 	struct bench b;
 
-	bench_init(&b, 10, 4, 10);
-	ask = ask_for(&b, "r");
-	(void)get(&b, &ask, &g);
+	(void)bench_init_asked(&b, &g);
 	loop_fake_advance(b.loop, 5000); /* no connection, say */
 	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 0));
 	turn(&b);
