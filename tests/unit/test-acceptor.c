@@ -181,11 +181,22 @@ START_TEST(all_are_taken_at_once_before_it_ends)
 	come(300);
 	acceptor_all(&acceptor);
 	ck_assert_uint_eq(n_taken, 300);
+	/* also while it rests, which is over then */
+	failure = EMFILE;
+	n_failures = 1;
+	come(1);
+	acceptor_all(&acceptor);
+	ck_assert_uint_eq(n_taken, 300);
+	acceptor_all(&acceptor);
+	ck_assert_uint_eq(n_taken, 301);
+	n_calls = 0;
+	loop_fake_advance(loop, 10 * LIMIT_ACCEPT_REST_MSEC);
+	ck_assert_uint_eq(n_calls, 0);
 	acceptor_stop(&acceptor);
 	come(1);
 	acceptor_all(&acceptor);
 	ck_assert_int_eq(loop_turn(loop, 10, NULL), 0);
-	ck_assert_uint_eq(n_taken, 300);
+	ck_assert_uint_eq(n_taken, 301);
 	stop();
 }
 END_TEST

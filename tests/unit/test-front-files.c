@@ -154,6 +154,7 @@ START_TEST(one_that_has_sent_a_request_is_not_ended_for_another)
 	c[1] = keep(8);
 	c[2] = come(0, 9);
 	client_send(c[0], TOKEN_REQUEST); /* the longest unused, as far as anybody has looked */
+	front_drain(rig.front, false);	  /* which accepts at once, before that is read */
 	ck_assert(is_served(c[2]));
 	ck_assert(client_next(c[0], &a));
 	ck_assert_int_eq(a.status, 200);
@@ -178,7 +179,8 @@ START_TEST(with_none_to_end_who_waits_is_served_when_there_is_a_file)
 	client_send(c[2], TOKEN_REQUEST);
 	ck_assert_uint_lt(turns_in_100_msec(), 10);
 	ck_assert_uint_eq(front_connections(rig.front), 2);
-	ck_assert_uint_eq(c[2]->n, 0);
+	ck_assert_uint_eq(rig.issuer.cancelled, 0);
+	ck_assert_uint_eq(rig.issuer.n_waiting, 1);
 	/* one ends: at once, no clock has moved */
 	shutdown(c[1]->fd, SHUT_RDWR);
 	rig_settle(&rig);
@@ -208,20 +210,29 @@ START_TEST(a_file_that_comes_from_elsewhere_is_found)
 }
 END_TEST
 
+/* One that is answered though there is no file for it, and stays. */
+static struct client *probe(void)
+{
+	struct client *c;
+	struct answer a;
+
+	allow_files(64);
+	c = client_open(&rig, rig.spec.probe_port);
+	allow_files(0);
+	client_send(c, PROBE);
+	ck_assert(client_next(c, &a));
+	ck_assert_int_eq(a.status, 200);
+	return c;
+}
+
 START_TEST(what_one_listener_can_spare_is_for_all)
 {
-	struct client *c[3];
-	struct answer a;
+	struct client *c[6];
 
 	start();
 	c[0] = keep(8);
 	front_hand_over(rig.front, 1); /* also one that listens no more */
-	allow_files(64);
-	c[1] = client_open(&rig, rig.spec.probe_port);
-	allow_files(0);
-	client_send(c[1], PROBE);
-	ck_assert(client_next(c[1], &a));
-	ck_assert_int_eq(a.status, 200);
+	c[1] = probe();
 	ck_assert(client_is_closed(c[0]));
 	allow_files(64);
 	front_take_back(rig.front);
@@ -229,7 +240,15 @@ START_TEST(what_one_listener_can_spare_is_for_all)
 	c[2] = come(0, 8);
 	ck_assert(is_served(c[2]));
 	ck_assert(client_is_closed(c[1]));
-	stop(c, 3);
+	/* of who has the most, also if that is on another one */
+	client_free(c[1]);
+	c[3] = keep(8);
+	c[4] = keep(8);
+	c[1] = probe();
+	c[5] = probe();
+	ck_assert(client_is_closed(c[2]) && client_is_closed(c[3]));
+	ck_assert(!client_is_closed(c[1]));
+	stop(c, 6);
 }
 END_TEST
 
@@ -264,6 +283,30 @@ START_TEST(a_storm_leaves_those_who_are_served_alone)
 }
 END_TEST
 
+START_TEST(at_the_limit_of_connections_who_comes_waits_until_one_ends)
+{
+	enum { N = LIMIT_HOST_CONNECTIONS + 1 };
+	struct client *c[N];
+	struct answer a;
+
+	rig = (struct rig){ .spec.host_token = FRONT_HOST_ANY };
+	(void)inet_ip_parse("127.0.0.5", &rig.spec.address, NULL);
+	rig_start(&rig);
+	allow_files(3 * N);
+	for (unsigned i = 0; i < N; i++)
+		c[i] = client_open(&rig, rig.spec.port);
+	client_send(c[N - 1], "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
+	while (front_connections(rig.front) < N - 1)
+		ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
+	ck_assert_uint_lt(turns_in_100_msec(), 10);
+	ck_assert(!client_is_closed(c[N - 1]));
+	ck_assert_uint_eq(c[N - 1]->n, 0);
+	c[0] = client_free(c[0]);
+	ck_assert(client_next(c[N - 1], &a));
+	stop(c + 1, N - 1);
+}
+END_TEST
+
 START_TEST(before_it_ends_all_that_wait_are_accepted)
 {
 	enum { N = 300 };
@@ -287,4 +330,5 @@ UNIT_MAIN("front-files", UNIT(who_could_not_be_accepted_is_once_there_are_files_
 	  UNIT(a_file_that_comes_from_elsewhere_is_found),
 	  UNIT(what_one_listener_can_spare_is_for_all),
 	  UNIT(a_storm_leaves_those_who_are_served_alone),
+	  UNIT(at_the_limit_of_connections_who_comes_waits_until_one_ends),
 	  UNIT(before_it_ends_all_that_wait_are_accepted))
