@@ -50,9 +50,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Listeners, API server, IMDS, netlink and the like. */
-#define OTHER_FILES 256
-
 /* SOCK_TYPE_MASK of the kernel: what is above are flags. */
 #define SOCKET_TYPES 0xfU
 
@@ -95,7 +92,7 @@ static const int denied[] = {
  */
 static void allow_files(void)
 {
-	const rlim_t want = LIMIT_CONNECTIONS + OTHER_FILES;
+	const rlim_t want = LIMIT_FILES;
 	struct rlimit files;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= want)

@@ -25,6 +25,12 @@
 #define LIMIT_ENTRA_BRAKES 64
 /* Half of them: one pod cannot take them all, yet a node-local proxy can speak for many. */
 #define LIMIT_CONNECTIONS_PER_PEER 2048
+/* Files in all: the others are listeners, API server, IMDS, netlink and the like. */
+#define LIMIT_FILES (LIMIT_CONNECTIONS + 256)
+/* Accepted in one turn of the loop, at some 15 us each: half a millisecond for those who are being served. */
+#define LIMIT_ACCEPTS 32
+/* Until it is looked again whether there is a file for who waits, where no connection has ended meanwhile. */
+#define LIMIT_ACCEPT_REST_MSEC 50
 /* Connections whose memory is kept for those that will come; where there were more, it is given back when they are gone. */
 #define LIMIT_MEMORY_KEPT 512
 /*

@@ -176,3 +176,34 @@ struct crowd_place *crowd_excess(const struct crowd *c)
 
 	return most ? most->places : NULL;
 }
+
+size_t crowd_share(const struct crowd_place *p)
+{
+	return p->peer ? p->peer->n : 0;
+}
+
+static struct crowd_place *first_that(const struct crowd_peer *peer,
+				      bool (*may)(const struct crowd_place *p))
+{
+	struct crowd_place *p;
+
+	DL_FOREACH (peer->places, p) {
+		if (may(p))
+			return p;
+	}
+	return NULL;
+}
+
+struct crowd_place *crowd_spare(const struct crowd *c, bool (*may)(const struct crowd_place *p))
+{
+	struct crowd_place *out = NULL;
+
+	for (struct hmap_node *n = hmap_first(&c->peers); n; n = hmap_next(n)) {
+		struct crowd_peer *peer = container_of(n, struct crowd_peer, node);
+		struct crowd_place *p = peer->n > (out ? out->peer->n : 0) ? first_that(peer, may)
+									   : NULL;
+
+		out = p ? p : out;
+	}
+	return out;
+}

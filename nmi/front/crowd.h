@@ -46,5 +46,12 @@ bool crowd_turn(struct crowd *c, struct crowd_place *p);
 void crowd_round(struct crowd *c); /* another one begins */
 /* Whose turn it is in this round of those that wait; NULL: nobody's, any more. */
 struct crowd_place *crowd_next(struct crowd *c);
+/*
+ * Who can go most easily: of those that `may`, of who has the most connections of all who have such a one, the longest
+ * unused. NULL: nobody may.
+ */
+struct crowd_place *crowd_spare(const struct crowd *c, bool (*may)(const struct crowd_place *p));
+size_t
+crowd_share(const struct crowd_place *p); /* how many its address has; of one that has left 0 */
 /* Who has to go: the longest unused of who has the most. NULL: there is room. */
 struct crowd_place *crowd_excess(const struct crowd *c);

@@ -402,6 +402,22 @@ static void on_crowded(void *ctx, const struct inet_ip *peer, bool was_accepted)
 			 inet_ip_print(peer, text), how, held);
 }
 
+/* Files are short for all listeners alike, so what any of them can spare is as good. */
+static bool on_short(void *ctx)
+{
+	struct front *f = ctx;
+	struct server *all[LISTENERS + FRONT_OLDER_MAX];
+	size_t n = 0;
+
+	for (enum listener i = 0; i < LISTENERS; i++) {
+		if (f->servers[i])
+			all[n++] = f->servers[i];
+	}
+	for (size_t i = 0; i < f->n_older; i++)
+		all[n++] = f->older[i].server;
+	return server_spare(all, n);
+}
+
 static void describe(struct front *f, struct server_spec out[static LISTENERS])
 {
 	const struct front_spec *spec = &f->spec;
@@ -410,6 +426,7 @@ static void describe(struct front *f, struct server_spec out[static LISTENERS])
 		.port = spec->port,
 		.port_setting = "nmi-port",
 		.connections = LIMIT_HOST_CONNECTIONS,
+		.spare = on_short,
 		.handle = on_host,
 		.ctx = f,
 	};
@@ -425,6 +442,7 @@ static void describe(struct front *f, struct server_spec out[static LISTENERS])
 			.accepted = on_accepted,
 			.waits = on_waits,
 			.crowded = on_crowded,
+			.spare = on_short,
 			.ctx = f,
 		},
 		[LISTENER_HOST] = host,
@@ -436,6 +454,7 @@ static void describe(struct front *f, struct server_spec out[static LISTENERS])
 			.connections_per_peer = LIMIT_OPERATOR_CONNECTIONS,
 			.turns = LIMIT_OPERATOR_TURNS,
 			.crowded = on_crowded,
+			.spare = on_short,
 			.handle = on_probe,
 			.ctx = f,
 		},
@@ -446,6 +465,7 @@ static void describe(struct front *f, struct server_spec out[static LISTENERS])
 			.connections_per_peer = LIMIT_OPERATOR_CONNECTIONS,
 			.turns = LIMIT_OPERATOR_TURNS,
 			.crowded = on_crowded,
+			.spare = on_short,
 			.handle = on_scrape,
 			.ctx = f,
 		},

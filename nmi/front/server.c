@@ -17,9 +17,8 @@
  *   deadlines for a whole request, for an idle connection and for taking an answer. Each phase of a
  *   connection has one fixed duration, so the connections of a phase stand in a list in the order of
  *   their deadlines: entering a phase is O(1), and one timer serves all.
- * - Out of files, or at the limit of connections, it takes the listener out of its epoll set, and puts it
- *   back when it is run and there is room again. If the connections that made room were the last, nothing
- *   would make us run it, and nobody be accepted ever again: so it is run once more after one has ended.
+ * - It has no listener. Out of files it would take that out of its epoll set, and put it back only after one
+ *   of its connections has ended, which an idle one does in a minute. So we accept: see acceptor.h.
  * - The header checks are ours: see head.c.
  * - A NUL ends the target that the library hands out, but not the request line: see is_cut().
  * - A connection whose peer has lost its address is reset, not closed: what the kernel still holds of an
@@ -36,6 +35,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
+#include "nmi/front/acceptor.h"
 #include "nmi/front/crowd.h"
 #include "nmi/front/lines.h"
 #include "nmi/front/linger.h"
@@ -106,9 +106,9 @@ struct server {
 	struct crowd crowd;
 	struct lingering linger;
 	size_t n_conns, n_most; /* the most since memory was given back */
-	bool has_room;		/* a connection has ended since the library was run */
-	int listening;		/* the library's; -EBADF: it listens no more */
-	bool draining;		/* idle ones are cut soon */
+	int listening;		/* ours; -EBADF: it listens no more */
+	struct acceptor acceptor;
+	bool draining; /* idle ones are cut soon */
 	bool ending;
 };
 
@@ -145,7 +145,7 @@ static void cut(struct conn *c, struct mono now)
 	char peer[INET_IP_TEXT_MAX];
 
 	log_debug("connection of %s is cut: %s", inet_ip_print(&c->x.peer, peer),
-		  c->phase == PHASE_IDLE     ? "idle for too long"
+		  c->phase == PHASE_IDLE     ? "idle for too long, or its file is needed"
 		  : c->phase == PHASE_ANSWER ? "the answer was not taken in time"
 					     : "no whole request came in time");
 	enter(c, PHASE_CUT, now);
@@ -196,12 +196,11 @@ static void run(struct server *s)
 	MHD_UNSIGNED_LONG_LONG wait_msec;
 	struct crowd_place *place;
 
-	s->has_room = false;
 	crowd_round(&s->crowd);
 	while ((place = crowd_next(&s->crowd)))
 		resume(container_of(place, struct conn, place));
 	(void)MHD_run(s->daemon); /* fails only if its own epoll fd does, which is a bug of ours */
-	if (s->has_room || s->crowd.waiting)
+	if (s->crowd.waiting)
 		loop_timer_set_msec(s->loop, &s->again, 0, on_again);
 	else if (MHD_get_timeout(s->daemon, &wait_msec) == MHD_YES)
 		loop_timer_set_msec(s->loop, &s->again, wait_msec, on_again);
@@ -504,20 +503,6 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **req_cls,
 		enter(c, PHASE_IDLE, loop_mono_coarse(c->server->loop));
 }
 
-static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t n)
-{
-	const struct server *s = cls;
-	struct inet_ip peer = { { 0 } };
-
-	(void)n;
-	(void)inet_ip_from_sockaddr(address, &peer);
-	if (crowd_admits(&s->crowd, &peer))
-		return MHD_YES;
-	if (s->spec.crowded)
-		s->spec.crowded(s->spec.ctx, &peer, false);
-	return MHD_NO; /* the library closes it */
-}
-
 static void make_room(struct server *s)
 {
 	struct crowd_place *place = crowd_excess(&s->crowd);
@@ -569,7 +554,7 @@ static void conn_end(struct server *s, struct conn *c)
 	DL_DELETE(s->phases[c->phase], c);
 	crowd_leave(&s->crowd, &c->place);
 	s->n_conns--;
-	s->has_room = true;
+	acceptor_wake(&s->acceptor);
 	response_unref(c->answer);
 	free(c->x.label);
 	free(c->x.pod_uid);
@@ -612,12 +597,74 @@ void exchange_each_header(struct exchange *x, exchange_header_fn *fn, void *ctx)
 	(void)MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, on_each, &e);
 }
 
+/* accepting */
+
+static bool has_room(void *ctx)
+{
+	const struct server *s = ctx;
+
+	return s->n_conns < s->spec.connections;
+}
+
+static void take(void *ctx, int fd, const struct sockaddr *address, socklen_t n)
+{
+	struct server *s = ctx;
+	struct inet_ip peer = { { 0 } };
+
+	(void)inet_ip_from_sockaddr(address, &peer);
+	if (!crowd_admits(&s->crowd, &peer)) {
+		close(fd);
+		if (s->spec.crowded)
+			s->spec.crowded(s->spec.ctx, &peer, false);
+		return;
+	}
+	if (MHD_add_connection(s->daemon, fd, address, n) != MHD_YES) /* which has closed it */
+		log_debug("a connection is not kept: no memory for it");
+}
+
+/* Not one on which a request has come that nobody has read yet. */
+static bool is_idle(const struct crowd_place *p)
+{
+	const struct conn *c = container_of(p, struct conn, place);
+	char byte;
+
+	return c->phase == PHASE_IDLE && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
+bool server_spare(struct server *const *servers, size_t n)
+{
+	struct crowd_place *best = NULL;
+	struct server *s;
+
+	for (size_t i = 0; i < n; i++) {
+		struct crowd_place *p = crowd_spare(&servers[i]->crowd, is_idle);
+
+		if (p && (!best || crowd_share(p) > crowd_share(best)))
+			best = p;
+	}
+	if (!best)
+		return false;
+	s = container_of(best, struct conn, place)->server;
+	cut(container_of(best, struct conn, place), loop_mono(s->loop));
+	run(s); /* which closes it */
+	return true;
+}
+
+static bool spare(void *ctx)
+{
+	struct server *s = ctx;
+
+	return s->spec.spare ? s->spec.spare(s->spec.ctx) : server_spare(&s, 1);
+}
+
+static const struct acceptor_use accepting = { has_room, take, spare };
+
 /* listening */
 
-static struct MHD_Daemon *start(struct server *s, int fd)
+static struct MHD_Daemon *start(struct server *s)
 {
-	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, on_accept, s,
-				on_access, s, MHD_OPTION_LISTEN_SOCKET, fd, /* */
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME,
+				0, NULL, NULL, on_access, s, /* */
 				MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 				(size_t)LIMIT_CONNECTION_POOL,			  /* */
 				MHD_OPTION_CONNECTION_LIMIT, s->spec.connections, /* */
@@ -631,7 +678,6 @@ static struct MHD_Daemon *start(struct server *s, int fd)
 struct server *server_new(struct loop *l, const struct server_spec *spec, struct err *err)
 {
 	_cleanup_(server_freep) struct server *s = xnew(struct server);
-	int fd;
 
 	s->loop = s->linger.loop = l;
 	s->spec = *spec;
@@ -640,30 +686,33 @@ struct server *server_new(struct loop *l, const struct server_spec *spec, struct
 					   .peer_max = spec->connections_per_peer,
 					   .turns = spec->turns ? spec->turns : LIMIT_TURNS,
 					   .turns_always = spec->turns > 0 };
-	s->listening = -EBADF;
-	fd = spec->listening > 0 ? spec->listening : listen_on(spec, err);
-	if (fd < 0)
+	s->listening = spec->listening > 0 ? spec->listening : listen_on(spec, err);
+	if (s->listening < 0)
 		return NULL;
-	s->daemon = start(s, fd);
+	s->daemon = start(s);
 	if (!s->daemon) {
 		(void)err_set(err, ERR_OS, "libmicrohttpd did not start on port %u", spec->port);
 		return NULL;
 	}
-	s->listening = fd;
 	if (spec->listening <= 0 && server_start(s, err) < 0)
 		return NULL;
 	return steal_ptr(s);
 }
 
-/* Until then the library is not run, so that it accepts nothing. */
 int server_start(struct server *s, struct err *err)
 {
 	const union MHD_DaemonInfo *info;
+	int r;
 
 	if (s->source.loop)
 		return 0;
 	info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	return loop_fd_add(s->loop, &s->source, info->epoll_fd, EPOLLIN, on_epoll, err);
+	r = loop_fd_add(s->loop, &s->source, info->epoll_fd, EPOLLIN, on_epoll, err);
+	if (r == 0 && s->listening >= 0)
+		r = acceptor_start(&s->acceptor, s->loop, s->listening, &accepting, s, err);
+	if (r < 0)
+		loop_fd_del(&s->source);
+	return r;
 }
 
 int server_listening(const struct server *s)
@@ -673,10 +722,8 @@ int server_listening(const struct server *s)
 
 int server_release(struct server *s)
 {
-	int fd = s->listening;
-
-	s->listening = -EBADF;
-	return fd < 0 ? fd : MHD_quiesce_daemon(s->daemon);
+	acceptor_stop(&s->acceptor);
+	return steal_fd(&s->listening);
 }
 
 void server_drain(struct server *s, bool cut_idle)
@@ -687,8 +734,7 @@ void server_drain(struct server *s, bool cut_idle)
 	if (s->draining)
 		return;
 	/* closing a listener resets what waits to be accepted: accept it first */
-	if (s->listening >= 0 && s->source.loop)
-		run(s);
+	acceptor_all(&s->acceptor);
 	fd = server_release(s);
 	if (fd >= 0)
 		close(fd);
@@ -725,9 +771,14 @@ static void end_suspended(struct conn *list)
 
 struct server *server_free(struct server *s)
 {
+	int fd;
+
 	if (!s)
 		return NULL;
 	s->ending = true;
+	fd = server_release(s);
+	if (fd >= 0)
+		close(fd);
 	if (s->daemon) {
 		end_suspended(s->phases[PHASE_HANDLER]);
 		end_suspended(s->phases[PHASE_CUT]);

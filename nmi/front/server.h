@@ -80,6 +80,10 @@ struct server_spec {
 	size_t body_max;
 	server_handle_fn *handle;
 	void (*accepted)(void *ctx, const struct inet_ip *peer); /* before its requests; or NULL */
+	/*
+	 * A file is short for one that waits: true once server_spare() has freed one. NULL: of this server alone.
+	 */
+	bool (*spare)(void *ctx);
 	/* One is not accepted, or cut, since that address has more than its share; or NULL. */
 	void (*crowded)(void *ctx, const struct inet_ip *peer, bool was_accepted);
 	/* A request is whole, and has to wait until it is its address's turn; or NULL. */
@@ -100,6 +104,11 @@ int server_release(struct server *s);
 /* No new connections; with `cut_idle`, idle ones get a moment for a request that is on its way. */
 void server_drain(struct server *s, bool cut_idle);
 size_t server_connections(const struct server *s);
+/*
+ * Ends one idle connection, whose file is free then: of the address that has the most connections to one of
+ * these, the longest unused. False: none is idle. Not from inside a handler.
+ */
+bool server_spare(struct server *const *servers, size_t n);
 /*
  * Ends the connections from that address that are meant, whatever state they are in: at once nothing more
  * is sent, also not what was not yet taken of an answer; the handlers of waiting ones are told from the

@@ -230,9 +230,47 @@ START_TEST(turns_go_round_among_addresses_and_in_order_within_one)
 }
 END_TEST
 
+static bool is_used[MAX];
+
+static bool may(const struct crowd_place *p)
+{
+	return !is_used[container_of(p, struct one, place) - ones];
+}
+
+START_TEST(who_can_go_is_of_who_has_the_most_of_those_who_have_such_a_one)
+{
+	struct one *few, *many[3];
+
+	start(0);
+	memset(is_used, 0, sizeof(is_used));
+	ck_assert_ptr_null(crowd_spare(&crowd, may));
+	few = come(1);
+	ck_assert_ptr_eq(crowd_spare(&crowd, may), &few->place);
+	for (unsigned i = 0; i < 3; i++)
+		many[i] = come(2);
+	(void)come(3);
+	ck_assert_uint_eq(crowd_share(&few->place), 1);
+	ck_assert_uint_eq(crowd_share(&many[0]->place), 3);
+	ck_assert_ptr_eq(crowd_spare(&crowd, may), &many[0]->place);
+	crowd_use(&many[0]->place);
+	ck_assert_ptr_eq(crowd_spare(&crowd, may), &many[1]->place);
+	is_used[many[1] - ones] = true;
+	ck_assert_ptr_eq(crowd_spare(&crowd, may), &many[2]->place);
+	/* it has the most, and none that may */
+	is_used[many[0] - ones] = is_used[many[2] - ones] = true;
+	ck_assert_uint_eq(crowd_share(crowd_spare(&crowd, may)), 1);
+	memset(is_used, true, sizeof(is_used));
+	ck_assert_ptr_null(crowd_spare(&crowd, may));
+	crowd_leave(&crowd, &few->place);
+	ck_assert_uint_eq(crowd_share(&few->place), 0);
+	stop();
+}
+END_TEST
+
 UNIT_MAIN("crowd", UNIT(while_there_is_room_everybody_may_stay),
 	  UNIT(one_address_has_a_limit_of_its_own),
 	  UNIT_LOOP(however_many_take_all_others_have_room, numbers_of_attackers),
 	  UNIT(those_who_have_most_end_with_the_same_and_then_leave_each_other_alone),
 	  UNIT(the_longest_unused_goes_first),
+	  UNIT(who_can_go_is_of_who_has_the_most_of_those_who_have_such_a_one),
 	  UNIT(turns_go_round_among_addresses_and_in_order_within_one))
