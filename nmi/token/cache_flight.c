@@ -73,16 +73,30 @@ static void flight_tell(struct cache_flight *f, struct cache_outcome *o)
 	}
 }
 
+static unsigned n_waiters(const struct cache_flight *f)
+{
+	const struct token_wait *w;
+	unsigned n = 0;
+
+	DL_COUNT(f->waiters, w, n);
+	return n;
+}
+
 /* The source's failure: believed, unless nobody asked it. */
 static void flight_fail(struct cache_flight *f, struct cache_outcome *o, bool believe)
 {
 	struct cache_entry *e = f->entry;
 	_cleanup_(cache_outcome_unrefp) struct cache_outcome *at_hand = NULL;
+	struct token *last;
 
 	cache_entry_note_failure(e, o, f->kind, believe);
 	/* its callers need not know */
-	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(e))
+	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(e)) {
 		at_hand = cache_outcome_new(e->tok, NULL);
+	} else if (f->kind == FLIGHT_PLAIN && (last = cache_entry_last(e, &o->fail))) {
+		at_hand = cache_outcome_new(last, NULL);
+		cache_entry_note_last(e, n_waiters(f));
+	}
 	flight_tell(f, at_hand ? at_hand : o);
 	flight_free(f);
 	cache_entry_touch(e);
@@ -133,8 +147,8 @@ static struct mono latest_deadline(const struct cache_flight *f)
 	struct mono latest = { 0 };
 
 	DL_FOREACH (f->waiters, w) {
-		if (mono_before(latest, w->deadline.at))
-			latest = w->deadline.at;
+		if (mono_before(latest, w->until))
+			latest = w->until;
 	}
 	return latest;
 }
@@ -181,6 +195,8 @@ static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
 		wait = rest_msec(f, &o->fail, wait, now);
 	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(f->entry))
 		return false; /* a bypassing caller has brought one meanwhile */
+	if (f->kind == FLIGHT_PLAIN && cache_entry_last(f->entry, &o->fail))
+		return false; /* that is what they are given, and need not wait for */
 	if (!wait || !mono_before(mono_add_msec(now, (uint64_t)wait + POLICY_TRY_MIN_MSEC),
 				  latest_deadline(f)))
 		return false;
@@ -411,6 +427,7 @@ struct cache_flight *cache_flight_begin(struct cache_entry *e, enum flight_kind 
 
 	f->entry = e;
 	f->kind = kind;
+	f->begun_at = loop_mono(e->cache->loop);
 	e->flights[kind] = f;
 	flight_queue(f, false);
 	cache_entry_touch(e);
@@ -442,12 +459,15 @@ void cache_flight_drop(struct cache_flight *f)
 
 void cache_flight_left(struct cache_flight *f, bool at_deadline)
 {
+	static const struct token_failure none = { .fault = TOKEN_FAULT_DOWN };
+
 	if (f->state == FLIGHT_SENT || f->waiters)
 		return;
 	if (f->failed) {
 		flight_give_up(f);
 	} else if (at_deadline) {
-		cache_behind_put(f, BEHIND_ABANDONED);
+		cache_behind_put(f, cache_entry_last(f->entry, &none) ? BEHIND_RENEWAL
+								      : BEHIND_ABANDONED);
 	} else {
 		cache_flight_drop(f);
 	}

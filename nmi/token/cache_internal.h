@@ -52,7 +52,8 @@ struct cache_flight {
 	bool is_slow;		/* it has given its place away */
 	struct loop_timer lost; /* while SENT: to see whether later ones were answered */
 	struct mono sent_at;
-	bool was_lost;			  /* and made once more */
+	bool was_lost; /* and made once more */
+	struct mono begun_at;
 	struct cache_flight *prev, *next; /* behind, or among those sent */
 };
 
@@ -63,7 +64,8 @@ struct token_wait {
 	bool in_lane;		     /* in the lane's queue */
 	struct token_wait *lane_prev, *lane_next;
 	struct cache_outcome *outcome;
-	struct loop_timer deadline;
+	struct loop_timer deadline; /* at `until`, or when what is the last resort will do */
+	struct mono until;
 	struct loop_defer tell;
 	token_done_fn *done;
 	void *ctx;
@@ -82,11 +84,12 @@ struct cache_entry {
 	char *resource;
 
 	struct token *tok;
-	struct wall usable_until, renew_at;
-	struct mono usable_before,
-		renew_by; /* the same by the clock that nobody sets, see cache_entry.c */
-	bool used;	  /* answered since it came */
-	bool noted;	  /* `asker` is who used it since it came, or since its renewal failed */
+	struct wall usable_until, last_until, renew_at;
+	struct mono usable_before, last_before,
+		renew_by;	 /* the same by the clock that nobody sets, see cache_entry.c */
+	struct mono ends_before; /* and its end */
+	bool used;		 /* answered since it came */
+	bool noted; /* `asker` is who used it since it came, or since its renewal failed */
 	struct backoff backoff;
 	struct mono renew_not_before; /* after a failed renewal */
 
@@ -132,6 +135,13 @@ struct cache_entry *cache_entry_find(const struct token_cache *c, const struct t
 bool cache_entry_is_usable(const struct cache_entry *e);
 /* Usable, and its source need not look first whether what it was made with has changed. */
 bool cache_entry_is_good(const struct cache_entry *e);
+/*
+ * The token that is past that and valid for a while yet, for a caller who would be told `fail`; NULL: there is none, or
+ * not after such a failure. Borrowed.
+ */
+struct token *cache_entry_last(const struct cache_entry *e, const struct token_failure *fail);
+/* So many callers were given it. */
+void cache_entry_note_last(struct cache_entry *e, unsigned callers);
 /* The time to renew it has come, and it does not wait after a failed attempt. */
 bool cache_entry_is_due(const struct cache_entry *e);
 bool cache_entry_is_failure_believed(const struct cache_entry *e);
