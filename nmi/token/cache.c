@@ -198,7 +198,7 @@ static struct mono first_look(const struct token_wait *w, const struct cache_fli
 	static const struct token_failure none = { .fault = TOKEN_FAULT_DOWN };
 	struct mono enough = mono_add_msec(f->begun_at, POLICY_LAST_WAIT_MSEC);
 
-	if (f->kind == FLIGHT_BYPASS || !cache_entry_last(f->entry, &none))
+	if (!cache_entry_last(f->entry, &none))
 		return w->until;
 	return mono_before(enough, w->until) ? enough : w->until;
 }

@@ -192,8 +192,8 @@ END_TEST
 
 START_TEST(a_renewal_that_waits_for_its_turn_waits_on_when_its_caller_was_given_the_old_one)
 {
-	struct token_ask other;
-	struct got g[2] = { 0 };
+	struct token_ask other, left;
+	struct got g[3] = { 0 };
 	struct bench b;
 
 	bench_init(&b, 10, 1, 10);
@@ -201,14 +201,17 @@ START_TEST(a_renewal_that_waits_for_its_turn_waits_on_when_its_caller_was_given_
 	loop_fake_advance(b.loop, USABLE_MSEC + MINUTE_MSEC);
 	other = ask_for(&b, "other");
 	(void)get(&b, &other, &g[1]);
+	left = ask_for(&b, "left");
+	(void)get_within(&b, &left, 100, &g[2]);
 	ask(&b, &g[0]);
 	loop_fake_advance(b.loop, POLICY_LAST_WAIT_MSEC);
 	was_given(&b, &g[0], 1);
 	ck_assert(fake_source_give(&b.source, "t", HOUR));
-	ck_assert_str_eq(fake_source_oldest(&b.source), "r");
+	ck_assert_str_eq(fake_source_oldest(&b.source), "r"); /* as renewals do */
 	ck_assert(fake_source_give(&b.source, "two", HOUR));
 	turn(&b);
 	ck_assert_str_eq(peek(&b, "r"), "two");
+	ck_assert_str_eq(fake_source_oldest(&b.source), "left");
 	bench_deinit(&b);
 }
 END_TEST
@@ -351,6 +354,12 @@ START_TEST(who_bypasses_the_cache_is_not_given_it)
 	turn(&b);
 	ck_assert_uint_eq(g.calls, 2);
 	ck_assert_int_eq(g.fault, TOKEN_FAULT_DOWN);
+	loop_fake_advance(b.loop, 31000);
+	(void)get_within(&b, &bypassing, 3000, &g); /* nor at the end of his patience */
+	loop_fake_advance(b.loop, 3000);
+	ck_assert_uint_eq(g.calls, 3);
+	ck_assert_int_eq(g.fault, TOKEN_FAULT_DOWN);
+	ck_assert_str_eq(g.text, "");
 	bench_deinit(&b);
 }
 END_TEST
