@@ -23,8 +23,8 @@ enum lru { LRU_TOKENS, LRU_OTHERS, LRUS };
  * QUEUED   Entered by cache_flight_begin(), and again from RESTING. It stands in the lane of each of its
  *          callers, or, if nobody waits for it, behind all lanes. Left for SENT by cache_pump(), or dropped
  *          with a last caller who hung up.
- * SENT     The source has it and `handle` is valid. Left by the source's callback, or, once, for QUEUED when it was
- *          lost (policy.h).
+ * SENT     The source has it: an attempt's `handle` is valid, or those of both. Left by the callback of the one that
+ *          ends it, or, once, for QUEUED when it was lost and there is no room for a second attempt (policy.h).
  * RESTING  Failed, and worth another try. `rest` runs, `failed` is what it failed with. Left for QUEUED by
  *          the timer, or ended with its last caller.
  */
@@ -36,25 +36,32 @@ struct cache_outcome {
 	struct token_failure fail;
 };
 
+/* What a source was asked: once, and where that seems to be lost, beside it once more. */
+struct cache_attempt {
+	struct cache_flight *flight;
+	void *handle;		 /* NULL: not under way, and nothing else is valid */
+	struct cache_lane *turn; /* in whose turn; NULL: it stood behind */
+	struct mono sent_at;
+	struct loop_timer slow; /* while in its place */
+	bool is_slow;		/* it has given its place away */
+};
+
 struct cache_flight {
 	struct cache_entry *entry;
 	enum flight_kind kind;
 	enum flight_state state;
-	enum behind behind;	 /* while QUEUED */
-	void *handle;		 /* while SENT */
-	struct cache_lane *turn; /* while SENT, in whose turn; NULL: it stood behind */
+	enum behind behind; /* while QUEUED */
+	struct cache_attempt attempts[2];
 	struct token_wait *waiters;
 	unsigned tries;
 	struct cache_outcome *failed; /* the last try, if there was one */
 	struct mono failed_at, queued_at;
 	struct loop_timer rest;
-	struct loop_timer slow; /* while SENT and in its place */
-	bool is_slow;		/* it has given its place away */
-	struct loop_timer lost; /* while SENT: to see whether later ones were answered */
-	struct mono sent_at;
+	struct loop_timer
+		lost;  /* while the first is alone: to see whether later ones were answered */
 	bool was_lost; /* and made once more */
 	struct mono begun_at;
-	struct cache_flight *prev, *next; /* behind, or among those sent */
+	struct cache_flight *prev, *next; /* behind */
 };
 
 struct token_wait {

@@ -54,8 +54,8 @@ unsigned policy_retry_msec(const struct token_failure *fail, unsigned tries, uin
 
 /*
  * A request that was taken and is not answered, while later ones are: it was lost on the way, with the server that
- * had it perhaps, and is made once more, instead of waiting until it is given up after 15 s. Only once: it may as
- * well be one that takes its time. IMDS and Entra answer within a second.
+ * had it perhaps, and is made once more, beside the first if there is room for both, instead of waiting until that is
+ * given up after 15 s. Only once: it may as well be one that takes its time. IMDS and Entra answer within a second.
  */
 #define POLICY_LOST_MSEC      3000
 #define POLICY_LOST_LOOK_MSEC 500
