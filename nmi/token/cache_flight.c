@@ -30,6 +30,7 @@ static void flight_queue(struct cache_flight *f, bool first)
 	f->behind = BEHIND_NOTHING;
 	f->queued_at = loop_mono(u->cache->loop);
 	u->queued++;
+	u->cache->stats.queued++;
 	DL_FOREACH (f->waiters, w) {
 		cache_lane_put(w, first);
 	}
@@ -40,6 +41,7 @@ static void flight_dequeue(struct cache_flight *f)
 	struct token_wait *w;
 
 	f->entry->upstream->queued--;
+	f->entry->cache->stats.queued--;
 	cache_behind_take(f);
 	DL_FOREACH (f->waiters, w) {
 		cache_lane_take(w);

@@ -16,8 +16,10 @@ START_TEST(a_queued_flight_goes_with_its_last_caller)
 	ask = ask_for(&b, "second");
 	w = get(&b, &ask, &g[1]);
 	v = get(&b, &ask, &g[2]);
+	ck_assert_uint_eq(token_cache_stats(b.cache)->queued, 1);
 	token_cache_cancel(w);
 	token_cache_cancel(v);
+	ck_assert_uint_eq(token_cache_stats(b.cache)->queued, 0);
 	ck_assert(fake_source_give(&b.source, "t", HOUR));
 	turn(&b);
 	ck_assert_uint_eq(b.source.asked, 1);
