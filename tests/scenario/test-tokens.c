@@ -287,10 +287,12 @@ START_TEST(a_last_resort_is_for_who_may_have_the_identity_still)
 	else if (change == IDENTITY_EDITED)
 		world_put_identity(&w, "web", "c-other");
 	world_pass(&w, 1100);
-	if (change == NO_CHANGE)
+	if (change == NO_CHANGE) {
 		ck_assert_str_eq(t.token, "old");
-	else
+		ck_assert_str_eq(t.source, "cache");
+	} else {
 		ck_assert_str_eq(t.token, "");
+	}
 	if (change == BINDING_GONE || change == POD_GONE)
 		ck_assert_uint_eq(t.calls, 1);
 	if (change == IDENTITY_EDITED) {
@@ -298,6 +300,7 @@ START_TEST(a_last_resort_is_for_who_may_have_the_identity_still)
 		world_give(&w, "too late");
 		world_give(&w, "other");
 		ck_assert_str_eq(t.token, "other");
+		ck_assert_str_eq(t.source, "fake");
 	}
 	world_deinit(&w);
 }
