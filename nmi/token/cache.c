@@ -159,10 +159,11 @@ static void on_deadline(struct loop_timer *t)
 	struct cache_flight *f = w->flight;
 	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = NULL;
 	const struct token_failure fail = cache_flight_excuse(f);
-	struct token *last = f->kind == FLIGHT_PLAIN ? cache_entry_last(f->entry, &fail) : NULL;
+	struct token *last = f->kind == FLIGHT_PLAIN ? cache_entry_last(f->entry, &fail, false)
+						     : NULL;
 
 	if (!last && mono_before(loop_mono(w->cache->loop), w->until)) {
-		/* it has ended meanwhile, or been refused */
+		/* it has ended meanwhile, or been refused, or its source has not looked yet */
 		loop_timer_set(w->cache->loop, t, w->until, on_deadline);
 		return;
 	}
@@ -198,7 +199,7 @@ static struct mono first_look(const struct token_wait *w, const struct cache_fli
 	static const struct token_failure none = { .fault = TOKEN_FAULT_DOWN };
 	struct mono enough = mono_add_msec(f->begun_at, POLICY_LAST_WAIT_MSEC);
 
-	if (!cache_entry_last(f->entry, &none))
+	if (!cache_entry_last(f->entry, &none, true))
 		return w->until;
 	return mono_before(enough, w->until) ? enough : w->until;
 }
@@ -244,9 +245,9 @@ static bool is_allowed(struct token_cache *c, const struct token_source *source,
 
 /* Without a flight. */
 static void refuse(struct token_wait *w, struct cache_entry *e, const struct token_ask *ask,
-		   const struct token_failure *fail)
+		   const struct token_failure *fail, bool was_tried)
 {
-	struct token *last = e && !ask->bypass_cache ? cache_entry_last(e, fail) : NULL;
+	struct token *last = e && !ask->bypass_cache ? cache_entry_last(e, fail, was_tried) : NULL;
 	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = NULL;
 
 	if (!last) {
@@ -285,13 +286,13 @@ struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask
 		cache_wait_settle(w, o);
 	} else if (e && cache_entry_is_failure_believed(e)) {
 		fail = token_failure_after(&e->failure->fail, e->failed_at, loop_mono(c->loop));
-		refuse(w, e, ask, &fail);
+		refuse(w, e, ask, &fail, true);
 	} else if (c->stats.waiting >= c->spec.max_waiting) {
 		fail = cache_failure_make(TOKEN_FAULT_OVERLOADED, ERR_LIMIT,
 					  "too many requests are waiting for a token");
-		refuse(w, e, ask, &fail);
+		refuse(w, e, ask, &fail, false);
 	} else if (!is_allowed(c, source, e, ask, &fail)) {
-		refuse(w, e, ask, &fail);
+		refuse(w, e, ask, &fail, false);
 	} else {
 		wait_for_flight(w, e ? e : cache_entry_new(c, &key, source, ask), ask, deadline);
 	}

@@ -95,9 +95,12 @@ static bool is_kept(const struct cache_entry *e)
 	return e->tok && kept_sec(e) > 0 && news(e, e->tok->origin) != TOKEN_NEWS_CHANGED;
 }
 
-struct token *cache_entry_last(const struct cache_entry *e, const struct token_failure *fail)
+struct token *cache_entry_last(const struct cache_entry *e, const struct token_failure *fail,
+			       bool was_tried)
 {
-	return policy_leaves_last(fail) && is_kept(e) ? e->tok : NULL;
+	if (!policy_leaves_last(fail) || is_fresh(e) || !is_kept(e))
+		return NULL;
+	return was_tried || news(e, e->tok->origin) == TOKEN_NEWS_NONE ? e->tok : NULL;
 }
 
 void cache_entry_note_last(struct cache_entry *e, unsigned callers)

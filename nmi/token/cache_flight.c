@@ -95,7 +95,7 @@ static void flight_fail(struct cache_flight *f, struct cache_outcome *o, bool be
 	/* its callers need not know */
 	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(e)) {
 		at_hand = cache_outcome_new(e->tok, NULL);
-	} else if (f->kind == FLIGHT_PLAIN && (last = cache_entry_last(e, &o->fail))) {
+	} else if (f->kind == FLIGHT_PLAIN && (last = cache_entry_last(e, &o->fail, believe))) {
 		at_hand = cache_outcome_new(last, NULL);
 		cache_entry_note_last(e, n_waiters(f));
 	}
@@ -197,7 +197,7 @@ static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
 		wait = rest_msec(f, &o->fail, wait, now);
 	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(f->entry))
 		return false; /* a bypassing caller has brought one meanwhile */
-	if (f->kind == FLIGHT_PLAIN && cache_entry_last(f->entry, &o->fail))
+	if (f->kind == FLIGHT_PLAIN && cache_entry_last(f->entry, &o->fail, true))
 		return false; /* that is what they are given, and need not wait for */
 	if (!wait || !mono_before(mono_add_msec(now, (uint64_t)wait + POLICY_TRY_MIN_MSEC),
 				  latest_deadline(f)))
@@ -528,8 +528,8 @@ void cache_flight_left(struct cache_flight *f, bool at_deadline)
 	if (f->failed) {
 		flight_give_up(f);
 	} else if (at_deadline) {
-		cache_behind_put(f, cache_entry_last(f->entry, &none) ? BEHIND_RENEWAL
-								      : BEHIND_ABANDONED);
+		cache_behind_put(f, cache_entry_last(f->entry, &none, true) ? BEHIND_RENEWAL
+									    : BEHIND_ABANDONED);
 	} else {
 		cache_flight_drop(f);
 	}

@@ -144,9 +144,11 @@ bool cache_entry_is_usable(const struct cache_entry *e);
 bool cache_entry_is_good(const struct cache_entry *e);
 /*
  * The token that is past that and valid for a while yet, for a caller who would be told `fail`; NULL: there is none, or
- * not after such a failure. Borrowed.
+ * not after such a failure. Borrowed. `was_tried`: to get another has failed just now; else a source that is unsure
+ * whether what this one was made with has changed has not looked yet, and it is not given.
  */
-struct token *cache_entry_last(const struct cache_entry *e, const struct token_failure *fail);
+struct token *cache_entry_last(const struct cache_entry *e, const struct token_failure *fail,
+			       bool was_tried);
 /* So many callers were given it. */
 void cache_entry_note_last(struct cache_entry *e, unsigned callers);
 /* The time to renew it has come, and it does not wait after a failed attempt. */

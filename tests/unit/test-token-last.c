@@ -336,6 +336,56 @@ START_TEST(it_is_not_given_when_its_credential_has_changed)
 }
 END_TEST
 
+START_TEST(while_its_source_has_not_looked_it_is_not_given)
+{
+	struct token_ask other;
+	struct got g[3] = { 0 };
+	struct bench b;
+
+	said = TOKEN_NEWS_NONE;
+	bench_init(&b, 10, 4, 2);
+	b.source.vtable.check = say;
+	fill(&b, "r", "one", HOUR);
+	loop_fake_advance(b.loop, USABLE_MSEC - MINUTE_MSEC);
+	/* while it is usable all is as ever */
+	said = TOKEN_NEWS_UNSURE;
+	other = ask_for(&b, "other");
+	(void)get(&b, &other, &g[0]);
+	other = ask_for(&b, "another");
+	(void)get(&b, &other, &g[1]);
+	ask(&b, &g[2]);
+	was_told(&b, &g[2], TOKEN_FAULT_OVERLOADED);
+	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	turn(&b);
+	ask(&b, &g[2]);
+	loop_fake_advance(b.loop, POLICY_LAST_WAIT_MSEC + 1);
+	ck_assert_uint_eq(g[2].calls, 0);
+	while (fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 30))
+		turn(&b);
+	ck_assert_str_eq(g[2].text, "one");
+	ask(&b, &g[2]);
+	was_told(&b, &g[2], TOKEN_FAULT_DOWN);
+	bench_deinit(&b);
+	/* and after, it is waited for */
+	said = TOKEN_NEWS_NONE;
+	bench_init(&b, 10, 4, 1);
+	b.source.vtable.check = say;
+	fill(&b, "r", "one", HOUR);
+	loop_fake_advance(b.loop, USABLE_MSEC + MINUTE_MSEC);
+	said = TOKEN_NEWS_UNSURE;
+	ask(&b, &g[0]);
+	ask(&b, &g[1]); /* one too many, and nobody has looked for it */
+	was_told(&b, &g[1], TOKEN_FAULT_OVERLOADED);
+	loop_fake_advance(b.loop, POLICY_LAST_WAIT_MSEC + 1);
+	ck_assert_uint_eq(g[0].calls, 0);
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 30));
+	was_given(&b, &g[0], 1);
+	ask(&b, &g[1]); /* it was looked, in vain, just now */
+	was_given(&b, &g[1], 2);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(who_bypasses_the_cache_is_not_given_it)
 {
 	struct token_ask bypassing;
@@ -505,6 +555,7 @@ UNIT_MAIN("token-last", UNIT_LOOP(it_is_given_at_once_when_the_upstream_fails, u
 	  UNIT_LOOP(it_is_not_given_by_a_clock_that_was_put_back, clocks),
 	  UNIT(it_is_not_given_if_it_came_by_a_clock_that_is_behind),
 	  UNIT_LOOP(it_is_not_given_when_its_credential_has_changed, news),
+	  UNIT(while_its_source_has_not_looked_it_is_not_given),
 	  UNIT(who_bypasses_the_cache_is_not_given_it),
 	  UNIT(a_refusal_to_who_bypasses_the_cache_ends_it_too),
 	  UNIT(it_is_given_when_too_many_wait), UNIT(a_pod_that_has_asked_for_too_much_is_given_it),
