@@ -561,12 +561,6 @@ static const struct pod *vouched(struct issue *q)
 	return q->is_vouched ? q->pod : NULL;
 }
 
-/* Its renewal was due before: it was in memory, and no other could be had. */
-static bool was_at_hand(const struct issuer *i, const struct token *tok)
-{
-	return tok->renew_at.s && loop_wall(i->loop).s >= tok->renew_at.s;
-}
-
 static void on_token(void *ctx, struct token *tok, const struct token_failure *fail)
 {
 	struct issue *q = ctx;
@@ -600,7 +594,8 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 			"again",
 			q->pod->namespace, q->pod->name);
 	} else if (seen == LOOK_GRANTED && tok) {
-		grant(&a, tok, &s.ask, was_at_hand(q->issuer, tok) ? "cache" : a.source);
+		grant(&a, tok, &s.ask,
+		      token_is_overdue(tok, loop_wall(q->issuer->loop)) ? "cache" : a.source);
 	} else if (seen == LOOK_GRANTED) {
 		issue_refuse_failure(&a, q->pod, q->identity, fail);
 	}
