@@ -147,6 +147,11 @@
 #define LIMIT_ABANDONED 512
 /* Tokens kept; the least recently used one goes first. 4,096 × about 4 KiB = 16 MiB at the worst. */
 #define LIMIT_TOKENS 4096
+/*
+ * A token is not given with less than this left of it, whatever else there is: the clocks of the pod and of who
+ * takes the token may differ by as much (5 minutes is what verifiers allow), and a request takes its time.
+ */
+#define LIMIT_TOKEN_LAST_SEC 60
 /* Requests that wait for a pod or a token at once. */
 #define LIMIT_WAITING 8192
 /* Requests in the name of a pod that is not known: every event of a pod walks over them. */

@@ -441,6 +441,11 @@ void http_cancel(struct http_call *call)
 	wake(call->client);
 }
 
+bool http_is_answering(const struct http_call *call)
+{
+	return call->status != 0;
+}
+
 void http_client_reconnect(struct http_client *c, const struct http_tls *tls_or_null)
 {
 	const struct tls_copy *was = &c->pools->tls;

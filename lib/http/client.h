@@ -84,5 +84,7 @@ DEFINE_CLEANUP(struct http_client, http_client_free);
 /* Everything in `req` is copied but ctx. NULL only for a request that could not even be formed. */
 struct http_call *http_send(struct http_client *c, const struct http_request *req, struct err *err);
 void http_cancel(struct http_call *call);
+/* The head of the answer is here, and its end is not. Not to be asked after `done`. */
+bool http_is_answering(const struct http_call *call);
 /* Close all idle connections and use new ones from now on: after a credential or CA changed. */
 void http_client_reconnect(struct http_client *c, const struct http_tls *tls_or_null);

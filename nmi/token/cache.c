@@ -25,6 +25,10 @@
  * is asked for again. A failed one keeps the token, counts as stale, and is tried again with backoff.
  * A token is dropped when it may no longer be handed out (policy.h), not when it expires.
  *
+ * In its last minutes it is the *last resort*: a request begins a flight, or joins it, as if there were none, but
+ * is answered with what is at hand if that fails by no fault of the identity's, or takes longer than an
+ * upstream takes that is well. A refusal ends it at once, and for good.
+ *
  * Failures are believed for a moment (policy.h), by plain and bypassing callers alike. Being throttled
  * concerns the whole VM and not one key, so it also brakes every other flight to the same upstream.
  *
@@ -43,6 +47,7 @@
 #include "nmi/token/cache_internal.h"
 #include "nmi/token/failure.h"
 #include "nmi/token/key.h"
+#include "nmi/token/policy.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -154,8 +159,17 @@ static void on_deadline(struct loop_timer *t)
 	struct cache_flight *f = w->flight;
 	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = NULL;
 	const struct token_failure fail = cache_flight_excuse(f);
+	struct token *last = f->kind == FLIGHT_PLAIN ? cache_entry_last(f->entry, &fail, false)
+						     : NULL;
 
-	o = cache_outcome_new(NULL, &fail);
+	if (!last && mono_before(loop_mono(w->cache->loop), w->until)) {
+		/* it has ended meanwhile, or been refused, or its source has not looked yet */
+		loop_timer_set(w->cache->loop, t, w->until, on_deadline);
+		return;
+	}
+	o = cache_outcome_new(last, &fail);
+	if (last)
+		cache_entry_note_last(f->entry, 1);
 	cache_wait_leave(w);
 	cache_flight_left(f, true);
 	cache_wait_tell(w, o);
@@ -179,6 +193,17 @@ static void note_ask(struct cache_entry *e, const struct token_ask *ask, struct 
 	(void)cache_asker_unref(was);
 }
 
+/* How long to wait before what is at hand will do; who comes later waits for the flight no longer than who began it. */
+static struct mono first_look(const struct token_wait *w, const struct cache_flight *f)
+{
+	static const struct token_failure none = { .fault = TOKEN_FAULT_DOWN };
+	struct mono enough = mono_add_msec(f->begun_at, POLICY_LAST_WAIT_MSEC);
+
+	if (!cache_entry_last(f->entry, &none, true))
+		return w->until;
+	return mono_before(enough, w->until) ? enough : w->until;
+}
+
 static void wait_for_flight(struct token_wait *w, struct cache_entry *e,
 			    const struct token_ask *ask, struct mono deadline)
 {
@@ -193,7 +218,8 @@ static void wait_for_flight(struct token_wait *w, struct cache_entry *e,
 	if (!e->flights[kind])
 		(void)cache_flight_begin(e, kind);
 	cache_flight_join(e->flights[kind], w, lane);
-	loop_timer_set(c->loop, &w->deadline, deadline, on_deadline);
+	w->until = deadline;
+	loop_timer_set(c->loop, &w->deadline, first_look(w, e->flights[kind]), on_deadline);
 	cache_pump(u);
 }
 
@@ -215,6 +241,23 @@ static bool is_allowed(struct token_cache *c, const struct token_source *source,
 				   "this pod has asked for too many new tokens in a short time");
 	fail->retry_after_sec = wait_sec;
 	return false;
+}
+
+/* Without a flight. */
+static void refuse(struct token_wait *w, struct cache_entry *e, const struct token_ask *ask,
+		   const struct token_failure *fail, bool was_tried)
+{
+	struct token *last = e && !ask->bypass_cache ? cache_entry_last(e, fail, was_tried) : NULL;
+	_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = NULL;
+
+	if (!last) {
+		cache_wait_refuse(w, fail);
+		return;
+	}
+	o = cache_outcome_new(last, NULL);
+	count_hit(e, ask);
+	cache_entry_note_last(e, 1);
+	cache_wait_settle(w, o);
 }
 
 struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask *ask,
@@ -243,13 +286,13 @@ struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask
 		cache_wait_settle(w, o);
 	} else if (e && cache_entry_is_failure_believed(e)) {
 		fail = token_failure_after(&e->failure->fail, e->failed_at, loop_mono(c->loop));
-		cache_wait_refuse(w, &fail);
+		refuse(w, e, ask, &fail, true);
 	} else if (c->stats.waiting >= c->spec.max_waiting) {
 		fail = cache_failure_make(TOKEN_FAULT_OVERLOADED, ERR_LIMIT,
 					  "too many requests are waiting for a token");
-		cache_wait_refuse(w, &fail);
+		refuse(w, e, ask, &fail, false);
 	} else if (!is_allowed(c, source, e, ask, &fail)) {
-		cache_wait_refuse(w, &fail);
+		refuse(w, e, ask, &fail, false);
 	} else {
 		wait_for_flight(w, e ? e : cache_entry_new(c, &key, source, ask), ask, deadline);
 	}

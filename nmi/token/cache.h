@@ -18,8 +18,8 @@ struct metrics;
  * have a token is decided before, for every request; the cache only saves the fetching.
  *
  * A flight that was sent is detached from its callers: when all have left, its answer still fills the
- * cache. A failed renewal keeps the token that is still valid. Failures are remembered briefly, by
- * class. How briefly, when a token is no longer handed out, and what is tried again: policy.h.
+ * cache. A failed renewal keeps the token that is still valid: who asks in its last minutes is given it if
+ * no other is to be had, and the upstream has not refused. Failures are remembered briefly, by class. How briefly, when a token is no longer handed out, and what is tried again: policy.h.
  *
  * What goes to an upstream keeps within its budget (struct token_budget) and is fair between pods: each
  * has its turn, whatever another has queued. What a pod is answered from memory is not limited.
@@ -38,7 +38,8 @@ struct token_cache_spec {
 
 struct token_cache_stats {
 	unsigned long hits, misses, flights, stale, failures;
-	unsigned long retries, pod_limited;
+	unsigned long retries, pod_limited,
+		last; /* `last`: answered with one in its last minutes */
 	size_t tokens, in_flight, waiting;
 	size_t queued, pods; /* flights that wait for their turn; pods that are remembered */
 };

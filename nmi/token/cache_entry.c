@@ -11,6 +11,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/loop/loop.h"
+#include "nmi/limits.h"
 #include "nmi/metrics.h"
 #include "nmi/token/cache_internal.h"
 #include "nmi/token/key.h"
@@ -61,6 +62,58 @@ bool cache_entry_is_failure_believed(const struct cache_entry *e)
 {
 	return e->failure && mono_before(loop_mono(e->cache->loop), e->believed_until) &&
 	       news(e, e->failure->fail.origin) != TOKEN_NEWS_CHANGED;
+}
+
+/* The answer says how long it is good by the clock that is set; put back, that is longer than it is. */
+static bool is_clock_believed(const struct cache_entry *e)
+{
+	const struct loop *l = e->cache->loop;
+	int64_t left = (int64_t)(mono_msec_until(loop_mono(l), e->ends_before) / 1000);
+
+	return e->tok->expires_on.s - loop_wall(l).s <= left + LIMIT_TOKEN_LAST_SEC;
+}
+
+static int64_t earlier_sec(const struct loop *l, struct wall until, struct mono before)
+{
+	int64_t by_mono = (int64_t)((mono_msec_until(loop_mono(l), before) + 999) / 1000);
+	int64_t by_wall = until.s - loop_wall(l).s;
+
+	return by_wall < by_mono ? by_wall : by_mono;
+}
+
+/* For how long somebody may still be given it, if nobody refuses; at most 0: not any more. */
+static int64_t kept_sec(const struct cache_entry *e)
+{
+	const struct loop *l = e->cache->loop;
+
+	return is_clock_believed(e) ? earlier_sec(l, e->last_until, e->last_before)
+				    : earlier_sec(l, e->usable_until, e->usable_before);
+}
+
+static bool is_kept(const struct cache_entry *e)
+{
+	return e->tok && kept_sec(e) > 0 && news(e, e->tok->origin) != TOKEN_NEWS_CHANGED;
+}
+
+struct token *cache_entry_last(const struct cache_entry *e, const struct token_failure *fail,
+			       bool was_tried)
+{
+	if (!policy_leaves_last(fail) || is_fresh(e) || !is_kept(e))
+		return NULL;
+	return was_tried || news(e, e->tok->origin) == TOKEN_NEWS_NONE ? e->tok : NULL;
+}
+
+void cache_entry_note_last(struct cache_entry *e, unsigned callers)
+{
+	e->used |= callers > 0;
+	e->cache->stats.last += callers;
+	metric_add(e->cache->metrics, NMI_METRIC_CACHE_LAST, NULL, callers);
+}
+
+static void end_last(struct cache_entry *e)
+{
+	e->last_until = e->usable_until;
+	e->last_before = e->usable_before;
 }
 
 static bool has_flight(const struct cache_entry *e)
@@ -148,7 +201,7 @@ void cache_entry_update(struct cache_entry *e)
 		return;
 	}
 	if (e->tok) {
-		next = earlier(mono_of_wall(e->cache, e->usable_until), e->usable_before);
+		next = earlier(mono_of_wall(e->cache, e->last_until), e->last_before);
 		at = earlier(mono_of_wall(e->cache, e->renew_at), e->renew_by);
 		at = later(at, e->renew_not_before);
 		if (e->used && !e->flights[FLIGHT_PLAIN] && mono_before(at, next))
@@ -219,7 +272,7 @@ static struct wall end_of(const struct token *tok, struct wall now)
 void cache_entry_store(struct cache_entry *e, struct token *tok)
 {
 	struct wall now = loop_wall(e->cache->loop);
-	struct wall until = policy_usable_until(now, end_of(tok, now));
+	struct wall end = end_of(tok, now), until = policy_usable_until(now, end);
 	struct mono before = mono_of_wall(e->cache, until);
 
 	if (tok == e->tok) {
@@ -233,6 +286,9 @@ void cache_entry_store(struct cache_entry *e, struct token *tok)
 		set_token(e, tok);
 		e->usable_until = until;
 		e->usable_before = before;
+		e->last_until = policy_last_until(until, end);
+		e->last_before = mono_of_wall(e->cache, e->last_until);
+		e->ends_before = mono_of_wall(e->cache, end);
 	}
 	e->renew_at = policy_renew_at(now, e->usable_until, arc4random());
 	e->renew_by = mono_of_wall(e->cache, e->renew_at);
@@ -262,8 +318,7 @@ static void log_stale(struct cache_entry *e, const struct token_failure *fail)
 		  " s past its renewal, handed out for %" PRId64
 		  " s more (%lu more such since the last "
 		  "line): %s",
-		  now > e->renew_at.s ? now - e->renew_at.s : 0, e->usable_until.s - now, held,
-		  fail->err.msg);
+		  now > e->renew_at.s ? now - e->renew_at.s : 0, kept_sec(e), held, fail->err.msg);
 }
 
 void cache_entry_note_failure(struct cache_entry *e, struct cache_outcome *o, enum flight_kind kind,
@@ -279,7 +334,9 @@ void cache_entry_note_failure(struct cache_entry *e, struct cache_outcome *o, en
 		e->failed_at = now;
 		e->believed_until = mono_add_msec(now, policy_remember_msec(&o->fail));
 	}
-	if (kind != FLIGHT_PLAIN || !cache_entry_is_usable(e))
+	if (policy_ends_last(&o->fail))
+		end_last(e);
+	if (kind != FLIGHT_PLAIN || !is_kept(e))
 		return;
 	wait = backoff_next(&e->backoff, now);
 	e->renew_not_before = mono_add_msec(now, wait > asked ? wait : asked);
@@ -326,7 +383,7 @@ static void on_entry_timer(struct loop_timer *t)
 	struct cache_upstream *u;
 	bool renew;
 
-	if (e->tok && !cache_entry_is_usable(e)) {
+	if (e->tok && !is_kept(e)) {
 		set_token(e, NULL);
 		cache_entry_touch(e);
 	}

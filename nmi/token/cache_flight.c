@@ -30,6 +30,7 @@ static void flight_queue(struct cache_flight *f, bool first)
 	f->behind = BEHIND_NOTHING;
 	f->queued_at = loop_mono(u->cache->loop);
 	u->queued++;
+	u->cache->stats.queued++;
 	DL_FOREACH (f->waiters, w) {
 		cache_lane_put(w, first);
 	}
@@ -40,6 +41,7 @@ static void flight_dequeue(struct cache_flight *f)
 	struct token_wait *w;
 
 	f->entry->upstream->queued--;
+	f->entry->cache->stats.queued--;
 	cache_behind_take(f);
 	DL_FOREACH (f->waiters, w) {
 		cache_lane_take(w);
@@ -73,16 +75,30 @@ static void flight_tell(struct cache_flight *f, struct cache_outcome *o)
 	}
 }
 
+static unsigned n_waiters(const struct cache_flight *f)
+{
+	const struct token_wait *w;
+	unsigned n = 0;
+
+	DL_COUNT(f->waiters, w, n);
+	return n;
+}
+
 /* The source's failure: believed, unless nobody asked it. */
 static void flight_fail(struct cache_flight *f, struct cache_outcome *o, bool believe)
 {
 	struct cache_entry *e = f->entry;
 	_cleanup_(cache_outcome_unrefp) struct cache_outcome *at_hand = NULL;
+	struct token *last;
 
 	cache_entry_note_failure(e, o, f->kind, believe);
 	/* its callers need not know */
-	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(e))
+	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(e)) {
 		at_hand = cache_outcome_new(e->tok, NULL);
+	} else if (f->kind == FLIGHT_PLAIN && (last = cache_entry_last(e, &o->fail, believe))) {
+		at_hand = cache_outcome_new(last, NULL);
+		cache_entry_note_last(e, n_waiters(f));
+	}
 	flight_tell(f, at_hand ? at_hand : o);
 	flight_free(f);
 	cache_entry_touch(e);
@@ -133,8 +149,8 @@ static struct mono latest_deadline(const struct cache_flight *f)
 	struct mono latest = { 0 };
 
 	DL_FOREACH (f->waiters, w) {
-		if (mono_before(latest, w->deadline.at))
-			latest = w->deadline.at;
+		if (mono_before(latest, w->until))
+			latest = w->until;
 	}
 	return latest;
 }
@@ -160,7 +176,7 @@ static void count_retry(struct cache_upstream *u)
 static unsigned rest_msec(const struct cache_flight *f, const struct token_failure *fail,
 			  unsigned wait, struct mono now)
 {
-	uint64_t spent = (now.ns - f->sent_at.ns) / NSEC_PER_MSEC;
+	uint64_t spent = (now.ns - f->attempts[0].sent_at.ns) / NSEC_PER_MSEC;
 	unsigned least = POLICY_REST_MIN_MSEC + arc4random_uniform(POLICY_REST_MIN_MSEC);
 
 	if (fail->fault == TOKEN_FAULT_THROTTLED || fail->retry_after_sec || wait < least)
@@ -181,6 +197,8 @@ static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
 		wait = rest_msec(f, &o->fail, wait, now);
 	if (f->kind == FLIGHT_PLAIN && cache_entry_is_usable(f->entry))
 		return false; /* a bypassing caller has brought one meanwhile */
+	if (f->kind == FLIGHT_PLAIN && cache_entry_last(f->entry, &o->fail, true))
+		return false; /* that is what they are given, and need not wait for */
 	if (!wait || !mono_before(mono_add_msec(now, (uint64_t)wait + POLICY_TRY_MIN_MSEC),
 				  latest_deadline(f)))
 		return false;
@@ -222,25 +240,50 @@ static void note_health(const struct cache_flight *f, const struct token_failure
 	cache_entries_hurry(u->cache, u);
 }
 
-static void flight_landed(struct cache_flight *f)
+/* Its place is free, and the budget knows of it. */
+static void attempt_end(struct cache_attempt *a)
 {
-	struct cache_upstream *u = f->entry->upstream;
+	struct cache_upstream *u = a->flight->entry->upstream;
 
-	DL_DELETE(u->sent, f);
-	loop_timer_del(&f->slow);
-	loop_timer_del(&f->lost);
-	if (f->is_slow)
+	a->handle = NULL;
+	loop_timer_del(&a->slow);
+	loop_timer_del(&a->flight->lost);
+	if (a->is_slow)
 		u->slow--;
 	else
 		rate_answered(&u->rate, loop_mono(u->cache->loop));
-	f->is_slow = false;
+	a->is_slow = false;
 	u->cache->stats.in_flight--;
-	if (f->turn) {
-		f->turn->in_flight--;
-		cache_lane_leave(f->turn);
+	if (a->turn) {
+		a->turn->in_flight--;
+		cache_lane_leave(a->turn);
 	} else {
 		u->behind_in_flight--;
 	}
+}
+
+static void attempt_cancel(struct cache_attempt *a)
+{
+	const struct token_source *source = a->flight->entry->source;
+
+	if (!a->handle)
+		return;
+	source->cancel(source->ctx, a->handle);
+	attempt_end(a);
+}
+
+static bool is_answering(const struct cache_attempt *a)
+{
+	const struct token_source *source = a->flight->entry->source;
+
+	return source->is_answering && source->is_answering(a->handle);
+}
+
+static struct cache_attempt *other_of(struct cache_attempt *a)
+{
+	struct cache_attempt *all = a->flight->attempts;
+
+	return a == &all[0] ? &all[1] : &all[0];
 }
 
 /*
@@ -278,17 +321,28 @@ static void flight_failed(struct cache_flight *f, const struct cache_lane *turn,
 	flight_fail(f, o, true);
 }
 
+/*
+ * The first of two that brings something ends the other. A failure that says nothing of the identity does not: the
+ * other may have been luckier.
+ */
 static void on_source_done(void *ctx, struct token *tok, const struct token_failure *fail)
 {
-	struct cache_flight *f = ctx;
+	struct cache_attempt *a = ctx;
+	struct cache_flight *f = a->flight;
 	struct cache_upstream *u = f->entry->upstream;
-	const struct cache_lane *turn = f->turn;
+	const struct cache_lane *turn = a->turn;
 
-	flight_landed(f);
+	attempt_end(a);
 	/* one that is given back is no answer of the upstream's */
-	if (tok && tok != f->entry->tok && mono_before(u->answered_sent, f->sent_at))
-		u->answered_sent = f->sent_at;
+	if (tok && tok != f->entry->tok && mono_before(u->answered_sent, a->sent_at))
+		u->answered_sent = a->sent_at;
 	note_health(f, tok ? NULL : fail);
+	if (!tok && other_of(a)->handle && policy_leaves_last(fail)) {
+		u->cache->stats.failures++;
+		cache_pump(u);
+		return;
+	}
+	attempt_cancel(other_of(a));
 	if (tok)
 		flight_succeed(f, tok);
 	else
@@ -313,57 +367,30 @@ static struct token *known_to(const struct cache_flight *f)
 /* Whatever it asks has it, or never will: for the rate it counts as answered. */
 static void on_slow(struct loop_timer *t)
 {
-	struct cache_flight *f = container_of(t, struct cache_flight, slow);
-	struct cache_upstream *u = f->entry->upstream;
+	struct cache_attempt *a = container_of(t, struct cache_attempt, slow);
+	struct cache_upstream *u = a->flight->entry->upstream;
 
 	if (u->slow >= u->max_slow) {
 		loop_timer_set_msec(u->cache->loop, t, u->slow_msec, on_slow);
 		return;
 	}
-	f->is_slow = true;
+	a->is_slow = true;
 	u->slow++;
 	rate_answered(&u->rate, loop_mono(u->cache->loop));
 	cache_pump(u);
 }
 
-/*
- * One that nobody waits for has time, and comes round again. Nor is one given up that could not be made again now:
- * its answer may still come, and a queue that is held tells who waits in it to go.
- */
-static void on_lost(struct loop_timer *t)
+static void attempt_took_off(struct cache_attempt *a, struct cache_lane *turn)
 {
-	struct cache_flight *f = container_of(t, struct cache_flight, lost);
-	struct cache_entry *e = f->entry;
-	struct cache_upstream *u = e->upstream;
-	struct token_failure brake = { 0 };
+	struct cache_upstream *u = a->flight->entry->upstream;
+	struct mono now = loop_mono(u->cache->loop);
 
-	if (!f->waiters || !mono_before(f->sent_at, u->answered_sent) ||
-	    cache_is_braked(u, &brake)) {
-		loop_timer_set_msec(u->cache->loop, t, POLICY_LOST_LOOK_MSEC, on_lost);
-		return;
-	}
-	f->was_lost = true;
-	e->source->cancel(e->source->ctx, f->handle);
-	flight_landed(f);
-	count_retry(u);
-	flight_queue(f, true);
-	cache_pump(u);
-}
-
-static void flight_took_off(struct cache_flight *f, struct cache_lane *turn)
-{
-	struct cache_upstream *u = f->entry->upstream;
-
-	f->state = FLIGHT_SENT;
-	f->turn = turn;
-	f->tries++;
-	DL_APPEND(u->sent, f);
-	rate_sent(&u->rate, loop_mono(u->cache->loop));
-	f->sent_at = loop_mono(u->cache->loop);
-	if (!f->was_lost)
-		loop_timer_set_msec(u->cache->loop, &f->lost, POLICY_LOST_MSEC, on_lost);
+	a->turn = turn;
+	a->sent_at = now;
+	a->flight->tries++;
+	rate_sent(&u->rate, now);
 	if (u->slow_msec)
-		loop_timer_set_msec(u->cache->loop, &f->slow, u->slow_msec, on_slow);
+		loop_timer_set_msec(u->cache->loop, &a->slow, u->slow_msec, on_slow);
 	u->cache->stats.in_flight++;
 	if (turn) {
 		turn->in_flight++;
@@ -373,7 +400,9 @@ static void flight_took_off(struct cache_flight *f, struct cache_lane *turn)
 	}
 }
 
-void cache_flight_send(struct cache_flight *f, struct cache_lane *turn)
+/* False with the failure filled: nothing was sent. */
+static bool attempt_start(struct cache_attempt *a, struct cache_flight *f, struct cache_lane *turn,
+			  struct token_failure *fail)
 {
 	struct cache_entry *e = f->entry;
 	struct token_cache *c = e->cache;
@@ -384,16 +413,65 @@ void cache_flight_send(struct cache_flight *f, struct cache_lane *turn)
 				       .resource = e->resource,
 				       .bypass_cache = f->kind == FLIGHT_BYPASS,
 				       .known = known_to(f) };
+
+	a->flight = f;
+	c->stats.flights++;
+	metric_add(c->metrics, NMI_METRIC_FETCHES, &e->upstream->name, 1);
+	a->handle = e->source->fetch(e->source->ctx, &ask, on_source_done, a, fail);
+	if (!a->handle)
+		return false;
+	attempt_took_off(a, turn);
+	return true;
+}
+
+/*
+ * One that nobody waits for has time, and comes round again. Nor is one made again while that could not be: its answer
+ * may still come, and a queue that is held tells who waits in it to go.
+ *
+ * Where there is room the first is left to run, and whichever brings something first is it. Where others wait for a
+ * place, or its pod has all that it may have, the first is given up for it: it may hold that place for long. So is
+ * one whose answer has begun, and has not come to its end in seconds: that is a few kilobytes, and is stuck.
+ */
+static void on_lost(struct loop_timer *t)
+{
+	struct cache_flight *f = container_of(t, struct cache_flight, lost);
+	struct cache_attempt *first = &f->attempts[0];
+	struct cache_upstream *u = f->entry->upstream;
+	struct token_failure brake = { 0 };
+	enum cache_room room = cache_room(u, first->turn);
+
+	if (!f->waiters || !mono_before(first->sent_at, u->answered_sent) ||
+	    cache_is_braked(u, &brake) || room == ROOM_SOON) {
+		loop_timer_set_msec(u->cache->loop, t, POLICY_LOST_LOOK_MSEC, on_lost);
+		return;
+	}
+	f->was_lost = true;
+	count_retry(u);
+	if (room == ROOM_NOW && !is_answering(first)) {
+		struct token_failure fail = { 0 };
+
+		if (!attempt_start(&f->attempts[1], f, first->turn, &fail))
+			u->cache->stats.failures++; /* and the first goes on */
+		return;
+	}
+	attempt_cancel(first);
+	flight_queue(f, true);
+	cache_pump(u);
+}
+
+void cache_flight_send(struct cache_flight *f, struct cache_lane *turn)
+{
+	struct cache_entry *e = f->entry;
+	struct token_cache *c = e->cache;
 	struct token_failure fail = { 0 };
 
 	flight_dequeue(f);
 	metric_observe(c->metrics, NMI_METRIC_FETCH_WAIT, &e->upstream->name,
 		       mono_seconds_between(f->queued_at, loop_mono(c->loop)));
-	c->stats.flights++;
-	metric_add(c->metrics, NMI_METRIC_FETCHES, &e->upstream->name, 1);
-	f->handle = e->source->fetch(e->source->ctx, &ask, on_source_done, f, &fail);
-	if (f->handle) {
-		flight_took_off(f, turn);
+	if (attempt_start(&f->attempts[0], f, turn, &fail)) {
+		f->state = FLIGHT_SENT;
+		if (!f->was_lost)
+			loop_timer_set_msec(c->loop, &f->lost, POLICY_LOST_MSEC, on_lost);
 	} else {
 		_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = cache_outcome_new(NULL,
 											    &fail);
@@ -411,6 +489,7 @@ struct cache_flight *cache_flight_begin(struct cache_entry *e, enum flight_kind 
 
 	f->entry = e;
 	f->kind = kind;
+	f->begun_at = loop_mono(e->cache->loop);
 	e->flights[kind] = f;
 	flight_queue(f, false);
 	cache_entry_touch(e);
@@ -442,12 +521,15 @@ void cache_flight_drop(struct cache_flight *f)
 
 void cache_flight_left(struct cache_flight *f, bool at_deadline)
 {
+	static const struct token_failure none = { .fault = TOKEN_FAULT_DOWN };
+
 	if (f->state == FLIGHT_SENT || f->waiters)
 		return;
 	if (f->failed) {
 		flight_give_up(f);
 	} else if (at_deadline) {
-		cache_behind_put(f, BEHIND_ABANDONED);
+		cache_behind_put(f, cache_entry_last(f->entry, &none, true) ? BEHIND_RENEWAL
+									    : BEHIND_ABANDONED);
 	} else {
 		cache_flight_drop(f);
 	}
@@ -455,13 +537,10 @@ void cache_flight_left(struct cache_flight *f, bool at_deadline)
 
 void cache_flight_abort(struct cache_flight *f)
 {
-	struct cache_entry *e = f->entry;
 	struct token_wait *w, *next;
 
-	if (f->state == FLIGHT_SENT) {
-		e->source->cancel(e->source->ctx, f->handle);
-		flight_landed(f);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(f->attempts); i++)
+		attempt_cancel(&f->attempts[i]);
 	flight_withdraw(f);
 	DL_FOREACH_SAFE (f->waiters, w, next) {
 		cache_wait_leave(w);

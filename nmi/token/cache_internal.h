@@ -23,8 +23,8 @@ enum lru { LRU_TOKENS, LRU_OTHERS, LRUS };
  * QUEUED   Entered by cache_flight_begin(), and again from RESTING. It stands in the lane of each of its
  *          callers, or, if nobody waits for it, behind all lanes. Left for SENT by cache_pump(), or dropped
  *          with a last caller who hung up.
- * SENT     The source has it and `handle` is valid. Left by the source's callback, or, once, for QUEUED when it was
- *          lost (policy.h).
+ * SENT     The source has it: an attempt's `handle` is valid, or those of both. Left by the callback of the one that
+ *          ends it, or, once, for QUEUED when it was lost and there is no room for a second attempt (policy.h).
  * RESTING  Failed, and worth another try. `rest` runs, `failed` is what it failed with. Left for QUEUED by
  *          the timer, or ended with its last caller.
  */
@@ -36,24 +36,32 @@ struct cache_outcome {
 	struct token_failure fail;
 };
 
+/* What a source was asked: once, and where that seems to be lost, beside it once more. */
+struct cache_attempt {
+	struct cache_flight *flight;
+	void *handle;		 /* NULL: not under way, and nothing else is valid */
+	struct cache_lane *turn; /* in whose turn; NULL: it stood behind */
+	struct mono sent_at;
+	struct loop_timer slow; /* while in its place */
+	bool is_slow;		/* it has given its place away */
+};
+
 struct cache_flight {
 	struct cache_entry *entry;
 	enum flight_kind kind;
 	enum flight_state state;
-	enum behind behind;	 /* while QUEUED */
-	void *handle;		 /* while SENT */
-	struct cache_lane *turn; /* while SENT, in whose turn; NULL: it stood behind */
+	enum behind behind; /* while QUEUED */
+	struct cache_attempt attempts[2];
 	struct token_wait *waiters;
 	unsigned tries;
 	struct cache_outcome *failed; /* the last try, if there was one */
 	struct mono failed_at, queued_at;
 	struct loop_timer rest;
-	struct loop_timer slow; /* while SENT and in its place */
-	bool is_slow;		/* it has given its place away */
-	struct loop_timer lost; /* while SENT: to see whether later ones were answered */
-	struct mono sent_at;
-	bool was_lost;			  /* and made once more */
-	struct cache_flight *prev, *next; /* behind, or among those sent */
+	struct loop_timer
+		lost;  /* while the first is alone: to see whether later ones were answered */
+	bool was_lost; /* and made once more */
+	struct mono begun_at;
+	struct cache_flight *prev, *next; /* behind */
 };
 
 struct token_wait {
@@ -63,7 +71,8 @@ struct token_wait {
 	bool in_lane;		     /* in the lane's queue */
 	struct token_wait *lane_prev, *lane_next;
 	struct cache_outcome *outcome;
-	struct loop_timer deadline;
+	struct loop_timer deadline; /* at `until`, or when what is the last resort will do */
+	struct mono until;
 	struct loop_defer tell;
 	token_done_fn *done;
 	void *ctx;
@@ -82,11 +91,12 @@ struct cache_entry {
 	char *resource;
 
 	struct token *tok;
-	struct wall usable_until, renew_at;
-	struct mono usable_before,
-		renew_by; /* the same by the clock that nobody sets, see cache_entry.c */
-	bool used;	  /* answered since it came */
-	bool noted;	  /* `asker` is who used it since it came, or since its renewal failed */
+	struct wall usable_until, last_until, renew_at;
+	struct mono usable_before, last_before,
+		renew_by;	 /* the same by the clock that nobody sets, see cache_entry.c */
+	struct mono ends_before; /* and its end */
+	bool used;		 /* answered since it came */
+	bool noted; /* `asker` is who used it since it came, or since its renewal failed */
 	struct backoff backoff;
 	struct mono renew_not_before; /* after a failed renewal */
 
@@ -132,6 +142,15 @@ struct cache_entry *cache_entry_find(const struct token_cache *c, const struct t
 bool cache_entry_is_usable(const struct cache_entry *e);
 /* Usable, and its source need not look first whether what it was made with has changed. */
 bool cache_entry_is_good(const struct cache_entry *e);
+/*
+ * The token that is past that and valid for a while yet, for a caller who would be told `fail`; NULL: there is none, or
+ * not after such a failure. Borrowed. `was_tried`: to get another has failed just now; else a source that is unsure
+ * whether what this one was made with has changed has not looked yet, and it is not given.
+ */
+struct token *cache_entry_last(const struct cache_entry *e, const struct token_failure *fail,
+			       bool was_tried);
+/* So many callers were given it. */
+void cache_entry_note_last(struct cache_entry *e, unsigned callers);
 /* The time to renew it has come, and it does not wait after a failed attempt. */
 bool cache_entry_is_due(const struct cache_entry *e);
 bool cache_entry_is_failure_believed(const struct cache_entry *e);

@@ -294,17 +294,33 @@ static struct cache_lane *next_lane(const struct cache_upstream *u)
 	return NULL;
 }
 
-static struct cache_flight *next_behind(const struct cache_upstream *u)
+static bool is_behind_full(const struct cache_upstream *u)
 {
 	unsigned most = u->max_in_flight > 1 ? u->max_in_flight / 2 : 1;
 
-	if (u->behind_in_flight >= most)
+	return u->behind_in_flight >= most;
+}
+
+static struct cache_flight *next_behind(const struct cache_upstream *u)
+{
+	if (is_behind_full(u))
 		return NULL;
 	for (size_t i = 0; i < BEHINDS; i++) {
 		if (u->behind[i])
 			return u->behind[i];
 	}
 	return NULL;
+}
+
+enum cache_room cache_room(struct cache_upstream *u, const struct cache_lane *lane)
+{
+	struct mono now = loop_mono(u->cache->loop);
+	bool is_full = lane ? lane != &u->nobody && lane->in_flight >= pod_share(u->max_in_flight)
+			    : is_behind_full(u);
+
+	if (next_lane(u) || is_full || u->rate.under_way >= u->max_in_flight)
+		return ROOM_NONE;
+	return mono_before(now, rate_next(&u->rate, now)) ? ROOM_SOON : ROOM_NOW;
 }
 
 static void on_wake(struct loop_timer *t)

@@ -49,7 +49,7 @@ struct cache_upstream {
 	struct cache_lane nobody;
 	struct cache_lane *turns; /* those with a queue, whose turn it is first */
 	struct cache_lane *idle;  /* those without users, the longest first */
-	struct cache_flight *behind[BEHINDS], *sent;
+	struct cache_flight *behind[BEHINDS];
 	size_t abandoned; /* of those behind */
 	unsigned behind_in_flight;
 	size_t queued;
@@ -84,5 +84,8 @@ void cache_behind_take(struct cache_flight *f);
 /* The 429 that holds everything up, as of now. */
 bool cache_is_braked(const struct cache_upstream *u, struct token_failure *out_fail);
 void cache_brake(struct cache_upstream *u, const struct token_failure *fail);
+/* One more, in this lane's turn or (NULL) behind, that waits in no queue. Never at the cost of those that do. */
+enum cache_room { ROOM_NOW, ROOM_SOON, ROOM_NONE };
+enum cache_room cache_room(struct cache_upstream *u, const struct cache_lane *lane);
 /* Sends what may be sent. */
 void cache_pump(struct cache_upstream *u);

@@ -255,6 +255,11 @@ void entra_cancel(struct entra_call *call)
 	call_free(call);
 }
 
+bool entra_is_answering(const struct entra_call *call)
+{
+	return http_is_answering(call->http);
+}
+
 struct entra *entra_free(struct entra *e)
 {
 	if (!e)

@@ -63,6 +63,7 @@ char *entra_url_for(const struct entra *e, const char *ad_endpoint, const char *
 struct entra_call *entra_fetch(struct entra *e, const struct entra_ask *ask, token_done_fn *done,
 			       void *ctx, struct token_failure *out_fail);
 void entra_cancel(struct entra_call *call);
+bool entra_is_answering(const struct entra_call *call); /* as token_source.is_answering */
 
 /* Pure. */
 

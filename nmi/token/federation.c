@@ -74,6 +74,13 @@ static void fetch_cancel(void *ctx, void *handle)
 	fetch_free(f);
 }
 
+static bool is_answering(const void *handle)
+{
+	const struct federation_fetch *f = handle;
+
+	return f->asking && entra_is_answering(f->asking);
+}
+
 static void finish(struct federation_fetch *f, struct token *tok, const struct token_failure *fail)
 {
 	token_done_fn *done = f->done;
@@ -311,5 +318,6 @@ struct token_source federation_vtable(struct federation *s)
 			    .throttles_apart = true },
 		.fetch = fetch_start,
 		.cancel = fetch_cancel,
+		.is_answering = is_answering,
 	};
 }

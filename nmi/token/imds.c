@@ -317,6 +317,13 @@ static void fetch_cancel(void *ctx, void *handle)
 	fetch_free(f);
 }
 
+static bool is_answering(const void *handle)
+{
+	const struct imds_fetch *f = handle;
+
+	return http_is_answering(f->call);
+}
+
 struct imds_source *imds_source_free(struct imds_source *s)
 {
 	if (!s)
@@ -454,5 +461,6 @@ struct token_source imds_source_vtable(struct imds_source *s)
 			    .per_second = LIMIT_IMDS_PER_SECOND },
 		.fetch = fetch_start,
 		.cancel = fetch_cancel,
+		.is_answering = is_answering,
 	};
 }

@@ -4,9 +4,12 @@
 
 #include "nmi/token/policy.h"
 
+#include "nmi/limits.h"
+
 /*
  * The SDKs ask anew when less than 5 minutes are left (azure-identity, MSAL), so a token with less
- * than that would only bring them back at once.
+ * than that would only bring them back at once. They use it all the same until its end if they get no other,
+ * which is what the last resort is for.
  */
 #define MIN_LIFE_SEC 300
 
@@ -40,6 +43,40 @@ struct wall policy_usable_until(struct wall got, struct wall expires_on)
 	int64_t keep = life / 2 < MIN_LIFE_SEC ? life - life / 2 : MIN_LIFE_SEC;
 
 	return (struct wall){ expires_on.s - keep };
+}
+
+struct wall policy_last_until(struct wall usable_until, struct wall expires_on)
+{
+	struct wall last = { expires_on.s - LIMIT_TOKEN_LAST_SEC };
+
+	return last.s > usable_until.s ? last : usable_until;
+}
+
+bool policy_leaves_last(const struct token_failure *fail)
+{
+	switch (fail->fault) {
+	case TOKEN_FAULT_DOWN:
+	case TOKEN_FAULT_UPDATING:
+	case TOKEN_FAULT_THROTTLED:
+	case TOKEN_FAULT_OVERLOADED:
+	case TOKEN_FAULT_POD_LIMIT:
+		return true;
+	case TOKEN_FAULT_GARBLED:
+		/* of a 401 or 403 without sense, say by a proxy, nobody knows what it refuses */
+		return fail->err.http_status < 400 || fail->err.http_status >= 500;
+	case TOKEN_FAULT_REFUSED:
+	case TOKEN_FAULT_UNSUPPORTED:
+	case TOKEN_FAULT_INVALID:
+	case TOKEN_FAULT_CREDENTIAL:
+	case TOKEN_FAULT_POD:
+		break;
+	}
+	return false;
+}
+
+bool policy_ends_last(const struct token_failure *fail)
+{
+	return !policy_leaves_last(fail) && fail->fault != TOKEN_FAULT_POD;
 }
 
 /*

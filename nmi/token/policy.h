@@ -4,6 +4,7 @@
 #include "lib/base/clock.h"
 #include "nmi/token/source.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -20,8 +21,17 @@
  * budget, as any other request does.
  */
 
-/* The last moment at which a token that came at `got` may be answered from memory. */
+/* The last moment at which a token that came at `got` may be answered from memory, and nobody is asked. */
 struct wall policy_usable_until(struct wall got, struct wall expires_on);
+/* From then until this moment it is the last resort: given if there is no other to be had. Not before the former. */
+struct wall policy_last_until(struct wall usable_until, struct wall expires_on);
+/*
+ * Does such a failure leave the last resort? It does if it says nothing of the identity: the upstream could not be
+ * asked, or gave no sense. A refusal does not, nor does what is wrong with that identity, its credential or the pod.
+ */
+bool policy_leaves_last(const struct token_failure *fail);
+/* Does it end the last resort for good, whatever comes next? All of those but what is of one pod alone. */
+bool policy_ends_last(const struct token_failure *fail);
 /* When to renew it, if it is in use; `dice` is any number, what makes the jitter. */
 struct wall policy_renew_at(struct wall got, struct wall usable_until, uint32_t dice);
 /* How long such a failure is answered again without asking the upstream. */
@@ -44,11 +54,18 @@ unsigned policy_retry_msec(const struct token_failure *fail, unsigned tries, uin
 
 /*
  * A request that was taken and is not answered, while later ones are: it was lost on the way, with the server that
- * had it perhaps, and is made once more, instead of waiting until it is given up after 15 s. Only once: it may as
- * well be one that takes its time. IMDS and Entra answer within a second.
+ * had it perhaps, and is made once more, beside the first if there is room for both, instead of waiting until that is
+ * given up after 15 s. Only once: it may as well be one that takes its time. IMDS and Entra answer within a second.
  */
 #define POLICY_LOST_MSEC      3000
 #define POLICY_LOST_LOOK_MSEC 500
+
+/*
+ * So long a caller waits for a new token where there is a last resort. IMDS and Entra answer within a second: who
+ * keeps his token for its whole life, as many a tool does, is better off with the new one. Longer is an upstream
+ * that hangs, and what is at hand is good.
+ */
+#define POLICY_LAST_WAIT_MSEC 1000
 
 /* A renewal that failed is tried again after a wait between these (backoff.h). */
 #define POLICY_RENEW_RETRY_MIN_MSEC 5000

@@ -99,6 +99,8 @@ struct token_source {
 	void *(*fetch)(void *ctx, const struct token_ask *ask, token_done_fn *done, void *done_ctx,
 		       struct token_failure *out_fail);
 	void (*cancel)(void *ctx, void *handle);
+	/* Has the token's answer begun to come? NULL: it cannot be told. */
+	bool (*is_answering)(const void *handle);
 	/*
 	 * NULL: tokens of this source stand for themselves until they expire. `origin` is that of a token or
 	 * failure that was given for such an ask. Asked for each request, so it must be quick.

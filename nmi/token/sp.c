@@ -336,6 +336,13 @@ static void *fetch_start(void *ctx, const struct token_ask *ask, token_done_fn *
 	return NULL;
 }
 
+static bool is_answering(const void *handle)
+{
+	const struct sp_fetch *f = handle;
+
+	return f->asking && entra_is_answering(f->asking);
+}
+
 static enum token_news check(void *ctx, const struct token_ask *ask, uint64_t origin)
 {
 	const struct sp_source *s = ctx;
@@ -382,5 +389,6 @@ struct token_source sp_source_vtable(struct sp_source *s)
 						  .throttles_apart = true },
 				      .fetch = fetch_start,
 				      .cancel = fetch_cancel,
+				      .is_answering = is_answering,
 				      .check = check };
 }

@@ -41,6 +41,12 @@ struct token *token_ref(const struct token *t);
 struct token *token_unref(struct token *t);
 DEFINE_CLEANUP(struct token, token_unref);
 
+/* Its renewal was due before: it has been in memory, and no other could be had. */
+static inline bool token_is_overdue(const struct token *t, struct wall now)
+{
+	return t->renew_at.s && now.s >= t->renew_at.s;
+}
+
 /*
  * The answer of imds-compatible endpoints: an object of nine strings, in the order access_token,
  * refresh_token (""), client_id, expires_in, expires_on, ext_expires_in, not_before, resource,

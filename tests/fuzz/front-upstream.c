@@ -157,6 +157,12 @@ void http_cancel(struct http_call *call)
 	call_free(call);
 }
 
+bool http_is_answering(const struct http_call *call)
+{
+	(void)call; /* an answer is whole */
+	return false;
+}
+
 /* answers */
 
 char *upstream_token(const struct http_client *c, const char *name)

@@ -222,6 +222,23 @@ static const struct {
 	{ "OPTIONS", "OPTIONS /path HTTP/1.1\r\n", NULL },
 };
 
+START_TEST(an_answer_whose_head_is_here_is_being_given)
+{
+	start(NULL);
+	send_it((struct http_request){ 0 });
+	ck_assert(!http_is_answering(call));
+	settle();
+	ck_assert(!http_is_answering(call)); /* sent, and nothing said */
+	stop();
+	start("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+	send_it((struct http_request){ 0 });
+	settle();
+	ck_assert(http_is_answering(call));
+	ck_assert_uint_eq(seen.times, 0);
+	stop();
+}
+END_TEST
+
 START_TEST(a_method_is_sent_as_given)
 {
 	start(OK_HELLO);
@@ -514,6 +531,7 @@ UNIT_MAIN("http-client", UNIT(an_answer_arrives_once_with_status_headers_and_bod
 	  UNIT_LOOP(a_failure_is_reported_once_with_its_kind, failures),
 	  UNIT_LOOP(a_request_that_cannot_be_formed_is_refused, unformed),
 	  UNIT(a_body_is_sent_without_what_libcurl_would_add),
+	  UNIT(an_answer_whose_head_is_here_is_being_given),
 	  UNIT_LOOP(a_method_is_sent_as_given, methods),
 	  UNIT(an_answer_to_head_has_no_body_to_wait_for), UNIT(a_path_is_not_tidied),
 	  UNIT(a_redirect_is_an_answer), UNIT(no_proxy_is_used),

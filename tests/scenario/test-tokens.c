@@ -188,26 +188,41 @@ START_TEST(a_token_whose_pod_has_gone_is_renewed_once_and_let_go)
 }
 END_TEST
 
-START_TEST(an_outage_of_imds_is_not_noticed_until_five_minutes_are_left)
+/* The answer says how long the token is good: so many seconds, of an hour that began at `start_msec`. */
+static void says_what_is_left(const struct world *w, const struct told *t, uint64_t start_msec)
 {
+	char says[64];
+
+	(void)snprintf(says, sizeof(says), "\"expires_in\":\"%d\"",
+		       (int)(HOUR_SEC - (int64_t)((world_msec(w) - start_msec) / 1000)));
+	ck_assert_msg(strstr(t->body, says), "%s is not in %s", says, t->body);
+}
+
+START_TEST(an_outage_of_imds_is_not_noticed_until_a_minute_is_left)
+{
+	uint64_t start;
 	struct told t;
 	struct world w;
 
 	world_init(&w);
 	world_furnish(&w);
 	world_ask(&w, &t);
+	start = world_msec(&w);
 	world_give_for(&w, "old", HOUR_SEC);
-	for (unsigned s = 0; s < 54 * 60; s += 10) {
+	w.imds.fault = TOKEN_FAULT_DOWN;
+	w.imds.answers_msec = 1;
+	for (unsigned s = 0; s < 58 * 60; s += 10) {
 		world_pass(&w, 10000);
-		if (w.imds.pending)
-			world_fail(&w, TOKEN_FAULT_DOWN);
 		world_ask(&w, &t);
+		world_pass(&w, 1);
+		ck_assert_uint_eq(t.calls, 1);
 		ck_assert_str_eq(t.token, "old");
+		says_what_is_left(&w, &t, start);
 	}
 	ck_assert_uint_ge(token_cache_stats(w.cache)->stale, 3);
+	ck_assert_uint_ge(token_cache_stats(w.cache)->last, 17); /* of three minutes, one in 10 s */
 	world_pass(&w, 61000);
-	if (w.imds.pending)
-		world_fail(&w, TOKEN_FAULT_DOWN);
+	w.imds.answers_msec = 0;
 	world_pass(&w, 5000); /* what is believed of the outage has passed */
 	world_ask(&w, &t);
 	ck_assert_uint_eq(t.calls, 0);
@@ -217,6 +232,76 @@ START_TEST(an_outage_of_imds_is_not_noticed_until_five_minutes_are_left)
 	world_ask(&w, &t);
 	world_give(&w, "back");
 	ck_assert_str_eq(t.token, "back");
+	world_deinit(&w);
+}
+END_TEST
+
+/* A token with four minutes left, and one who waits for another. */
+static void late(struct world *w, struct told *t)
+{
+	world_init(w);
+	world_furnish(w);
+	world_ask(w, t);
+	world_give_for(w, "old", HOUR_SEC);
+	world_pass(w, 56 * MINUTE_MSEC);
+	world_ask(w, t);
+	ck_assert_uint_eq(t->calls, 0);
+}
+
+START_TEST(an_identity_that_was_deleted_is_refused_in_the_last_minutes_of_its_token)
+{
+	struct told t;
+	struct world w;
+
+	late(&w, &t);
+	world_fail(&w, TOKEN_FAULT_REFUSED);
+	ck_assert_int_eq(t.reason, REASON_UPSTREAM_REFUSED);
+	world_pass(&w, 6000);
+	world_ask(&w, &t);
+	ck_assert_uint_eq(t.calls, 0);
+	ck_assert(fake_source_fail(&w.imds, TOKEN_FAULT_DOWN, 30));
+	world_pass(&w, 0);
+	ck_assert_int_eq(t.reason, REASON_UPSTREAM_DOWN);
+	world_deinit(&w);
+}
+END_TEST
+
+static const enum change {
+	NO_CHANGE,
+	BINDING_GONE,
+	POD_GONE,
+	IDENTITY_EDITED
+} changes[] = { NO_CHANGE, BINDING_GONE, POD_GONE, IDENTITY_EDITED };
+
+START_TEST(a_last_resort_is_for_who_may_have_the_identity_still)
+{
+	enum change change = changes[_i];
+	struct told t;
+	struct world w;
+
+	late(&w, &t);
+	if (change == BINDING_GONE)
+		world_remove_binding(&w, "web-binding");
+	else if (change == POD_GONE)
+		world_remove_pod(&w, "p1");
+	else if (change == IDENTITY_EDITED)
+		world_put_identity(&w, "web", "c-other");
+	world_pass(&w, 1100);
+	if (change == NO_CHANGE) {
+		ck_assert_str_eq(t.token, "old");
+		ck_assert_str_eq(t.source, "cache");
+	} else {
+		ck_assert_str_eq(t.token, "");
+	}
+	if (change == BINDING_GONE || change == POD_GONE)
+		ck_assert_uint_eq(t.calls, 1);
+	if (change == IDENTITY_EDITED) {
+		ck_assert_uint_eq(t.calls, 0); /* asked for anew, for the other */
+		world_give(&w, "too late");
+		world_give(&w, "other");
+		ck_assert_str_eq(t.token, "other");
+		ck_assert_str_eq(t.source, "fake");
+	}
 	world_deinit(&w);
 }
 END_TEST
@@ -301,7 +386,9 @@ UNIT_MAIN("tokens", UNIT(a_thousand_pods_ask_for_one_token_at_once_and_imds_is_a
 	  UNIT(a_token_in_use_is_renewed_before_anybody_has_to_wait),
 	  UNIT(a_token_that_nobody_asks_for_again_is_let_go),
 	  UNIT(a_token_whose_pod_has_gone_is_renewed_once_and_let_go),
-	  UNIT(an_outage_of_imds_is_not_noticed_until_five_minutes_are_left),
+	  UNIT(an_outage_of_imds_is_not_noticed_until_a_minute_is_left),
+	  UNIT(an_identity_that_was_deleted_is_refused_in_the_last_minutes_of_its_token),
+	  UNIT_LOOP(a_last_resort_is_for_who_may_have_the_identity_still, changes),
 	  UNIT(identities_are_fetched_four_at_a_time_in_the_order_they_were_asked_for),
 	  UNIT(a_throttled_vm_is_left_alone_until_the_time_it_named),
 	  UNIT(a_bypassing_caller_replaces_the_token_for_all))

@@ -444,6 +444,7 @@ static void keep(struct told *t, const struct issue_answer *a)
 		return;
 	(void)snprintf(t->token, sizeof(t->token), "%.*s", (int)a->token->access_token.n,
 		       (const char *)a->token->access_token.p);
+	(void)snprintf(t->source, sizeof(t->source), "%s", a->source);
 	body = issue_body(t->world->issuer, a->token, &n);
 	(void)snprintf(t->body, sizeof(t->body), "%s", body);
 	issue_body_free(body, n);

@@ -106,6 +106,7 @@ struct told {
 	unsigned retry_after_sec;
 	char text[ISSUE_TEXT_MAX];
 	char token[64];	     /* "" unless granted */
+	char source[16];     /* where that came from */
 	char body[512];	     /* as it would be sent */
 	uint64_t at_msec;    /* of the world's time */
 	struct issue *issue; /* while it waits */

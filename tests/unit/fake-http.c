@@ -43,6 +43,11 @@ void http_cancel(struct http_call *call)
 	free(call);
 }
 
+bool http_is_answering(const struct http_call *call)
+{
+	return call->client->is_answering;
+}
+
 static const char *header(const struct http_reply *r, const char *name)
 {
 	const struct http_client *c = r->impl;

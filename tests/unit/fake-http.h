@@ -17,7 +17,8 @@ struct http_call {
 };
 
 struct http_client {
-	bool refuse; /* http_send() fails */
+	bool refuse;	   /* http_send() fails */
+	bool is_answering; /* of all calls */
 	struct http_call *calls;
 	unsigned sent, cancelled;
 	/* of the last request */

@@ -399,7 +399,10 @@ START_TEST(a_fetch_can_be_cancelled_wherever_it_is)
 	b.source.cancel(b.source.ctx, handle); /* at the API server */
 	ck_assert_uint_eq(fake_kube.n_cancelled, 1);
 	handle = fetch(&b);
+	b.http.is_answering = true;
+	ck_assert(!b.source.is_answering(handle));
 	give_account_token(account_jwt());
+	ck_assert(b.source.is_answering(handle));
 	b.source.cancel(b.source.ctx, handle); /* at Entra */
 	ck_assert_uint_eq(b.http.cancelled, 1);
 	(void)fetch(&b); /* goes with the source */

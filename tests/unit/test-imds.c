@@ -514,6 +514,21 @@ START_TEST(a_request_that_cannot_be_sent_fails_at_once)
 }
 END_TEST
 
+START_TEST(an_answer_that_has_begun_is_known)
+{
+	struct token_failure fail = { 0 };
+	struct rig r;
+	void *handle;
+
+	rig_init(&r);
+	handle = fetch(&r, r.identity, &fail);
+	ck_assert(!r.vtable.is_answering(handle));
+	r.http.is_answering = true;
+	ck_assert(r.vtable.is_answering(handle));
+	rig_deinit(&r);
+}
+END_TEST
+
 START_TEST(a_cancelled_fetch_and_a_freed_source_say_nothing)
 {
 	struct token_failure fail = { 0 };
@@ -540,6 +555,7 @@ UNIT_MAIN("imds", UNIT_LOOP(the_request_carries_the_identity_or_the_callers_own_
 	  UNIT_LOOP(of_an_errors_body_the_code_and_the_description_are_kept, bodies),
 	  UNIT_LOOP(the_ids_that_support_asks_for_are_kept, traces),
 	  UNIT(a_long_error_is_cut_and_a_long_code_is_none),
+	  UNIT(an_answer_that_has_begun_is_known),
 	  UNIT(the_source_sends_one_get_with_the_metadata_header_and_no_other),
 	  UNIT(a_refusal_is_passed_on_with_its_retry_after_and_counted),
 	  UNIT_LOOP(a_transport_error_is_down_and_an_oversized_answer_is_garbled, transport),

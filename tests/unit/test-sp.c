@@ -383,7 +383,10 @@ START_TEST(a_fetch_can_be_cancelled_wherever_it_is)
 	give_secret(SECRET("1", ABC));
 	ck_assert_uint_eq(b.http.sent, 0);
 	handle = fetch(&b, NULL);
+	b.http.is_answering = true;
+	ck_assert(!b.source.is_answering(handle)); /* it is not Entra that is asked */
 	give_secret(SECRET("1", ABC));
+	ck_assert(b.source.is_answering(handle));
 	b.source.cancel(b.source.ctx, handle); /* asking */
 	ck_assert_uint_eq(b.http.cancelled, 1);
 	(void)fetch(&b, NULL); /* goes with the source */

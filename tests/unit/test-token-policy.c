@@ -19,6 +19,50 @@ START_TEST(five_minutes_must_be_left_or_half_of_what_there_was)
 END_TEST
 
 static const struct {
+	int64_t life, last; /* usable so long: `lives` */
+} lasts[] = { { 86400, 86340 }, { 3600, 3540 }, { 240, 180 }, { 122, 62 },
+	      { 120, 60 },	{ 60, 30 },	{ 1, 0 } };
+
+START_TEST(a_minute_must_be_left_for_a_last_resort_and_no_less_than_to_be_usable)
+{
+	struct wall got = { 1000 }, end = { 1000 + lasts[_i].life };
+
+	ck_assert_int_eq(policy_last_until(policy_usable_until(got, end), end).s,
+			 1000 + lasts[_i].last);
+}
+END_TEST
+
+static const struct {
+	struct token_failure fail;
+	bool leaves, ends;
+} lost[] = {
+	{ { .fault = TOKEN_FAULT_DOWN }, true, false },
+	{ { .fault = TOKEN_FAULT_DOWN, .err.http_status = 500 }, true, false },
+	{ { .fault = TOKEN_FAULT_UPDATING, .err.http_status = 410 }, true, false },
+	{ { .fault = TOKEN_FAULT_THROTTLED, .err.http_status = 429 }, true, false },
+	{ { .fault = TOKEN_FAULT_OVERLOADED }, true, false },
+	{ { .fault = TOKEN_FAULT_POD_LIMIT }, true, false },
+	{ { .fault = TOKEN_FAULT_GARBLED }, true, false },
+	{ { .fault = TOKEN_FAULT_GARBLED, .err.http_status = 200 }, true, false },
+	{ { .fault = TOKEN_FAULT_GARBLED, .err.http_status = 302 }, true, false },
+	{ { .fault = TOKEN_FAULT_GARBLED, .err.http_status = 400 }, false, true },
+	{ { .fault = TOKEN_FAULT_GARBLED, .err.http_status = 401 }, false, true },
+	{ { .fault = TOKEN_FAULT_GARBLED, .err.http_status = 499 }, false, true },
+	{ { .fault = TOKEN_FAULT_REFUSED, .err.http_status = 403 }, false, true },
+	{ { .fault = TOKEN_FAULT_UNSUPPORTED }, false, true },
+	{ { .fault = TOKEN_FAULT_INVALID }, false, true },
+	{ { .fault = TOKEN_FAULT_CREDENTIAL }, false, true },
+	{ { .fault = TOKEN_FAULT_POD }, false, false },
+};
+
+START_TEST(a_last_resort_is_left_by_what_says_nothing_of_the_identity)
+{
+	ck_assert_int_eq(policy_leaves_last(&lost[_i].fail), lost[_i].leaves);
+	ck_assert_int_eq(policy_ends_last(&lost[_i].fail), lost[_i].ends);
+}
+END_TEST
+
+static const struct {
 	int64_t life, from, to;
 } renewals[] = {
 	{ 86100, 60270, 68880 }, { 3300, 2310, 2640 }, { 300, 210, 240 },
@@ -115,6 +159,8 @@ START_TEST(another_try_is_made_after_a_wait_that_its_class_and_number_say)
 END_TEST
 
 UNIT_MAIN("token-policy", UNIT_LOOP(five_minutes_must_be_left_or_half_of_what_there_was, lives),
+	  UNIT_LOOP(a_minute_must_be_left_for_a_last_resort_and_no_less_than_to_be_usable, lasts),
+	  UNIT_LOOP(a_last_resort_is_left_by_what_says_nothing_of_the_identity, lost),
 	  UNIT_LOOP(renewal_falls_between_seven_and_eight_tenths, renewals),
 	  UNIT_LOOP(a_failure_is_believed_as_long_as_its_class_says, failures),
 	  UNIT_LOOP(another_try_is_made_after_a_wait_that_its_class_and_number_say, tries))

@@ -6,8 +6,6 @@
 #include "nmi/token/token.h"
 #include "tests/unit/cache-bench.h"
 
-#include <utlist.h>
-
 static const enum token_fault passing[] = { TOKEN_FAULT_DOWN, TOKEN_FAULT_UPDATING,
 					    TOKEN_FAULT_THROTTLED };
 
@@ -406,129 +404,6 @@ START_TEST(a_cache_that_is_freed_while_flights_rest_says_nothing)
 }
 END_TEST
 
-/* Two that wait, of which the first is never answered; `later` msec between them. */
-static void lose(struct bench *b, struct got *g, unsigned later)
-{
-	struct token_ask ask;
-
-	bench_init(b, 10, 4, 10);
-	ask = ask_for(b, "lost");
-	(void)get(b, &ask, &g[0]);
-	loop_fake_advance(b->loop, later);
-	ask = ask_for(b, "answered");
-	(void)get(b, &ask, &g[1]);
-	ck_assert_uint_eq(b->source.n_pending, 2);
-}
-
-/* The newest one that is pending is the next to be answered. */
-static void newest_first(struct bench *b)
-{
-	struct fake_fetch *f = b->source.pending->prev;
-
-	DL_DELETE(b->source.pending, f);
-	DL_PREPEND(b->source.pending, f);
-}
-
-START_TEST(what_is_not_answered_while_later_ones_are_is_asked_for_once_more)
-{
-	struct got g[2] = { 0 };
-	struct token_ask ask;
-	struct bench b;
-
-	lose(&b, g, 100);
-	newest_first(&b);
-	ck_assert(fake_source_give(&b.source, "t", HOUR));
-	turn(&b);
-	ck_assert_str_eq(g[1].text, "t");
-	loop_fake_advance(b.loop, 2899);
-	ck_assert_uint_eq(b.source.cancelled, 0);
-	loop_fake_advance(b.loop, 1);
-	ck_assert_uint_eq(b.source.cancelled, 1);
-	ck_assert_uint_eq(b.source.asked, 3);
-	ck_assert_uint_eq(token_cache_stats(b.cache)->in_flight, 1);
-	/* the second time it may be one that takes its time */
-	loop_fake_advance(b.loop, 100);
-	ask = ask_for(&b, "yet another");
-	(void)get(&b, &ask, &g[1]);
-	newest_first(&b);
-	ck_assert(fake_source_give(&b.source, "t", HOUR));
-	loop_fake_advance(b.loop, 15000);
-	ck_assert_uint_eq(b.source.cancelled, 1);
-	ck_assert(fake_source_give(&b.source, "t", HOUR));
-	turn(&b);
-	ck_assert_str_eq(g[0].text, "t");
-	bench_deinit(&b);
-}
-END_TEST
-
-START_TEST(what_could_not_be_asked_for_once_more_is_waited_for)
-{
-	struct got g[3] = { 0 };
-	struct token_ask ask;
-	struct bench b;
-
-	lose(&b, g, 100);
-	newest_first(&b);
-	ck_assert(fake_source_give(&b.source, "t", HOUR));
-	loop_fake_advance(b.loop, 1900);
-	ask = ask_for(&b, "throttled");
-	(void)get(&b, &ask, &g[2]);
-	newest_first(&b);
-	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_THROTTLED, 20));
-	loop_fake_advance(b.loop, 5000);
-	ck_assert_int_eq(g[2].fault, TOKEN_FAULT_THROTTLED);
-	ck_assert_uint_eq(b.source.cancelled, 0);
-	ck_assert_uint_eq(g[0].calls, 0);
-	ck_assert(fake_source_give(&b.source, "late", HOUR));
-	turn(&b);
-	ck_assert_str_eq(g[0].text, "late");
-	bench_deinit(&b);
-}
-END_TEST
-
-static enum token_news unsure(void *ctx, const struct token_ask *ask, uint64_t origin)
-{
-	(void)ctx;
-	(void)ask;
-	(void)origin;
-	return TOKEN_NEWS_UNSURE;
-}
-
-START_TEST(a_token_that_is_given_back_does_not_say_that_another_is_lost)
-{
-	struct got g[2] = { 0 };
-	struct token_ask ask;
-	struct token *known;
-	struct fake_fetch f;
-	struct bench b;
-
-	bench_init(&b, 10, 4, 10);
-	b.source.vtable.check = unsure;
-	ask = ask_for(&b, "known");
-	(void)get(&b, &ask, &g[0]);
-	f = *b.source.pending;
-	known = token_new(&(struct token_fields){ .access_token = "t",
-						  .resource = "known",
-						  .expires_on = loop_wall(b.loop).s + HOUR });
-	b.source.vtable.cancel(b.source.vtable.ctx, b.source.pending);
-	f.done(f.ctx, known, NULL);
-	ask = ask_for(&b, "slow");
-	(void)get(&b, &ask, &g[0]);
-	loop_fake_advance(b.loop, 100);
-	ask = ask_for(&b, "known");
-	(void)get(&b, &ask, &g[1]);
-	f = *b.source.pending->prev;
-	b.source.vtable.cancel(b.source.vtable.ctx, b.source.pending->prev);
-	f.done(f.ctx, known, NULL);
-	turn(&b);
-	ck_assert_str_eq(g[1].text, "t");
-	loop_fake_advance(b.loop, 10000);
-	ck_assert_uint_eq(b.source.cancelled, 2); /* by this test */
-	(void)token_unref(known);
-	bench_deinit(&b);
-}
-END_TEST
-
 START_TEST(the_time_that_a_try_took_counts_for_the_wait_before_the_next)
 {
 	struct got g = { 0 };
@@ -553,35 +428,6 @@ START_TEST(the_time_that_a_try_took_counts_for_the_wait_before_the_next)
 }
 END_TEST
 
-START_TEST(what_is_answered_late_as_all_else_is_not_lost)
-{
-	struct got g[2] = { 0 };
-	struct bench b;
-
-	lose(&b, g, 100);
-	loop_fake_advance(b.loop, 10000);
-	ck_assert_uint_eq(b.source.cancelled, 0);
-	ck_assert(fake_source_give(&b.source, "t", HOUR)); /* in their order */
-	loop_fake_advance(b.loop, 5000);
-	ck_assert_uint_eq(b.source.cancelled, 0);
-	bench_deinit(&b);
-}
-END_TEST
-
-START_TEST(a_failure_of_a_later_one_does_not_say_that_an_earlier_one_is_lost)
-{
-	struct got g[2] = { 0 };
-	struct bench b;
-
-	lose(&b, g, 100);
-	newest_first(&b);
-	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_REFUSED, 0));
-	loop_fake_advance(b.loop, 10000);
-	ck_assert_uint_eq(b.source.cancelled, 0);
-	bench_deinit(&b);
-}
-END_TEST
-
 UNIT_MAIN("token-tries",
 	  UNIT_LOOP(what_may_pass_is_tried_again_and_the_caller_sees_only_the_token, passing),
 	  UNIT_LOOP(what_will_not_pass_is_told_at_once, lasting),
@@ -593,12 +439,7 @@ UNIT_MAIN("token-tries",
 	  UNIT(a_rest_ends_with_its_last_caller_and_what_it_failed_with_is_believed),
 	  UNIT(what_a_bypassing_caller_brings_ends_the_rest),
 	  UNIT_LOOP(an_outage_is_left_to_the_sdks_which_are_told_at_once, outages),
-	  UNIT(what_is_not_answered_while_later_ones_are_is_asked_for_once_more),
-	  UNIT(what_could_not_be_asked_for_once_more_is_waited_for),
-	  UNIT(a_token_that_is_given_back_does_not_say_that_another_is_lost),
 	  UNIT(the_time_that_a_try_took_counts_for_the_wait_before_the_next),
-	  UNIT(what_is_answered_late_as_all_else_is_not_lost),
-	  UNIT(a_failure_of_a_later_one_does_not_say_that_an_earlier_one_is_lost),
 	  UNIT(a_renewal_is_not_tried_in_a_row),
 	  UNIT(a_brief_throttling_holds_everybody_and_then_lets_them_go),
 	  UNIT(a_long_throttling_is_told_to_all_who_wait_and_renewals_wait_it_out),
