@@ -7,6 +7,7 @@ right time, "agent" is anything of it. An empty one is not to be noticed by any 
 import asyncio, os, pathlib, re, signal, struct, subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
+AGENT = {"nmi", "nmi-redirector", "nmi-selftest"}  # its processes
 
 
 def run(*args):
@@ -61,7 +62,7 @@ class Ground:
     def crashed(self):
         now = self.look()
         if not self.family:
-            self.family = now if {"nmi", "nmi-redirector", "nmi-selftest"} <= set(now) else {}
+            self.family = now if AGENT <= set(now) else {}
             return "" if now["nmi"][1] else "nmi is gone"
         return ", ".join(f"{name} is gone" for name, who in self.family.items() if now.get(name) != who)
 

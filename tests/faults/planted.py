@@ -3,8 +3,8 @@
 import asyncio, os, signal, time
 
 import jose
-from asking import TOKEN
-from faults import run
+from faults import AGENT, run
+from left import Left
 
 
 class Unsaid:
@@ -65,8 +65,11 @@ async def plant(s, window):
             await what
     await s.while_asked(all_of_it())
     # an agent that leaks, see planted.sh
-    before = await s.rest()
-    plain = s.pods["plain"]
-    for _ in range(600):
-        await s.asked(plain, s.request(plain, TOKEN + "leak.example.com"), False)
-    s.compare(*before, *await s.rest())
+    await s.ask_plainly(300, "series")
+    left = Left({name: pid for name, (pid, _) in s.ground.look().items() if name in AGENT})
+    for _ in range(9):
+        left.begin()
+        await s.ask_plainly(120, "leak")
+    left.begin()
+    await s.rest()
+    s.compare(left, 0)

@@ -14,6 +14,8 @@ while (($#)); do
 	*) bail "random.sh [--minutes N] [--seed N], not $1" ;;
 	esac
 done
+FAULTS_PRELOAD=${FAULTS_PRELOAD:+$FAULTS_PRELOAD:}$(realpath "${NMI_BUILD:-$faults_here/../../build}/tests/faults/heap.so")
+export FAULTS_PRELOAD
 faults_begin random
 echo "# seed $seed, $minutes minutes"
 schedule --seconds "$(awk -v m="$minutes" 'BEGIN { print m * 60 }')" --seed "$seed"

@@ -9,7 +9,7 @@ signed by its issuer and still good, or none; who has no identity gets none; eac
 that a fault ends; and what a fault does not concern (`affects` in faults.py) goes on as if there were none. What it
 does concern is as ever RECOVERY seconds after its end at the latest: every request that was under way is
 answered, every pod is served, a change at the API server is seen. In the end: nothing of a pod has reached IMDS,
-and memory and descriptors are where they were.
+and of what was allocated or opened while pods asked, nothing is left when it has no use any more (left.py).
 
 What is drawn follows from the seed. --each: every fault once, for a few seconds. --plant: breaks each
 promise once, for planted.sh. The report is JSON, with all that was not as it must be in "wrong".
@@ -21,7 +21,8 @@ sys.path[:0] = [str(HERE.parent / "sandbox"), str(HERE.parent / "soak")]
 import jose
 from asking import BILLING, IDS, KUBELET, REFUSED, SHOP, SYSTEM, TOKEN, Asking, Pod
 from cryptography.hazmat.primitives.asymmetric import rsa
-from faults import FAULTS, Ground
+from faults import AGENT, FAULTS, PORTS, Ground
+from left import Left
 
 RECOVERY = 5.0
 SLACK = 0.5  # this process, and the machine, have other things to do
@@ -29,12 +30,13 @@ PATIENCE = 30
 LAST = (3, 10)  # seconds of a fault
 REST = (6, 9)  # from the end of one to the next
 PAIRS = 0.5  # of the draws
-KILLS_UNTIL = 0.4  # of the time: afterwards the process stays, so that what it takes can be compared
+KILLS_UNTIL = 0.4  # of the time: afterwards the process stays, so that what it leaves can be told
 CACHED_EVERY, FRESH_EVERY, LOOK_EVERY = 0.15, 2.5, 1.0
 UUID = re.compile(r"[0-9a-f-]{36}")  # of an application
 OWN = "vault.azure.net"
-HEAP_GROWS = 1.10, 512  # at most by this factor, and so many KiB
-FDS_GROW = 3
+EPOCH = 20.0  # seconds: what is left is told by such stretches
+OLD = 150  # seconds after it, nothing has a use: a token has one for half its life, renewals begin before
+SERIES = 300  # more than nmi keeps of a metric for what pods make up (LIMIT_METRIC_SERIES): no more of them come then
 UPSTREAM = {"web": {"imds"}, "billing": {"imds"}, "addon": {"imds"}, "sp": {"api", "entra"},
             "cert": {"api", "entra", "clock"}, "fed": {"api", "entra"}}
 
@@ -280,18 +282,8 @@ class Schedule(Asking):
                         self.ground.adopt()
             await asyncio.sleep(LOOK_EVERY)
 
-    def take(self):
-        """What the process has: KiB of heap, descriptors but those of clients."""
-        pid, heap, on = self.ground.agent, 0, False
-        for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
-            if "-" in line.split(" ", 1)[0]:
-                on = line.endswith("[heap]")
-            elif on and line.startswith("Rss:"):
-                heap += int(line.split()[1])
-        return heap, len(os.listdir(f"/proc/{pid}/fd"))
-
     async def rest(self):
-        """Nobody asks, nobody is connected: what an agent has then can be compared."""
+        """Nobody asks, nobody is connected."""
         for pod in self.pods.values():
             while pod.busy:
                 await asyncio.sleep(0.1)
@@ -299,7 +291,26 @@ class Schedule(Asking):
                 pod.kept[1].close()
                 pod.kept = None
         await asyncio.sleep(3)
-        return self.take()
+
+    async def ask_plainly(self, requests, what):
+        """In vain: `plain` has no identity."""
+        plain = self.pods["plain"]
+        for n in range(requests):
+            await self.asked(plain, self.request(plain, f"{TOKEN}{what}{n}.example.com"), False)
+
+    async def begin_epochs(self, left, every):
+        while True:
+            left.begin()
+            await asyncio.sleep(every)
+
+    async def close(self):
+        """No connection of an upstream is older than this: what is kept of one for later would be taken for left."""
+        for upstream, port in PORTS.items():
+            self.ground.cut(upstream, port)
+        await asyncio.sleep(RECOVERY)
+        for name, needs in UPSTREAM.items():
+            await self.ask(self.pods[name], f"last-{name}.example.com", needs)
+        await self.rest()
 
     async def while_asked(self, what):
         """`what`, while pods ask."""
@@ -339,18 +350,27 @@ class Schedule(Asking):
 
     async def schedule(self):
         start = time.monotonic()
-        first = start + args.seconds * KILLS_UNTIL
-        await self.while_asked(self.faults(True, first))
-        heap, fds = await self.rest()
+        await self.while_asked(self.faults(True, start + args.seconds * KILLS_UNTIL))
+        await self.rest()
+        await self.ask_plainly(SERIES, "series")
+        left = Left({name: pid for name, (pid, _) in self.ground.look().items() if name in AGENT})
+        epochs = asyncio.create_task(self.begin_epochs(left, max(EPOCH, args.seconds / 200)))
         await self.while_asked(self.faults(False, start + args.seconds))
-        self.compare(heap, fds, *await self.rest())
+        epochs.cancel()
+        await self.rest()
+        await self.close()
+        self.compare(left, OLD)
 
-    def compare(self, heap, fds, heap2, fds2):
-        self.figures = {"heap_kib": [heap, heap2], "fds": [fds, fds2]}
-        if heap2 > heap * HEAP_GROWS[0] + HEAP_GROWS[1]:
-            self.is_wrong("a leak", "memory", f"the heap grew from {heap} to {heap2} KiB")
-        if fds2 > fds + FDS_GROW:
-            self.is_wrong("a leak", "file descriptors", f"{fds} before, {fds2} after")
+    def compare(self, left, old):
+        try:
+            self.figures = left.look(old)
+        except OSError as e:
+            self.is_wrong("a leak", "all", f"nobody could tell: {e!r}")
+            return
+        for got in left.found(self.figures):
+            self.is_wrong("a leak", *got)
+        if not self.figures and args.seconds >= 600:
+            self.is_wrong("a leak", "all", "nobody could tell: there were too few epochs")
 
     def report(self, took):
         used = sum(sum(resource.getrusage(w)[:2]) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

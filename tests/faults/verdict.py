@@ -19,7 +19,7 @@ def main():
     doc = json.loads(pathlib.Path(sys.argv[1]).read_text())
     slowest = max(doc["recovery_sec"].items(), key=lambda kv: kv[1], default=("nothing", 0))
     figures = {"a wrong token": f"{doc.get('good', 0)} answers, seed {doc['seed']}", "slow recovery": f"at most {slowest[1]} s, {slowest[0]}",
-               "a leak": json.dumps(doc["figures"]) if doc["figures"] else "not compared: no agent lives through all of them", "not served": f"{doc.get('excused', 0)} others failed and may",
+               "a leak": json.dumps(doc["figures"]) if doc["figures"] else "not told: no agent lives long enough", "not served": f"{doc.get('excused', 0)} others failed and may",
                "the test itself": f"{doc.get('faults', 0)} faults, {doc.get('pairs', 0)} times two, {doc['cpu_percent']} % of a core"}
     known = {k for kinds in SENTENCES.values() for k in kinds}
     for sentence, kinds in SENTENCES.items():

@@ -5,7 +5,9 @@
  * it accepts connections:
  *
  *	m	memory is left, 8 KiB each second time
+ *	s	a little of it, 200 bytes each time
  *	f	a descriptor is left open, each 25th time
+ *	d	each 300th time
  *	l	a line of 1 KiB is logged
  *	r	a connection is closed before it is served, each 100th time
  */
@@ -19,6 +21,7 @@
 #include <unistd.h>
 
 #define MEMORY 8192
+#define LITTLE 200
 #define LINE   1024
 
 static bool is_due(const char *what, unsigned n, unsigned each)
@@ -28,14 +31,14 @@ static bool is_due(const char *what, unsigned n, unsigned each)
 	return faults && strstr(faults, what) && n % each == 0;
 }
 
-static void leave_memory(void)
+static void leave_memory(size_t n)
 {
 	static void *kept;
-	void **p = malloc(MEMORY);
+	void **p = malloc(n);
 
 	if (!p)
 		abort();
-	memset(p, 1, MEMORY);
+	memset(p, 1, n);
 	*p = kept; /* so that nobody may think it away */
 	kept = p;
 }
@@ -64,8 +67,10 @@ int accept4(int fd, __SOCKADDR_ARG from, socklen_t *from_n, int flags)
 		return s;
 	n++;
 	if (is_due("m", n, 2))
-		leave_memory();
-	if (is_due("f", n, 25) && fcntl(s, F_DUPFD_CLOEXEC, 0) < 0)
+		leave_memory(MEMORY);
+	if (is_due("s", n, 1))
+		leave_memory(LITTLE);
+	if ((is_due("f", n, 25) || is_due("d", n, 300)) && fcntl(s, F_DUPFD_CLOEXEC, 0) < 0)
 		abort();
 	if (is_due("l", n, 1))
 		say_much();
