@@ -69,7 +69,7 @@ struct claim {
 
 /* An IP with claims on it. */
 struct address {
-	struct hmap_node node; /* key: ip */
+	struct hmap_node node;
 	struct inet_ip ip;
 	bool is_touched;
 	enum pod_lookup shown; /* what was told last, and of whom */
@@ -87,6 +87,11 @@ struct claim_end {
 };
 
 /* addresses */
+
+static struct str address_key(const struct hmap_node *n)
+{
+	return HMAP_BYTES(container_of(n, struct address, node)->ip);
+}
 
 static struct address *address_find(const struct claims *t, const struct inet_ip *ip)
 {
@@ -381,7 +386,7 @@ static struct claim *claim_new(struct claims *t, struct claimant *who, const str
 		a = xnew(struct address);
 		a->ip = *ip;
 		a->shown = POD_NONE;
-		hmap_add(&t->by_ip, &a->node, &a->ip, sizeof(a->ip));
+		hmap_add(&t->by_ip, &a->node, address_key);
 	}
 	c->who = who;
 	c->address = a;

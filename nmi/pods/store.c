@@ -24,7 +24,7 @@
 #define REMOVED_MAX 256
 
 struct entry {
-	struct hmap_node node; /* key: the UID, inside the pod */
+	struct hmap_node node; /* key: the UID of the pod */
 	struct pod *pod;
 	struct claimant claimant;
 	unsigned epoch;
@@ -41,16 +41,16 @@ struct pod_store {
 
 /* entries */
 
+static struct str uid_of(const struct hmap_node *n)
+{
+	return str_of(container_of(n, struct entry, node)->pod->uid);
+}
+
 static struct entry *find_in(const struct hmap *m, const char *uid)
 {
 	struct hmap_node *n = hmap_find(m, uid, strlen(uid));
 
 	return n ? container_of(n, struct entry, node) : NULL;
-}
-
-static void put_in(struct hmap *m, struct entry *e)
-{
-	hmap_add(m, &e->node, e->pod->uid, strlen(e->pod->uid));
 }
 
 static struct entry *entry_take_out(struct pod_store *s, const char *uid)
@@ -95,7 +95,7 @@ static void entry_remove(struct pod_store *s, struct entry *e)
 		entry_free(s, e);
 		return;
 	}
-	put_in(&s->removed, e);
+	hmap_add(&s->removed, &e->node, uid_of);
 	if (hmap_count(&s->removed) <= REMOVED_MAX)
 		return;
 	e = container_of(hmap_first(&s->removed), struct entry, node);
@@ -142,7 +142,7 @@ void pod_store_put_take(struct pod_store *s, struct pod *p)
 		e = xnew(struct entry);
 	e->pod = p;
 	e->epoch = s->epoch;
-	put_in(&s->by_uid, e);
+	hmap_add(&s->by_uid, &e->node, uid_of);
 	claims_update(&s->claims, &e->claimant, p);
 	tell(s, p);
 	(void)pod_unref(was);
