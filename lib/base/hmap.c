@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define BUCKETS_MIN 8
-#define CHAIN_MAX   2 /* on average */
+#define CHAIN_MAX   4 /* on average; a key is compared in 10 to 20 instructions, and hashed in 100 */
 
 /* One key for the process; which one changes nothing that can be observed but time. */
 unsigned hmap_hash(const void *key, size_t key_len)

@@ -105,6 +105,28 @@ START_TEST(many_come_and_go_and_the_order_is_that_of_insertion)
 }
 END_TEST
 
+/* Of three one goes and comes back: it is the last then, wherever it was. */
+static const char *const orders[] = { "120", "021", "012" };
+
+START_TEST(what_comes_back_is_the_last)
+{
+	struct hmap m = { 0 };
+	struct thing things[3];
+	char order[8] = "";
+
+	for (unsigned i = 0; i < ARRAY_SIZE(things); i++)
+		add(&m, &things[i], i);
+	hmap_del(&m, &things[_i].node);
+	ck_assert_uint_eq(hmap_count(&m), 2);
+	add(&m, &things[_i], (unsigned)_i);
+	hmap_for_each_safe (node, next, &m) {
+		order[strlen(order)] = (char)('0' + container_of(node, struct thing, node)->key);
+		hmap_del(&m, node);
+	}
+	ck_assert_str_eq(order, orders[_i]);
+}
+END_TEST
+
 START_TEST(the_hash_of_a_key_is_stable_and_spreads)
 {
 	unsigned low_bits[16] = { 0 };
@@ -147,6 +169,7 @@ END_TEST
 UNIT_MAIN("hmap", UNIT(an_empty_table_has_nothing),
 	  UNIT(a_binary_key_is_found_by_content_and_length),
 	  UNIT(many_come_and_go_and_the_order_is_that_of_insertion),
+	  UNIT_LOOP(what_comes_back_is_the_last, orders),
 	  UNIT(the_hash_of_a_key_is_stable_and_spreads),
 	  UNIT_ABORT(a_key_that_has_changed_is_a_bug_of_ours),
 	  UNIT_ABORT(the_same_key_twice_is_a_bug_of_ours))
