@@ -357,8 +357,8 @@ struct azure_exception *azure_exception_parse(const struct jval *obj, struct err
 {
 	struct object_id id = { 0 };
 	const struct jval *map = NULL;
-	struct label *labels = NULL;
-	size_t n = 0;
+	_cleanup_free_ char *labels = NULL;
+	size_t size;
 	const struct jval_field fields[] = {
 		{ "spec.podLabels", JVAL_OBJ, JVAL_MAY, &map },
 	};
@@ -367,11 +367,12 @@ struct azure_exception *azure_exception_parse(const struct jval *obj, struct err
 	if (read_meta(obj, &id, err) < 0 ||
 	    jval_read(obj, fields, ARRAY_SIZE(fields), JVAL_CASE_IGNORED, err) < 0)
 		return NULL;
-	if (labels_parse(map, &labels, &n, err) < 0) {
+	labels = labels_parse(map, &size, err);
+	if (!labels) {
 		(void)err_wrap(err, "spec.podLabels");
 		return NULL;
 	}
-	if (n == 0) {
+	if (!*labels) {
 		(void)err_set(err, ERR_INPUT, "spec.podLabels is missing or empty");
 		return NULL;
 	}
@@ -383,15 +384,14 @@ struct azure_exception *azure_exception_parse(const struct jval *obj, struct err
 	};
 	e = pack(sizeof(*e), parts, ARRAY_SIZE(parts));
 	e->refs = 1;
-	e->labels = labels;
-	e->n_labels = n;
+	e->labels = steal_ptr(labels);
 	return e;
 }
 
 struct azure_exception *azure_exception_unref(struct azure_exception *e)
 {
 	if (e && --e->refs == 0) {
-		labels_free(e->labels, e->n_labels);
+		free(e->labels);
 		free(e);
 	}
 	return NULL;
@@ -519,23 +519,21 @@ void object_name_print(const struct jval *obj, char *buf, size_t size)
 	(void)str_escape(buf + n, size - n, str_of(*id.name ? id.name : "?"));
 }
 
-/* labels: the array, then the strings, one block */
+/* labels */
 
 struct label_walk {
-	size_t n, bytes;
-	struct label *to; /* NULL: count only */
-	char *at;
+	size_t size;
+	char *to; /* NULL: count only */
 	struct err *err;
 };
 
-static char *label_copy(struct label_walk *w, const char *s)
+static void label_put(struct label_walk *w, const char *s)
 {
 	size_t size = strlen(s) + 1;
-	char *copy = w->at;
 
-	memcpy(copy, s, size);
-	w->at += size;
-	return copy;
+	if (w->to)
+		memcpy(w->to + w->size, s, size);
+	w->size += size;
 }
 
 static int label_visit(void *ctx, const char *key, const struct jval *v)
@@ -545,46 +543,44 @@ static int label_visit(void *ctx, const char *key, const struct jval *v)
 
 	if (!value)
 		return err_set(w->err, ERR_INPUT, "the value of %s is not a string", LOG_Q(key));
-	if (w->to)
-		w->to[w->n] = (struct label){ label_copy(w, key), label_copy(w, value) };
-	w->n++;
-	w->bytes += strlen(key) + strlen(value) + 2;
+	if (!*key)
+		return 0;
+	label_put(w, key);
+	label_put(w, value);
 	return 0;
 }
 
-int labels_parse(const struct jval *map, struct label **out, size_t *out_n, struct err *err)
+char *labels_parse(const struct jval *map, size_t *size, struct err *err)
 {
 	struct label_walk w = { .err = err };
-	int r = map ? jval_each(map, label_visit, &w) : 0;
 
-	if (r < 0)
-		return r;
-	if (w.n == 0) {
-		*out = NULL;
-		*out_n = 0;
-		return 0;
-	}
-	w.to = xcalloc(1, w.n * sizeof(struct label) + w.bytes);
-	w.at = (char *)(w.to + w.n);
-	w.n = 0;
-	r = jval_each(map, label_visit, &w);
-	assert(r == 0); /* it was seen whole a moment ago */
-	*out = w.to;
-	*out_n = w.n;
-	return 0;
+	if (map && jval_each(map, label_visit, &w) < 0)
+		return NULL;
+	w.to = xcalloc(1, w.size + 1);
+	w.size = 0;
+	if (map)
+		(void)jval_each(map, label_visit, &w); /* it was seen whole a moment ago */
+	*size = w.size + 1;
+	return w.to;
 }
 
-void labels_free(struct label *labels, size_t n)
+const char *label_value(const char *label)
 {
-	(void)n; /* one block */
-	free(labels);
+	return label + strlen(label) + 1;
 }
 
-const char *labels_find(const struct label *labels, size_t n, const char *key)
+const char *label_next(const char *label)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(labels[i].key, key) == 0)
-			return labels[i].value;
+	const char *value = label_value(label);
+
+	return value + strlen(value) + 1;
+}
+
+const char *labels_find(const char *labels, const char *key)
+{
+	for (const char *l = labels; l && *l; l = label_next(l)) {
+		if (strcmp(l, key) == 0)
+			return label_value(l);
 	}
 	return NULL;
 }

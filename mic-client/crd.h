@@ -78,15 +78,10 @@ struct azure_assigned_identity {
 	enum assigned_state state;
 };
 
-struct label {
-	char *key, *value;
-};
-
 struct azure_exception {
 	unsigned refs;
 	struct object_meta meta;
-	struct label *labels;
-	size_t n_labels;
+	char *labels; /* as of labels_parse(); not empty */
 };
 
 /* NULL with err set (ERR_INPUT) when the object is malformed; absent strings become "". NULL may be unref'd. */
@@ -128,8 +123,17 @@ void object_id_read(const struct jval *obj, struct object_id *out);
 void object_name_print(const struct jval *obj, char *buf, size_t size);
 #define OBJECT_NAME_MAX 512 /* a name and a namespace are at most 253 and 63 characters */
 
-/* metadata.labels or any object of strings, as one block on the heap; NULL is an empty map. */
-int labels_parse(const struct jval *map, struct label **out, size_t *out_n, struct err *err);
-void labels_free(struct label *labels, size_t n);
-/* The value of a key, compared exactly; NULL when it is absent. */
-const char *labels_find(const struct label *labels, size_t n, const char *key);
+/*
+ * Labels are text in one piece, since every pod has some: a key, NUL, its value, NUL, and so on, in the
+ * document's order. An empty key is the end: "app\0shop\0" in C.
+ */
+/*
+ * metadata.labels or any object of strings, on the heap; NULL is an empty map. `size` becomes its bytes, the
+ * end among them. What has an empty key is left out: no API server takes it, and nobody can ask for it.
+ */
+char *labels_parse(const struct jval *map, size_t *size, struct err *err);
+/* The value of a key, compared exactly; NULL when it is absent, as it is in labels that are NULL. */
+const char *labels_find(const char *labels, const char *key);
+/* Of one label, which is where its key is: its value, and the label after it, or the end. */
+const char *label_value(const char *label);
+const char *label_next(const char *label);

@@ -23,17 +23,19 @@
 #include <string.h>
 
 struct entry {
-	struct hmap_node node; /* key: namespace, NUL, name */
+	struct hmap_node node;
 	void *object;
 	unsigned epoch;
-	char key[];
+	unsigned key_len;
+	char key[]; /* namespace, NUL, name */
 };
 
 struct group {
-	struct hmap_node node; /* key: see struct kind */
-	const void **objects;  /* sorted; owned by their entries */
+	struct hmap_node node;
+	const void **objects; /* sorted; owned by their entries */
 	unsigned n, cap;
-	char key[];
+	unsigned key_len;
+	char key[]; /* see struct kind */
 };
 
 /* What the kinds differ in. A kind without `order` is found by name only. */
@@ -201,6 +203,13 @@ static void key_init(struct key *k, const char *a, const char *b)
 
 /* groups */
 
+static struct str group_key(const struct hmap_node *n)
+{
+	const struct group *g = container_of(n, struct group, node);
+
+	return (struct str){ g->key, g->key_len };
+}
+
 static struct group *group_find(const struct identity_index *x, enum identity_kind kind,
 				const char *namespace, const char *selects)
 {
@@ -230,7 +239,8 @@ static struct group *group_new(struct identity_index *x, enum identity_kind kind
 	key_init(&key, k->within(object), k->selects(object));
 	g = xcalloc(1, sizeof(*g) + key.n);
 	memcpy(g->key, key.p, key.n);
-	hmap_add(&x->groups[kind], &g->node, g->key, key.n);
+	g->key_len = (unsigned)key.n;
+	hmap_add(&x->groups[kind], &g->node, group_key);
 	return g;
 }
 
@@ -330,6 +340,13 @@ static struct entry *entry_find(const struct identity_index *x, enum identity_ki
 	return n ? container_of(n, struct entry, node) : NULL;
 }
 
+static struct str entry_key(const struct hmap_node *n)
+{
+	const struct entry *e = container_of(n, struct entry, node);
+
+	return (struct str){ e->key, e->key_len };
+}
+
 static struct entry *entry_new(struct identity_index *x, enum identity_kind kind,
 			       const struct object_meta *m)
 {
@@ -339,7 +356,8 @@ static struct entry *entry_new(struct identity_index *x, enum identity_kind kind
 	key_init(&key, m->namespace, m->name);
 	e = xcalloc(1, sizeof(*e) + key.n);
 	memcpy(e->key, key.p, key.n);
-	hmap_add(&x->by_name[kind], &e->node, e->key, key.n);
+	e->key_len = (unsigned)key.n;
+	hmap_add(&x->by_name[kind], &e->node, entry_key);
 	return e;
 }
 

@@ -61,10 +61,10 @@ static bool covers(void *ctx, const struct azure_exception *e)
 {
 	const struct match_pod *pod = ((const struct who *)ctx)->pod;
 
-	for (size_t i = 0; i < e->n_labels; i++) {
-		const char *v = labels_find(pod->labels, pod->n_labels, e->labels[i].key);
+	for (const char *l = e->labels; *l; l = label_next(l)) {
+		const char *v = labels_find(pod->labels, l);
 
-		if (v && str_ieq(str_of(v), str_of(e->labels[i].value)))
+		if (v && str_ieq(str_of(v), str_of(label_value(l))))
 			return true;
 	}
 	return false;
@@ -234,7 +234,7 @@ static void match_account_last(const struct identity_index *x, const struct matc
 void match_managed(const struct identity_index *x, const struct match_pod *pod,
 		   const struct selector *sel, struct match_answer *out)
 {
-	const char *label = labels_find(pod->labels, pod->n_labels, LABEL_BINDING);
+	const char *label = labels_find(pod->labels, LABEL_BINDING);
 
 	*out = (struct match_answer){ 0 };
 	out->exception = exception_of(x, pod);
@@ -367,7 +367,7 @@ void match_standard(const struct identity_index *x, const struct match_standard_
 		    const struct match_pod *pod, const struct selector *sel,
 		    struct match_answer *out)
 {
-	const char *label = labels_find(pod->labels, pod->n_labels, LABEL_BINDING);
+	const char *label = labels_find(pod->labels, LABEL_BINDING);
 	struct assigned_walk w = { .rules = rules, .pod = pod, .label = label, .sel = sel };
 
 	*out = (struct match_answer){ 0 };
@@ -479,7 +479,7 @@ static void explain_assigned(const struct match_pod *pod, const struct match_ans
 static void explain_no_assigned(const struct match_pod *pod, const struct selector *sel,
 				const struct match_answer *a, char *buf, size_t size)
 {
-	const char *label = labels_find(pod->labels, pod->n_labels, LABEL_BINDING);
+	const char *label = labels_find(pod->labels, LABEL_BINDING);
 	char with[LOG_Q_MAX + 32] = "", was[2 * LOG_Q_MAX + 64] = "";
 
 	if (sel->kind != SELECTOR_NONE)
@@ -578,7 +578,7 @@ static void explain_other_way(const struct match_pod *pod, const struct match_an
 static void explain(const struct match_pod *pod, const struct selector *sel,
 		    const struct match_answer *a, char *buf, size_t size)
 {
-	const char *label = labels_find(pod->labels, pod->n_labels, LABEL_BINDING);
+	const char *label = labels_find(pod->labels, LABEL_BINDING);
 	const char *ns = pod->namespace, *name = pod->name;
 
 	switch (a->result) {

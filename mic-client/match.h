@@ -31,8 +31,7 @@ struct selector {
 /* Of the pod, just what the rules read. */
 struct match_pod {
 	const char *namespace, *name;
-	const struct label *labels;
-	size_t n_labels;
+	const char *labels; /* as of labels_parse(); NULL: none */
 	bool no_exceptions; /* never the node's own identity: the host asks in the pod's name */
 	const char *service_account; /* NULL: none is known */
 };

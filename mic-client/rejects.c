@@ -13,11 +13,19 @@
 #define KEY_MAX 512
 
 struct reject {
-	struct hmap_node node; /* key: namespace, NUL, name */
-	unsigned epoch;
+	struct hmap_node node;
 	char *resource_version;
-	char key[];
+	unsigned epoch;
+	unsigned key_len;
+	char key[]; /* namespace, NUL, name */
 };
+
+static struct str key_of(const struct hmap_node *n)
+{
+	const struct reject *j = container_of(n, struct reject, node);
+
+	return (struct str){ j->key, j->key_len };
+}
 
 static size_t make_key(char key[static KEY_MAX], const struct object_id *id)
 {
@@ -55,7 +63,8 @@ bool rejects_note(struct rejects *r, const struct object_id *id)
 			drop(r, container_of(hmap_first(&r->seen), struct reject, node));
 		j = xcalloc(1, sizeof(*j) + len);
 		memcpy(j->key, key, len);
-		hmap_add(&r->seen, &j->node, j->key, len);
+		j->key_len = (unsigned)len;
+		hmap_add(&r->seen, &j->node, key_of);
 	}
 	j->epoch = r->epoch;
 	if (j->resource_version && strcmp(j->resource_version, id->resource_version) == 0)
@@ -70,7 +79,7 @@ bool rejects_forget(struct rejects *r, const struct object_id *id)
 	char key[KEY_MAX];
 	struct reject *j;
 
-	if (!r->seen.head)
+	if (hmap_count(&r->seen) == 0)
 		return false;
 	j = find(r, key, make_key(key, id));
 	if (!j)

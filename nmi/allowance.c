@@ -13,6 +13,11 @@ struct allowance_peer {
 	struct bucket bucket;
 };
 
+static struct str peer_key(const struct hmap_node *n)
+{
+	return HMAP_BYTES(container_of(n, struct allowance_peer, node)->ip);
+}
+
 static void forget(struct allowance *a, struct hmap_node *node)
 {
 	hmap_del(&a->peers, node);
@@ -40,7 +45,7 @@ bool allowance_take(struct allowance *a, const struct inet_ip *ip, struct mono n
 		make_room(a, now);
 		peer = xnew(struct allowance_peer);
 		peer->ip = *ip;
-		hmap_add(&a->peers, &peer->node, &peer->ip, sizeof(peer->ip));
+		hmap_add(&a->peers, &peer->node, peer_key);
 		node = &peer->node;
 	}
 	peer = container_of(node, struct allowance_peer, node);

@@ -68,7 +68,7 @@ struct row {
 };
 
 struct subject {
-	struct hmap_node node; /* key: uid; in order of the last refusal */
+	struct hmap_node node; /* in order of the last refusal */
 	struct events *events;
 	char *namespace, *name, *uid;
 	struct row rows[LIMIT_EVENTS_PER_POD];
@@ -232,6 +232,11 @@ static bool make_room(struct events *e)
 	return false;
 }
 
+static struct str subject_key(const struct hmap_node *n)
+{
+	return str_of(container_of(n, struct subject, node)->uid);
+}
+
 /* Made if it is not there, and put last in order; NULL: no room. */
 static struct subject *subject_get(struct events *e, const struct event_pod *pod)
 {
@@ -252,7 +257,7 @@ static struct subject *subject_get(struct events *e, const struct event_pod *pod
 		for (size_t i = 0; i < LIMIT_EVENTS_PER_POD; i++)
 			s->rows[i].subject = s;
 	}
-	hmap_add(&e->subjects, &s->node, s->uid, strlen(s->uid));
+	hmap_add(&e->subjects, &s->node, subject_key);
 	return s;
 }
 

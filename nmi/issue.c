@@ -149,7 +149,6 @@ static enum look decide(const struct issuer *i, const struct issue_request *req,
 	const struct match_pod mp = { .namespace = pod->namespace,
 				      .name = pod->name,
 				      .labels = pod->labels,
-				      .n_labels = pod->n_labels,
 				      .service_account = pod->service_account,
 				      .no_exceptions = req->by_name };
 	struct match_answer m = { 0 };

@@ -60,6 +60,11 @@ static size_t make_key(char key[static KEY_MAX], const struct family *f, const c
 	return n;
 }
 
+static struct str key_of(const struct hmap_node *n)
+{
+	return str_of(container_of(n, struct metric_series, node)->key);
+}
+
 static struct metric_series *find(const struct family *f, const char *key, size_t n)
 {
 	struct hmap_node *node = hmap_find(&f->series, key, n);
@@ -86,7 +91,7 @@ static struct metric_series *get_labelled(struct metrics *m, size_t id, const ch
 	s->desc = f->desc;
 	if (f->desc->type == METRIC_HISTOGRAM)
 		s->counts = xcalloc(f->desc->n_buckets + 1, sizeof(uint64_t));
-	hmap_add(&f->series, &s->node, s->key, n);
+	hmap_add(&f->series, &s->node, key_of);
 	return s;
 }
 

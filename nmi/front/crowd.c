@@ -21,6 +21,11 @@ struct crowd_peer {
 	struct crowd_peer *prev, *next; /* in crowd.waiting, if there are any */
 };
 
+static struct str peer_key(const struct hmap_node *n)
+{
+	return HMAP_BYTES(container_of(n, struct crowd_peer, node)->ip);
+}
+
 static struct crowd_peer *find(const struct crowd *c, const struct inet_ip *ip)
 {
 	struct hmap_node *node = hmap_find(&c->peers, ip, sizeof(*ip));
@@ -70,7 +75,7 @@ void crowd_enter(struct crowd *c, struct crowd_place *p, const struct inet_ip *i
 	if (!peer) {
 		peer = xnew(struct crowd_peer);
 		peer->ip = *ip;
-		hmap_add(&c->peers, &peer->node, &peer->ip, sizeof(peer->ip));
+		hmap_add(&c->peers, &peer->node, peer_key);
 	}
 	p->peer = peer;
 	DL_APPEND(peer->places, p);

@@ -59,24 +59,27 @@ struct claim {
 	struct address *address;
 	struct claim *next;  /* of the same pod */
 	struct claim *rival; /* on the same address */
-	enum claim_state state;
-	bool is_current;    /* the pod is active and has the IP */
-	bool is_told;	    /* a line was logged why it is not bound */
-	bool is_doubtful;   /* UNBOUND: its link may have gone already, as of the last news */
-	uint32_t newest;    /* which link was the newest when the claim was made */
-	struct place place; /* BOUND, or DEAD that was */
+	enum claim_state state : 8;
+	bool was_bound : 1;
+	bool is_current : 1;  /* the pod is active and has the IP */
+	bool is_told : 1;     /* a line was logged why it is not bound */
+	bool is_doubtful : 1; /* UNBOUND: its link may have gone already, as of the last news */
+	union {
+		uint32_t newest;    /* UNBOUND: which link was the newest when it was made */
+		struct place place; /* BOUND */
+	};
 };
 
-/* An IP with claims on it. */
+/* An IP with claims on it. Most have one, which has its room here: `who` is NULL when it is not in use. */
 struct address {
-	struct hmap_node node; /* key: ip */
+	struct hmap_node node;
 	struct inet_ip ip;
-	bool is_touched;
-	enum pod_lookup shown; /* what was told last, and of whom */
-	const struct claimant *shown_who;
 	struct place place; /* where it leads to, as of the last news */
+	bool is_touched : 1;
+	enum pod_lookup shown : 8; /* what was told last, and of whom */
+	const struct claimant *shown_who;
 	struct claim *claims;
-	struct address *next_touched;
+	struct claim room;
 };
 
 /* A claim that lives no longer, to be told. */
@@ -87,6 +90,11 @@ struct claim_end {
 };
 
 /* addresses */
+
+static struct str address_key(const struct hmap_node *n)
+{
+	return HMAP_BYTES(container_of(n, struct address, node)->ip);
+}
 
 static struct address *address_find(const struct claims *t, const struct inet_ip *ip)
 {
@@ -100,7 +108,11 @@ static void touch(struct claims *t, struct address *a)
 	if (a->is_touched)
 		return;
 	a->is_touched = true;
-	LL_APPEND2(t->touched, a, next_touched);
+	if (t->n_touched == t->max_touched) {
+		t->max_touched = t->max_touched ? 2 * t->max_touched : 4;
+		t->touched = xrealloc(t->touched, t->max_touched * sizeof(*t->touched));
+	}
+	t->touched[t->n_touched++] = a;
 }
 
 static bool is_barred(const struct claims *t, const struct claim *c)
@@ -311,6 +323,7 @@ static bool is_in_doubt(const struct claims *t, const struct inet_ip *ip, const 
 static void bind(struct claims *t, struct claim *c, const struct place *to)
 {
 	c->state = CLAIM_BOUND;
+	c->was_bound = true;
 	c->place = *to;
 	if (t->places->unclaimed)
 		unclaimed_claim(t->places->unclaimed, place_own_link(to));
@@ -374,15 +387,16 @@ static struct claim *claim_find(const struct claimant *who, const struct inet_ip
 
 static struct claim *claim_new(struct claims *t, struct claimant *who, const struct inet_ip *ip)
 {
-	struct claim *c = xnew(struct claim);
 	struct address *a = address_find(t, ip);
+	struct claim *c;
 
 	if (!a) {
 		a = xnew(struct address);
 		a->ip = *ip;
 		a->shown = POD_NONE;
-		hmap_add(&t->by_ip, &a->node, &a->ip, sizeof(a->ip));
+		hmap_add(&t->by_ip, &a->node, address_key);
 	}
+	c = a->room.who ? xnew(struct claim) : &a->room;
 	c->who = who;
 	c->address = a;
 	c->newest = t->places ? t->places->newest(t->places->ctx) : 0;
@@ -397,7 +411,10 @@ static void claim_free(struct claims *t, struct claim *c)
 	touch(t, c->address);
 	LL_DELETE2(c->address->claims, c, rival);
 	LL_DELETE(c->who->claims, c);
-	free(c);
+	if (c == &c->address->room)
+		*c = (struct claim){ 0 };
+	else
+		free(c);
 }
 
 static void rest(struct claims *t, struct claim *c)
@@ -462,7 +479,7 @@ static bool was_bound(const struct claimant *who)
 	const struct claim *c;
 
 	LL_FOREACH (who->claims, c) {
-		if (c->place.link)
+		if (c->was_bound)
 			return true;
 	}
 	return false;
@@ -486,7 +503,7 @@ static void note_end_unbound(struct claims *t, struct claimant *who, const struc
 		unclaimed_end(u, &c->address->ip, pod, c == who->claims);
 }
 
-void claims_update(struct claims *t, struct claimant *who, const struct pod *pod)
+void claims_update(struct claims *t, struct claimant *who, struct pod *pod)
 {
 	bool active = pod && pod_is_active(pod);
 	struct claim *c;
@@ -634,13 +651,12 @@ static void tell_outcome(struct claims *t, struct address *a)
 /* Whatever has been noted since the last time. The listeners may ask; they must not feed. */
 void claims_tell(struct claims *t)
 {
-	struct address *a;
-
 	assert(!t->is_telling);
 	t->is_telling = true;
 	tell_ends(t);
-	while ((a = t->touched)) {
-		LL_DELETE2(t->touched, a, next_touched);
+	for (size_t i = 0; i < t->n_touched; i++) {
+		struct address *a = t->touched[i];
+
 		a->is_touched = false;
 		tell_outcome(t, a);
 		if (!a->claims) {
@@ -648,6 +664,9 @@ void claims_tell(struct claims *t)
 			free(a);
 		}
 	}
+	free(t->touched);
+	t->touched = NULL;
+	t->n_touched = t->max_touched = 0;
 	if (t->have_ports_changed && t->ports_changed)
 		t->ports_changed(t->ports_changed_ctx);
 	t->have_ports_changed = false;

@@ -14,7 +14,7 @@ struct claim;
 
 /* Embedded in the store's entry of a pod. */
 struct claimant {
-	const struct pod *pod;
+	struct pod *pod; /* the store's reference, as of the last claims_update() with one */
 	struct claim *claims;
 	bool has_ended; /* for good, as was told; noted once */
 };
@@ -22,7 +22,8 @@ struct claimant {
 struct claims {
 	struct hmap by_ip;		   /* struct address */
 	const struct place_source *places; /* NULL: an IP alone is enough */
-	struct address *touched;
+	struct address **touched;	   /* since claims_tell() */
+	size_t n_touched, max_touched;
 	struct claim_end *ends;
 	struct pod_store_stats stats;
 	pod_ip_changed_fn *changed;
@@ -40,7 +41,7 @@ struct claims {
 void claims_list_begin(struct claims *t);
 void claims_list_end(struct claims *t);
 /* The pod is new or has changed; NULL: it is gone, and its claims are only remembered. */
-void claims_update(struct claims *t, struct claimant *who, const struct pod *pod);
+void claims_update(struct claims *t, struct claimant *who, struct pod *pod);
 void claims_forget(struct claims *t, struct claimant *who);
 /* Where it leads to is asked for anew. */
 void claims_look(struct claims *t, const struct inet_ip *ip);

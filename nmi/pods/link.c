@@ -81,7 +81,7 @@
 #define TRIES_MAX 5
 
 struct link {
-	struct hmap_node node; /* key: ifindex */
+	struct hmap_node node; /* by ifindex */
 	struct hmap_node by_number;
 	uint32_t number;
 	struct rtnl_link is;
@@ -128,6 +128,16 @@ struct link_watch {
 };
 
 /* the table of links */
+
+static struct str ifindex_key(const struct hmap_node *n)
+{
+	return HMAP_BYTES(container_of(n, struct link, node)->is.ifindex);
+}
+
+static struct str number_key(const struct hmap_node *n)
+{
+	return HMAP_BYTES(container_of(n, struct link, by_number)->number);
+}
 
 static struct link *link_find(const struct link_watch *w, int ifindex)
 {
@@ -197,8 +207,8 @@ static void link_put(struct link_watch *w, struct link *l, const struct rtnl_lin
 		l = xnew(struct link);
 		l->is = *now;
 		l->number = ++w->newest;
-		hmap_add(&w->links, &l->node, &l->is.ifindex, sizeof(l->is.ifindex));
-		hmap_add(&w->by_number, &l->by_number, &l->number, sizeof(l->number));
+		hmap_add(&w->links, &l->node, ifindex_key);
+		hmap_add(&w->by_number, &l->by_number, number_key);
 		w->changes++;
 	} else {
 		w->n_bridges -= l->is.kind == LINK_BRIDGE;

@@ -3,7 +3,7 @@
 /*
  * A pod, reduced to what is used: see pod.h.
  *
- * The pod, its IPs and its strings are one block of memory, its labels another.
+ * Memory counts, as a node may have thousands of pods: each is one block, of the struct, its IPs and the text.
  */
 
 #include "nmi/pods/pod.h"
@@ -20,8 +20,7 @@
 #define IPS_MAX 8
 
 struct pod_view {
-	const char *uid, *namespace, *name, *service_account, *resource_version, *deleted, *phase,
-		*ip, *started;
+	const char *uid, *namespace, *name, *service_account, *deleted, *phase, *ip, *started;
 	const struct jval *labels, *ips, *containers, *statuses, *inits, *ephemerals;
 	bool host_network;
 };
@@ -32,7 +31,6 @@ static int read_view(const struct jval *obj, struct pod_view *v, struct err *err
 		{ "metadata.uid", JVAL_STR, JVAL_MUST, &v->uid },
 		{ "metadata.namespace", JVAL_STR, JVAL_MUST, &v->namespace },
 		{ "metadata.name", JVAL_STR, JVAL_MUST, &v->name },
-		{ "metadata.resourceVersion", JVAL_STR, JVAL_MAY, &v->resource_version },
 		{ "metadata.deletionTimestamp", JVAL_STR, JVAL_MAY, &v->deleted },
 		{ "metadata.labels", JVAL_OBJ, JVAL_MAY, &v->labels },
 		{ "spec.serviceAccountName", JVAL_STR, JVAL_MAY, &v->service_account },
@@ -213,36 +211,43 @@ static enum pod_phase read_phase(const char *text)
 	return POD_UNKNOWN_PHASE;
 }
 
-static char *put_string(char **at, const char *s)
+/* the block */
+
+static char *put(char **at, const char *text, size_t n)
 {
-	size_t n = str_of(s).n;
 	char *to = *at;
 
-	if (n)
-		memcpy(to, s, n);
-	*at += n + 1; /* the block was zeroed */
+	memcpy(to, text, n);
+	*at += n;
 	return to;
 }
 
-static struct pod *make_pod(const struct pod_view *v, const struct ip_set *ips)
+static size_t size_of(const char *s)
 {
-	size_t size = sizeof(struct pod) + ips->n * sizeof(struct inet_ip) + str_of(v->uid).n +
-		      str_of(v->namespace).n + str_of(v->name).n + str_of(v->service_account).n +
-		      str_of(v->resource_version).n + 5;
-	struct pod *p = xcalloc(1, size);
-	char *at = (char *)(p + 1);
+	return strlen(s) + 1;
+}
+
+static char *put_string(char **at, const char *s)
+{
+	return put(at, s, size_of(s));
+}
+
+static struct pod *make_pod(const struct pod_view *v, const struct ip_set *ips, const char *labels,
+			    size_t labels_size)
+{
+	struct pod *p = xcalloc(1, sizeof(*p) + ips->n * sizeof(p->ips[0]) + size_of(v->uid) +
+					   size_of(v->namespace) + size_of(v->name) +
+					   size_of(v->service_account) + labels_size);
+	char *at = (char *)(p->ips + ips->n);
 
 	p->refs = 1;
-	p->n_ips = ips->n;
-	if (ips->n) {
-		p->ips = memcpy(at, ips->ip, ips->n * sizeof(struct inet_ip));
-		at += ips->n * sizeof(struct inet_ip);
-	}
+	p->n_ips = (unsigned char)ips->n;
+	memcpy(p->ips, ips->ip, ips->n * sizeof(p->ips[0]));
 	p->uid = put_string(&at, v->uid);
 	p->namespace = put_string(&at, v->namespace);
 	p->name = put_string(&at, v->name);
 	p->service_account = put_string(&at, v->service_account);
-	p->resource_version = put_string(&at, v->resource_version);
+	p->labels = put(&at, labels, labels_size);
 	p->phase = read_phase(v->phase);
 	p->host_network = v->host_network;
 	p->deleting = v->deleted != NULL;
@@ -253,8 +258,8 @@ struct pod *pod_parse(const struct jval *obj, struct err *err)
 {
 	struct pod_view v = { 0 };
 	struct ip_set ips = { 0 };
-	struct label *labels = NULL;
-	size_t n_labels = 0;
+	_cleanup_free_ char *labels = NULL;
+	size_t labels_size;
 	bool terminated = false;
 	struct wall ran = { 0 };
 	struct pod *p;
@@ -262,13 +267,12 @@ struct pod *pod_parse(const struct jval *obj, struct err *err)
 	if (read_view(obj, &v, err) < 0 || read_ips(&v, &ips, err) < 0 ||
 	    read_terminated(&v, &terminated, &ran, err) < 0)
 		return NULL;
-	if (labels_parse(v.labels, &labels, &n_labels, err) < 0) {
+	labels = labels_parse(v.labels, &labels_size, err);
+	if (!labels) {
 		(void)err_wrap(err, "metadata.labels");
 		return NULL;
 	}
-	p = make_pod(&v, &ips);
-	p->labels = labels;
-	p->n_labels = n_labels;
+	p = make_pod(&v, &ips, labels, labels_size);
 	p->terminated = terminated;
 	p->started = read_time(v.started);
 	p->ran = ran;
@@ -285,10 +289,8 @@ struct pod *pod_ref(const struct pod *p)
 
 struct pod *pod_unref(struct pod *p)
 {
-	if (p && --p->refs == 0) {
-		labels_free(p->labels, p->n_labels);
+	if (p && --p->refs == 0)
 		free(p);
-	}
 	return NULL;
 }
 

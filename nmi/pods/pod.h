@@ -10,7 +10,6 @@
 #include <stddef.h>
 
 struct jval;
-struct label;
 
 /*
  * A pod, reduced to what is used. Immutable and reference-counted: a request under way keeps the
@@ -20,19 +19,17 @@ enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOW
 
 struct pod {
 	unsigned refs;
-	char *uid, *namespace, *name, *service_account; /* never empty */
-	char *resource_version;
-	struct label *labels;
-	size_t n_labels;
-	struct inet_ip *ips; /* status.podIPs, or status.podIP where that is all there is */
-	size_t n_ips;
-	enum pod_phase phase;
-	bool host_network;
-	bool terminated; /* every container has ended: its IP is no longer its own */
-	bool deleting;	 /* metadata.deletionTimestamp is set */
+	unsigned char n_ips;
+	enum pod_phase phase : 8;
+	bool host_network : 1;
+	bool terminated : 1; /* every container has ended: its IP is no longer its own */
+	bool deleting : 1;   /* metadata.deletionTimestamp is set */
 	/* by the kubelet's clock, down to the second; 0: not known */
 	struct wall started; /* the kubelet took it up, before it made its network */
 	struct wall ran;     /* the last time that one of its containers was started */
+	char *uid, *namespace, *name, *service_account; /* never empty */
+	char *labels;					/* as of labels_parse() */
+	struct inet_ip ips[]; /* status.podIPs, or status.podIP where that is all there is */
 };
 
 /* NULL with ERR_INPUT naming the field; an IP that cannot be parsed is such an error. */

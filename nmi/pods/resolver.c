@@ -41,7 +41,7 @@
 
 /* All waits of one IP. Exists while there is one. */
 struct target {
-	struct hmap_node node; /* key: ip */
+	struct hmap_node node;
 	struct inet_ip ip;
 	struct resolver *resolver;
 	struct resolver_wait *waits;
@@ -97,6 +97,11 @@ static enum resolve_result peek(struct pod_store *store, const struct inet_ip *i
 
 /* targets */
 
+static struct str target_key(const struct hmap_node *n)
+{
+	return HMAP_BYTES(container_of(n, struct target, node)->ip);
+}
+
 static struct target *target_find(const struct resolver *r, const struct inet_ip *ip)
 {
 	struct hmap_node *n = hmap_find(&r->targets, ip, sizeof(*ip));
@@ -110,7 +115,7 @@ static struct target *target_new(struct resolver *r, const struct inet_ip *ip)
 
 	t->ip = *ip;
 	t->resolver = r;
-	hmap_add(&r->targets, &t->node, &t->ip, sizeof(t->ip));
+	hmap_add(&r->targets, &t->node, target_key);
 	return t;
 }
 

@@ -24,9 +24,8 @@
 #define REMOVED_MAX 256
 
 struct entry {
-	struct hmap_node node; /* key: the UID, inside the pod */
-	struct pod *pod;
-	struct claimant claimant;
+	struct hmap_node node;	  /* key: the UID of the pod */
+	struct claimant claimant; /* with the pod */
 	unsigned epoch;
 };
 
@@ -41,16 +40,16 @@ struct pod_store {
 
 /* entries */
 
+static struct str uid_of(const struct hmap_node *n)
+{
+	return str_of(container_of(n, struct entry, node)->claimant.pod->uid);
+}
+
 static struct entry *find_in(const struct hmap *m, const char *uid)
 {
 	struct hmap_node *n = hmap_find(m, uid, strlen(uid));
 
 	return n ? container_of(n, struct entry, node) : NULL;
-}
-
-static void put_in(struct hmap *m, struct entry *e)
-{
-	hmap_add(m, &e->node, e->pod->uid, strlen(e->pod->uid));
 }
 
 static struct entry *entry_take_out(struct pod_store *s, const char *uid)
@@ -82,7 +81,7 @@ static void entry_free(struct pod_store *s, struct entry *e)
 {
 	claims_forget(&s->claims, &e->claimant);
 	claims_tell(&s->claims);
-	(void)pod_unref(e->pod);
+	(void)pod_unref(e->claimant.pod);
 	free(e);
 }
 
@@ -90,12 +89,12 @@ static void entry_remove(struct pod_store *s, struct entry *e)
 {
 	hmap_del(&s->by_uid, &e->node);
 	claims_update(&s->claims, &e->claimant, NULL);
-	tell(s, e->pod);
+	tell(s, e->claimant.pod);
 	if (!s->claims.places) {
 		entry_free(s, e);
 		return;
 	}
-	put_in(&s->removed, e);
+	hmap_add(&s->removed, &e->node, uid_of);
 	if (hmap_count(&s->removed) <= REMOVED_MAX)
 		return;
 	e = container_of(hmap_first(&s->removed), struct entry, node);
@@ -137,13 +136,12 @@ void pod_store_put_take(struct pod_store *s, struct pod *p)
 	pod_store_catch_up(s);
 	e = entry_take_out(s, p->uid);
 	if (e)
-		was = e->pod;
+		was = e->claimant.pod;
 	else
 		e = xnew(struct entry);
-	e->pod = p;
 	e->epoch = s->epoch;
-	put_in(&s->by_uid, e);
 	claims_update(&s->claims, &e->claimant, p);
+	hmap_add(&s->by_uid, &e->node, uid_of);
 	tell(s, p);
 	(void)pod_unref(was);
 }
@@ -287,7 +285,7 @@ const struct pod *pod_store_find_uid(const struct pod_store *s, const char *uid)
 {
 	const struct entry *e = find_in(&s->by_uid, uid);
 
-	return e ? e->pod : NULL;
+	return e ? e->claimant.pod : NULL;
 }
 
 /*
@@ -300,7 +298,7 @@ const struct pod *pod_store_find_name(const struct pod_store *s, const char *nam
 	const struct pod *found = NULL;
 
 	hmap_for_each_safe (n, next, &s->by_uid) {
-		const struct pod *p = container_of(n, struct entry, node)->pod;
+		const struct pod *p = container_of(n, struct entry, node)->claimant.pod;
 
 		if (strcmp(p->name, name) != 0 || strcmp(p->namespace, namespace) != 0 ||
 		    pod_has_ended(p))
@@ -321,7 +319,7 @@ bool pod_store_was_removed(const struct pod_store *s, const char *uid)
 bool pod_store_has_second(const struct pod_store *s, const struct inet_ip *ip)
 {
 	hmap_for_each_safe (n, next, &s->by_uid) {
-		const struct pod *p = container_of(n, struct entry, node)->pod;
+		const struct pod *p = container_of(n, struct entry, node)->claimant.pod;
 
 		for (size_t i = 1; i < p->n_ips; i++) {
 			if (inet_ip_is_v4(&p->ips[i]) == inet_ip_is_v4(ip))

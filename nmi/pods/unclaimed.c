@@ -63,7 +63,7 @@
 
 /* A link that is there. */
 struct life {
-	struct hmap_node node; /* key: link */
+	struct hmap_node node;
 	uint32_t link, bridge;
 	struct wall born;
 	bool is_claimed;
@@ -290,6 +290,11 @@ static void past_add(struct unclaimed *u, const struct past *what)
 
 /* links */
 
+static struct str life_key(const struct hmap_node *n)
+{
+	return HMAP_BYTES(container_of(n, struct life, node)->link);
+}
+
 static struct life *life_find(const struct unclaimed *u, uint32_t link)
 {
 	struct hmap_node *n = hmap_find(&u->lives, &link, sizeof(link));
@@ -326,7 +331,7 @@ void unclaimed_link(struct unclaimed *u, uint32_t link, uint32_t bridge)
 		l = xnew(struct life);
 		l->link = link;
 		l->born = loop_wall(u->loop);
-		hmap_add(&u->lives, &l->node, &l->link, sizeof(l->link));
+		hmap_add(&u->lives, &l->node, life_key);
 	}
 	if (bridge)
 		l->bridge = bridge; /* the kernel takes it off its bridge before it goes */

@@ -228,6 +228,13 @@ static void make_room(struct token_cache *c)
 	}
 }
 
+static struct str entry_key(const struct hmap_node *n)
+{
+	const struct cache_entry *e = container_of(n, struct cache_entry, node);
+
+	return (struct str){ e->key, e->key_len };
+}
+
 struct cache_entry *cache_entry_new(struct token_cache *c, const struct token_key *key,
 				    const struct token_source *source, const struct token_ask *ask)
 {
@@ -239,13 +246,14 @@ struct cache_entry *cache_entry_new(struct token_cache *c, const struct token_ke
 	e->source = source;
 	e->upstream = cache_upstream_get(c, source);
 	e->key = xmemdup(key->p, key->n);
+	e->key_len = key->n;
 	e->selector.kind = ask->identity ? SELECTOR_NONE : ask->selector.kind;
 	e->selector.value = xstrdup(by_selector ? ask->selector.value : "");
 	e->resource = xstrdup(ask->resource);
 	e->backoff = (struct backoff){ .min_msec = POLICY_RENEW_RETRY_MIN_MSEC,
 				       .max_msec = POLICY_RENEW_RETRY_MAX_MSEC,
 				       .reset_msec = 2 * POLICY_RENEW_RETRY_MAX_MSEC };
-	hmap_add(&c->entries, &e->node, e->key, key->n);
+	hmap_add(&c->entries, &e->node, entry_key);
 	return e;
 }
 

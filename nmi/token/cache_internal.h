@@ -82,6 +82,7 @@ struct token_wait {
 struct cache_entry {
 	struct hmap_node node;
 	char *key;
+	size_t key_len;
 	struct token_cache *cache;
 	const struct token_source *source;
 	struct cache_upstream *upstream;

@@ -127,6 +127,11 @@ void cache_upstream_free(struct cache_upstream *u)
 
 /* lanes */
 
+static struct str lane_key(const struct hmap_node *n)
+{
+	return str_of(container_of(n, struct cache_lane, node)->asker->pod.uid);
+}
+
 static uint64_t allowance_interval(const struct token_cache *c)
 {
 	return NSEC_PER_SEC / c->spec.pod_per_second;
@@ -164,7 +169,7 @@ struct cache_lane *cache_lane_get(struct cache_upstream *u, const struct token_p
 	lane = xnew(struct cache_lane);
 	lane->upstream = u;
 	lane->asker = cache_asker_new(pod);
-	hmap_add(&u->lanes, &lane->node, lane->asker->pod.uid, strlen(pod->uid));
+	hmap_add(&u->lanes, &lane->node, lane_key);
 	u->cache->stats.pods++;
 	lane_move(lane, &u->idle);
 	return lane;

@@ -234,6 +234,11 @@ static void touch(struct secrets_entry *e)
 	DL_PREPEND(s->lru, e);
 }
 
+static struct str entry_key(const struct hmap_node *n)
+{
+	return str_of(container_of(n, struct secrets_entry, node)->key);
+}
+
 static struct secrets_entry *find(const struct secrets *s, const struct secret_ref *ref)
 {
 	char key[2 * NAME_MAX_DNS + 2];
@@ -274,7 +279,7 @@ static struct secrets_entry *entry_new(struct secrets *s, const struct secret_re
 	e->watch_name = xasprintf("Secret %s", e->key);
 	e->watch_path = xasprintf("/api/v1/namespaces/%s/secrets", namespace);
 	e->selector = xasprintf("metadata.name=%s", e->name);
-	hmap_add(&s->entries, &e->node, e->key, strlen(e->key));
+	hmap_add(&s->entries, &e->node, entry_key);
 	DL_PREPEND(s->lru, e);
 	if (!s->sweep.loop)
 		loop_timer_set_msec(s->loop, &s->sweep, SWEEP_MSEC, on_sweep);

@@ -48,6 +48,9 @@ for row in rows.ROWS:
         continue
     got = report.summary(row, samples)
     test(got and got["met"], f"{row.id}: the published samples are as they should be", got and got["shown"])
+    if row.ceiling is not None:
+        test(got["value"] > row.limit, f"{row.id}: a budget that has a ceiling is missed; else the ceiling and the reason go",
+             got["shown"])
     for what in row.uses if row.id == "open" else [BY.get(row.id, row.uses[0])]:
         got = report.summary(row, rows.Samples(spoilt(what)))
         test(got and not got["met"], f"{row.id}: what is wrong with {what} is seen", got and got["shown"])

@@ -152,7 +152,7 @@ ROWS = [
     Row("own_dirty", "the same in a container: private dirty", " MiB", memory("own"), mib("own_dirty"), 5, steady=True, digits=1,
         detail=by_process("own_dirty")),
     Row("pod_bytes", "memory for each more pod", " bytes", memory("pods"), each_pod, 400, digits=0, steady=True,
-        ceiling=650, detail=ends("pods_anon"), why="each has two labels, a service account, an address and its link"),
+        ceiling=600, detail=ends("pods_anon"), why="each has two labels, a service account, an address and its link"),
     Row("identity_bytes", "memory for each more identity", " bytes", memory("identities"), lambda s: each_object(s)[:1], 600, digits=0, steady=True,
         detail=ends("objects_anon")),
     Row("binding_bytes", "memory for each more binding", " bytes", memory("objects"), lambda s: each_object(s)[1:], digits=0, steady=True,

@@ -92,10 +92,9 @@ static void try_exception(const struct jval *doc)
 		return;
 	}
 	require_meta(&e->meta);
-	require(!e->labels == !e->n_labels);
-	for (size_t i = 0; i < e->n_labels; i++)
-		require(labels_find(e->labels, e->n_labels, e->labels[i].key) ==
-			e->labels[i].value); /* keys are unique */
+	require(*e->labels);
+	for (const char *l = e->labels; *l; l = label_next(l))
+		require(labels_find(e->labels, l) == label_value(l)); /* keys are unique */
 }
 
 static void try_assigned(const struct jval *doc)

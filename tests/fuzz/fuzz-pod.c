@@ -18,7 +18,6 @@ static void require(int holds)
 
 static void require_ips(const struct pod *p)
 {
-	require(!p->ips == !p->n_ips);
 	for (size_t i = 0; i < p->n_ips; i++) {
 		require(!inet_ip_is_loopback(&p->ips[i]) && !inet_ip_is_unspecified(&p->ips[i]));
 		for (size_t k = 0; k < i; k++)
@@ -58,7 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	require(err.kind == ERR_NONE && p->refs == 1);
-	require(*p->uid && *p->namespace && *p->name && *p->service_account && p->resource_version);
+	require(*p->uid && *p->namespace && *p->name && *p->service_account);
+	for (const char *l = p->labels; *l; l = label_next(l))
+		require(labels_find(p->labels, l) == label_value(l)); /* keys are unique */
 	require(!pod_is_active(p) || (!p->host_network && !p->terminated));
 	require_ips(p);
 	require_stored(p);

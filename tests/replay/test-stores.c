@@ -20,6 +20,7 @@
 #include "tests/unit/log-lines.h"
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define NODE	       "aks-nodepool1-12345678-vmss000000"
@@ -85,7 +86,7 @@ static const struct pod *pod_at(const struct pod_store *s, const char *text)
 /* The whole way: the pod at an address, and what it may have. */
 static enum match_result decide(struct decider *d, const struct pod *p, struct match_answer *out)
 {
-	const struct match_pod pod = { p->namespace, p->name, p->labels, p->n_labels };
+	const struct match_pod pod = { p->namespace, p->name, p->labels };
 	const struct selector none = { SELECTOR_NONE, "" };
 
 	d->decide(d->ctx, &pod, &none, out);
@@ -200,11 +201,9 @@ static const struct step without_the_right[] = {
 
 START_TEST(without_the_right_to_see_accounts_bound_pods_have_what_they_had)
 {
-	struct label label = { (char[]){ "aadpodidbinding" }, (char[]){ "my-pod-identity" } };
 	struct match_pod pod = { .namespace = "my-app",
 				 .name = "demo",
-				 .labels = &label,
-				 .n_labels = 1,
+				 .labels = "aadpodidbinding\0my-pod-identity\0",
 				 .service_account = "demo" };
 	const struct selector none = { SELECTOR_NONE, "" };
 	struct identity_store *identities;
@@ -226,7 +225,7 @@ START_TEST(without_the_right_to_see_accounts_bound_pods_have_what_they_had)
 	ck_assert_msg(d.is_ready(d.ctx), "%s", st.asked);
 	d.decide(d.ctx, &pod, &none, &a);
 	ck_assert_int_eq(a.result, MATCH_GRANTED);
-	pod.n_labels = 0;
+	pod.labels = NULL;
 	d.decide(d.ctx, &pod, &none, &a);
 	ck_assert_int_eq(a.result, MATCH_ACCOUNT_UNSEEN);
 	ck_assert_uint_eq(log_lines_count(st.asked, "/api/v1/serviceaccounts?"), 2);
@@ -291,11 +290,9 @@ static const struct step not_installed[] = {
 START_TEST(a_cluster_without_the_definitions_has_no_identities_to_give)
 {
 	struct identity_store *identities;
-	struct label label = { (char[]){ "aadpodidbinding" }, (char[]){ "web" } };
 	const struct pod p = { .namespace = (char[]){ "my-app" },
 			       .name = (char[]){ "demo" },
-			       .labels = &label,
-			       .n_labels = 1 };
+			       .labels = (char[]){ "aadpodidbinding\0web\0" } };
 	struct match_answer a;
 	struct decider d;
 
@@ -319,19 +316,34 @@ static const struct step live_watch[] = {
 	{ "pods?watch=1&allowWatchBookmarks=true&resourceVersion=233", "pods-watch", .open = true },
 };
 
+/* Each version of a pod that the store is given, and a removal. */
+static void note_pod(void *ctx, const struct pod *p)
+{
+	FILE *f = ctx;
+
+	(void)fprintf(f, "%s%s%s ", p->name, labels_find(p->labels, "extra") ? "+extra" : "",
+		      p->phase == POD_FAILED ? ":failed" : "");
+}
+
 START_TEST(a_recorded_watch_moves_the_store)
 {
 	struct pod_store *pods = pod_store_new();
 	struct pod_watch *watch;
+	char seen[128] = "";
+	FILE *f = fmemopen(seen, sizeof(seen), "w");
 
 	STAGE(live_watch);
+	pod_store_on_pod(pods, note_pod, f);
 	watch = pod_watch_new(st.f.loop, st.f.client, NODE, pods);
 	pod_watch_start(watch);
 	fixture_settle(&st.f);
+	(void)fclose(f);
+	pod_store_on_pod(pods, NULL, NULL);
 	/* the list had a third pod, "done"; the watch then deleted it and changed the others */
+	ck_assert_str_eq(seen, "done demo multi demo+extra multi:failed multi done done demo ");
 	ck_assert_uint_eq(pod_store_count(pods), 2);
-	ck_assert_str_eq(pod_at(pods, "10.244.0.5")->resource_version, "247");
-	ck_assert_str_eq(pod_at(pods, "10.244.0.6")->resource_version, "244");
+	ck_assert_str_eq(pod_at(pods, "10.244.0.5")->name, "demo");
+	ck_assert_str_eq(pod_at(pods, "10.244.0.6")->name, "multi");
 	(void)pod_watch_free(watch);
 	(void)pod_store_free(pods);
 	fixture_deinit(&st.f);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 #include "mic-client/crd.h"
 #include "tests/unit/mk-json.h"
 #include "tests/unit/recorded.h"
@@ -93,9 +94,9 @@ START_TEST(a_recorded_exception_is_read)
 
 	ck_assert_ptr_nonnull(e);
 	ck_assert_str_eq(e->meta.namespace, "kube-system");
-	ck_assert_uint_eq(e->n_labels, 1);
-	ck_assert_str_eq(e->labels[0].key, "kubernetes.azure.com/managedby");
-	ck_assert_str_eq(e->labels[0].value, "aks");
+	ck_assert_str_eq(e->labels, "kubernetes.azure.com/managedby");
+	ck_assert_str_eq(label_value(e->labels), "aks");
+	ck_assert_str_eq(label_next(e->labels), "");
 }
 END_TEST
 
@@ -144,8 +145,8 @@ START_TEST(field_names_of_a_binding_and_an_exception_are_read_in_any_case)
 	ck_assert_str_eq(b->selector, "s");
 	ck_assert_int_eq(b->weight, -3);
 	ck_assert_ptr_nonnull(e);
-	ck_assert_str_eq(labels_find(e->labels, e->n_labels, "App"), "Mic");
-	ck_assert_ptr_null(labels_find(e->labels, e->n_labels, "app")); /* a label is no field */
+	ck_assert_str_eq(labels_find(e->labels, "App"), "Mic");
+	ck_assert_ptr_null(labels_find(e->labels, "app")); /* a label is no field */
 }
 END_TEST
 
@@ -452,13 +453,36 @@ END_TEST
 START_TEST(refused_labels_leave_the_output_alone)
 {
 	_cleanup_(jval_freep) struct jval *doc = mk_json("{\"a\":\"b\",\"c\":[]}");
-	struct label one = { 0 }, *labels = &one;
 	struct err err = { 0 };
-	size_t n = 7;
+	size_t size = 7;
 
-	ck_assert_int_eq(labels_parse(doc, &labels, &n, &err), -ERR_INPUT);
-	ck_assert_ptr_eq(labels, &one);
-	ck_assert_uint_eq(n, 7);
+	ck_assert_ptr_null(labels_parse(doc, &size, &err));
+	ck_assert_int_eq(err.kind, ERR_INPUT);
+	ck_assert_uint_eq(size, 7);
+}
+END_TEST
+
+static const struct {
+	const char *json;
+	struct str text;
+} label_rows[] = {
+	{ "{}", STR("\0") },
+	{ "{\"a\":\"b\"}", STR("a\0b\0\0") },
+	{ "{\"a\":\"\",\"b\":\"c\"}", STR("a\0\0b\0c\0\0") },
+	{ "{\"a\":\"b\",\"\":\"c\",\"d\":\"e\"}", STR("a\0b\0d\0e\0\0") }, /* not the end */
+};
+
+START_TEST(labels_are_text_that_an_empty_key_ends)
+{
+	_cleanup_(jval_freep) struct jval *doc = mk_json(label_rows[_i].json);
+	size_t size = 0;
+	_cleanup_free_ char *labels = labels_parse(doc, &size, NULL);
+
+	ck_assert(str_eq((struct str){ labels, size }, label_rows[_i].text));
+	for (const char *l = labels; *l; l = label_next(l))
+		ck_assert_ptr_eq(labels_find(labels, l), label_value(l));
+	ck_assert_ptr_null(labels_find(labels, ""));
+	ck_assert_ptr_null(labels_find(NULL, "a"));
 }
 END_TEST
 
@@ -659,4 +683,5 @@ UNIT_MAIN("crd", UNIT(a_recorded_identity_is_read), UNIT(a_recorded_service_prin
 	  UNIT_LOOP(what_is_too_long_in_an_account_is_not_kept, long_notes),
 	  UNIT_LOOP(a_malformed_account_is_refused_and_leaves_the_output_alone, bad_accounts),
 	  UNIT_LOOP(any_object_has_a_name_for_a_log_line, names),
-	  UNIT(refused_labels_leave_the_output_alone))
+	  UNIT(refused_labels_leave_the_output_alone),
+	  UNIT_LOOP(labels_are_text_that_an_empty_key_ends, label_rows))

@@ -87,11 +87,8 @@ static void bench_end(struct bench *b)
 /* What the pod my-app/demo, labelled for the recorded binding, is told now. */
 static enum match_result decide(struct bench *b)
 {
-	struct label labels[] = {
-		{ (char[]){ "aadpodidbinding" }, (char[]){ "my-pod-identity" } },
-		{ (char[]){ "app" }, (char[]){ "demo" } },
-	};
-	const struct match_pod pod = { "my-app", "demo", labels, 2 };
+	const struct match_pod pod = { "my-app", "demo",
+				       "aadpodidbinding\0my-pod-identity\0app\0demo\0" };
 	const struct selector none = { SELECTOR_NONE, "" };
 	struct match_answer a;
 

@@ -340,11 +340,11 @@ static void check_row(const void *ctx, const size_t *order, size_t n)
 	struct match_pod pod = { .namespace = "my-app",
 				 .name = "demo",
 				 .service_account = row->account };
-	struct label *labels = NULL;
+	size_t size = 0;
+	_cleanup_free_ char *labels = labels_parse(doc, &size, NULL);
 	struct match_answer a;
 	char text[768], got[64] = "";
 
-	ck_assert_int_eq(labels_parse(doc, &labels, &pod.n_labels, NULL), 0);
 	pod.labels = labels;
 	for (size_t i = 0; i < n; i++)
 		put(x, &row->objects[order[i]], order[i]);
@@ -363,7 +363,6 @@ static void check_row(const void *ctx, const size_t *order, size_t n)
 	match_explain(&pod, &row->asks, &a, text, sizeof(text));
 	ck_assert_msg(strstr(text, row->sentence) != NULL, "%s: %s", row->name, text);
 	ck_assert_msg(strstr(text, "my-app/demo") != NULL, "%s: %s", row->name, text);
-	labels_free(labels, pod.n_labels);
 }
 
 START_TEST(the_answer_is_as_the_table_says_in_any_order_of_arrival)
@@ -382,12 +381,9 @@ START_TEST(without_exceptions_neither_they_nor_the_controllers_account_count)
 	static const struct object objects[] = { EXCEPT("{\"app\":\"demo\"}"),
 						 ASSIGNED("my-app/a", "c-a") };
 	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
-	char app[] = "app", demo[] = "demo", binding[] = LABEL_BINDING, web[] = "web";
-	struct label labels[] = { { app, demo }, { binding, web } };
 	struct match_pod pod = { .namespace = "my-app",
 				 .name = "demo",
-				 .labels = labels,
-				 .n_labels = 2,
+				 .labels = "app\0demo\0" LABEL_BINDING "\0web\0",
 				 .service_account = "mic",
 				 .no_exceptions = true };
 	const struct selector none = NO_ID;

@@ -305,8 +305,9 @@ static void check_row(const void *ctx, const size_t *order, size_t n)
 	struct match_answer a;
 	char text[512];
 
-	struct label *pod_labels = NULL;
-	ck_assert_int_eq(labels_parse(labels, &pod_labels, &pod.n_labels, NULL), 0);
+	size_t size = 0;
+	_cleanup_free_ char *pod_labels = labels_parse(labels, &size, NULL);
+
 	pod.labels = pod_labels;
 	for (size_t i = 0; i < n; i++)
 		put(x, &row->objects[order[i]]);
@@ -326,7 +327,6 @@ static void check_row(const void *ctx, const size_t *order, size_t n)
 	ck_assert_msg(strstr(text, "my-app/demo") != NULL, "%s: %s", row->name, text);
 	ck_assert_msg(!strstr(text, "c-o") || strstr(row->asks.value, "c-o"),
 		      "another tenant's id is told: %s", text);
-	labels_free(pod_labels, pod.n_labels);
 }
 
 START_TEST(the_answer_is_as_the_table_says_in_any_order_of_arrival)
@@ -346,12 +346,9 @@ START_TEST(without_exceptions_a_covered_pod_has_what_it_is_bound_to)
 						 ID("my-app/a", "c-a", "r-a"),
 						 BIND("my-app/b", "web", "a", 0) };
 	_cleanup_(identity_index_freep) struct identity_index *x = identity_index_new();
-	char app[] = "app", demo[] = "demo", binding[] = LABEL_BINDING, web[] = "web";
-	struct label labels[] = { { app, demo }, { binding, web } };
 	struct match_pod pod = { .namespace = "my-app",
 				 .name = "demo",
-				 .labels = labels,
-				 .n_labels = 2,
+				 .labels = "app\0demo\0" LABEL_BINDING "\0web\0",
 				 .no_exceptions = true };
 	const struct selector none = NO_ID;
 	struct match_answer a;
@@ -362,7 +359,7 @@ START_TEST(without_exceptions_a_covered_pod_has_what_it_is_bound_to)
 	ck_assert_int_eq(a.result, MATCH_GRANTED);
 	ck_assert_str_eq(a.identity->meta.name, "a");
 	ck_assert_ptr_null(a.exception);
-	pod.n_labels = 1;
+	pod.labels = "app\0demo\0";
 	match_managed(x, &pod, &none, &a);
 	ck_assert_int_eq(a.result, MATCH_NO_LABEL);
 }

@@ -571,6 +571,40 @@ static const char *words(const enum event *order)
 	return text;
 }
 
+/* It was bound to a link before; so it is not of the one that came to its IP later, whatever the times allow. */
+START_TEST(the_end_of_a_pod_that_had_a_link_tells_nothing_of_another)
+{
+	const struct inet_ip ip = ip_from(IP);
+	struct rig r;
+	struct pod *p;
+
+	begin(&r);
+	r.s = pod_store_new();
+	mk_links_init(&r.l, r.s);
+	r.l.source.unclaimed = r.u;
+	pass(&r, 1000);
+	for (uint32_t link = FIRST; link <= FIRST + 1; link++) {
+		comes(&r, link, &ip);
+		mk_route(&r.l, IP, MK_LINK(link));
+		pod_store_moved(r.s, &ip, 128);
+		if (link == FIRST)
+			pod_store_put_take(r.s, pod(.uid = "a", .ip = IP));
+		ck_assert_str_eq(who(&r), link == FIRST ? "a" : "-");
+		pass(&r, 1000);
+	}
+	unclaimed_gone(r.u, FIRST + 1);
+	p = pod(.uid = "a", .ip = IP, .phase = "Failed");
+	p->started.s = r.began + 1;
+	p->ran.s = r.began + 2; /* while that one stood */
+	pod_store_put_take(r.s, p);
+	comes(&r, FIRST + 2, &ip);
+	mk_route(&r.l, IP, MK_LINK(FIRST + 2));
+	pod_store_put_take(r.s, pod(.uid = "b", .ip = IP));
+	ck_assert_str_eq(who(&r), "-");
+	end(&r);
+}
+END_TEST
+
 static void play(struct play *y, const enum event *order)
 {
 	unsigned done = 0;
@@ -654,4 +688,5 @@ UNIT_MAIN("unclaimed",
 	  UNIT(a_link_of_which_news_may_be_missing_may_have_had_any_ip),
 	  UNIT(a_link_that_was_there_before_us_is_in_no_doubt),
 	  UNIT(too_many_leave_a_doubt_for_everybody_who_is_as_old),
+	  UNIT(the_end_of_a_pod_that_had_a_link_tells_nothing_of_another),
 	  UNIT_LOOP(in_no_order_of_news_is_one_pod_found_at_the_link_of_the_other, variants))

@@ -75,6 +75,11 @@ static void versions(struct imds_answer *out)
 
 /* ---- tokens ---- */
 
+static struct str token_key(const struct hmap_node *n)
+{
+	return str_of(container_of(n, struct cached_token, node)->key);
+}
+
 static struct cached_token *token_free(struct imds *s, struct cached_token *t)
 {
 	hmap_del(&s->tokens, &t->node);
@@ -118,7 +123,7 @@ static struct cached_token *mint(struct imds *s, const struct imds_identity *id,
 	t->jwt = jwt;
 	t->not_before = now - NOT_BEFORE_SEC;
 	t->expires_on = exp;
-	hmap_add(&s->tokens, &t->node, t->key, strlen(t->key));
+	hmap_add(&s->tokens, &t->node, token_key);
 	return t;
 }
 

@@ -55,6 +55,11 @@ void service_init(struct service *s, struct loop *l)
 
 /* ---- the record ---- */
 
+static struct str source_key(const struct hmap_node *n)
+{
+	return HMAP_BYTES(container_of(n, struct source, node)->ip);
+}
+
 static void count(struct service *s, const struct inet_ip *ip, enum imds_area area)
 {
 	struct hmap_node *node = hmap_find(&s->sources, ip, sizeof(*ip));
@@ -63,7 +68,7 @@ static void count(struct service *s, const struct inet_ip *ip, enum imds_area ar
 	if (!src) {
 		src = xnew(struct source);
 		src->ip = *ip;
-		hmap_add(&s->sources, &src->node, &src->ip, sizeof(src->ip));
+		hmap_add(&s->sources, &src->node, source_key);
 	}
 	src->n[area]++;
 	s->total[area]++;
