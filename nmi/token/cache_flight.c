@@ -264,10 +264,11 @@ static void attempt_end(struct cache_attempt *a)
 
 static void attempt_cancel(struct cache_attempt *a)
 {
-	const struct token_source *source = a->flight->entry->source;
+	const struct token_source *source;
 
 	if (!a->handle)
 		return;
+	source = a->flight->entry->source;
 	source->cancel(source->ctx, a->handle);
 	attempt_end(a);
 }
@@ -401,9 +402,10 @@ static void attempt_took_off(struct cache_attempt *a, struct cache_lane *turn)
 }
 
 /* False with the failure filled: nothing was sent. */
-static bool attempt_start(struct cache_attempt *a, struct cache_flight *f, struct cache_lane *turn,
+static bool attempt_start(struct cache_attempt *a, struct cache_lane *turn,
 			  struct token_failure *fail)
 {
+	const struct cache_flight *f = a->flight;
 	struct cache_entry *e = f->entry;
 	struct token_cache *c = e->cache;
 	const struct cache_asker *asker = turn && turn->asker ? turn->asker : e->asker;
@@ -414,7 +416,6 @@ static bool attempt_start(struct cache_attempt *a, struct cache_flight *f, struc
 				       .bypass_cache = f->kind == FLIGHT_BYPASS,
 				       .known = known_to(f) };
 
-	a->flight = f;
 	c->stats.flights++;
 	metric_add(c->metrics, NMI_METRIC_FETCHES, &e->upstream->name, 1);
 	a->handle = e->source->fetch(e->source->ctx, &ask, on_source_done, a, fail);
@@ -450,7 +451,7 @@ static void on_lost(struct loop_timer *t)
 	if (room == ROOM_NOW && !is_answering(first)) {
 		struct token_failure fail = { 0 };
 
-		if (!attempt_start(&f->attempts[1], f, first->turn, &fail))
+		if (!attempt_start(&f->attempts[1], first->turn, &fail))
 			u->cache->stats.failures++; /* and the first goes on */
 		return;
 	}
@@ -468,7 +469,7 @@ void cache_flight_send(struct cache_flight *f, struct cache_lane *turn)
 	flight_dequeue(f);
 	metric_observe(c->metrics, NMI_METRIC_FETCH_WAIT, &e->upstream->name,
 		       mono_seconds_between(f->queued_at, loop_mono(c->loop)));
-	if (attempt_start(&f->attempts[0], f, turn, &fail)) {
+	if (attempt_start(&f->attempts[0], turn, &fail)) {
 		f->state = FLIGHT_SENT;
 		if (!f->was_lost)
 			loop_timer_set_msec(c->loop, &f->lost, POLICY_LOST_MSEC, on_lost);
@@ -488,6 +489,8 @@ struct cache_flight *cache_flight_begin(struct cache_entry *e, enum flight_kind 
 	struct cache_flight *f = xnew(struct cache_flight);
 
 	f->entry = e;
+	for (size_t i = 0; i < ARRAY_SIZE(f->attempts); i++)
+		f->attempts[i].flight = f;
 	f->kind = kind;
 	f->begun_at = loop_mono(e->cache->loop);
 	e->flights[kind] = f;
