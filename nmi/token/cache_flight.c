@@ -55,7 +55,7 @@ static void flight_withdraw(struct cache_flight *f)
 {
 	if (f->state == FLIGHT_QUEUED)
 		flight_dequeue(f);
-	loop_timer_del(&f->rest);
+	loop_timer_del(&f->timer);
 }
 
 static void flight_free(struct cache_flight *f)
@@ -157,7 +157,7 @@ static struct mono latest_deadline(const struct cache_flight *f)
 
 static void on_rested(struct loop_timer *t)
 {
-	struct cache_flight *f = container_of(t, struct cache_flight, rest);
+	struct cache_flight *f = container_of(t, struct cache_flight, timer);
 
 	flight_queue(f, true);
 	cache_pump(f->entry->upstream);
@@ -211,7 +211,7 @@ static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
 	if (o->fail.fault == TOKEN_FAULT_THROTTLED && !f->entry->source->budget.throttles_apart)
 		flight_queue(f, true); /* where the brake holds it */
 	else
-		loop_timer_set_msec(c->loop, &f->rest, wait, on_rested);
+		loop_timer_set_msec(c->loop, &f->timer, wait, on_rested);
 	return true;
 }
 
@@ -247,7 +247,7 @@ static void attempt_end(struct cache_attempt *a)
 
 	a->handle = NULL;
 	loop_timer_del(&a->slow);
-	loop_timer_del(&a->flight->lost);
+	loop_timer_del(&a->flight->timer);
 	if (a->is_slow)
 		u->slow--;
 	else
@@ -435,7 +435,7 @@ static bool attempt_start(struct cache_attempt *a, struct cache_lane *turn,
  */
 static void on_lost(struct loop_timer *t)
 {
-	struct cache_flight *f = container_of(t, struct cache_flight, lost);
+	struct cache_flight *f = container_of(t, struct cache_flight, timer);
 	struct cache_attempt *first = &f->attempts[0];
 	struct cache_upstream *u = f->entry->upstream;
 	struct token_failure brake = { 0 };
@@ -472,7 +472,7 @@ void cache_flight_send(struct cache_flight *f, struct cache_lane *turn)
 	if (attempt_start(&f->attempts[0], turn, &fail)) {
 		f->state = FLIGHT_SENT;
 		if (!f->was_lost)
-			loop_timer_set_msec(c->loop, &f->lost, POLICY_LOST_MSEC, on_lost);
+			loop_timer_set_msec(c->loop, &f->timer, POLICY_LOST_MSEC, on_lost);
 	} else {
 		_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = cache_outcome_new(NULL,
 											    &fail);
