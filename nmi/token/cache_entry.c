@@ -64,30 +64,32 @@ bool cache_entry_is_failure_believed(const struct cache_entry *e)
 	       news(e, e->failure->fail.origin) != TOKEN_NEWS_CHANGED;
 }
 
-/* The answer says how long it is good by the clock that is set; put back, that is longer than it is. */
-static bool is_clock_believed(const struct cache_entry *e)
+static int64_t sec_until(const struct loop *l, struct mono at)
 {
-	const struct loop *l = e->cache->loop;
-	int64_t left = (int64_t)(mono_msec_until(loop_mono(l), e->ends_before) / 1000);
-
-	return e->tok->expires_on.s - loop_wall(l).s <= left + LIMIT_TOKEN_LAST_SEC;
+	return (int64_t)((mono_msec_until(loop_mono(l), at) + 999) / 1000);
 }
 
-static int64_t earlier_sec(const struct loop *l, struct wall until, struct mono before)
+static int64_t least(int64_t a, int64_t b)
 {
-	int64_t by_mono = (int64_t)((mono_msec_until(loop_mono(l), before) + 999) / 1000);
-	int64_t by_wall = until.s - loop_wall(l).s;
-
-	return by_wall < by_mono ? by_wall : by_mono;
+	return a < b ? a : b;
 }
 
-/* For how long somebody may still be given it, if nobody refuses; at most 0: not any more. */
+/*
+ * For how long somebody may still be given it, if nobody refuses; at most 0: not any more. The answer says how long it
+ * is good by the clock that is set: put back, that is longer than it is, and no last resort is given.
+ */
 static int64_t kept_sec(const struct cache_entry *e)
 {
 	const struct loop *l = e->cache->loop;
+	struct mono end = mono_add_msec(e->usable_before, (uint64_t)e->unusable_sec * 1000);
+	int64_t now = loop_wall(l).s, left = sec_until(l, end);
+	int64_t usable = least(e->usable_until.s - now, sec_until(l, e->usable_before));
+	int64_t last = least(policy_last_until(e->usable_until, e->tok->expires_on).s - now,
+			     left - LIMIT_TOKEN_LAST_SEC);
 
-	return is_clock_believed(e) ? earlier_sec(l, e->last_until, e->last_before)
-				    : earlier_sec(l, e->usable_until, e->usable_before);
+	if (!e->has_last || e->tok->expires_on.s - now > left + LIMIT_TOKEN_LAST_SEC)
+		return usable;
+	return last > usable ? last : usable;
 }
 
 static bool is_kept(const struct cache_entry *e)
@@ -108,12 +110,6 @@ void cache_entry_note_last(struct cache_entry *e, unsigned callers)
 	e->used |= callers > 0;
 	e->cache->stats.last += callers;
 	metric_add(e->cache->metrics, NMI_METRIC_CACHE_LAST, NULL, callers);
-}
-
-static void end_last(struct cache_entry *e)
-{
-	e->last_until = e->usable_until;
-	e->last_before = e->usable_before;
 }
 
 static bool has_flight(const struct cache_entry *e)
@@ -164,11 +160,14 @@ void cache_entry_free(struct cache_entry *e)
 	free(e);
 }
 
+static struct mono mono_in_sec(const struct token_cache *c, int64_t sec)
+{
+	return mono_add_msec(loop_mono(c->loop), sec > 0 ? (uint64_t)sec * 1000 : 0);
+}
+
 static struct mono mono_of_wall(const struct token_cache *c, struct wall at)
 {
-	int64_t sec = at.s - loop_wall(c->loop).s;
-
-	return mono_add_msec(loop_mono(c->loop), sec > 0 ? (uint64_t)sec * 1000 : 0);
+	return mono_in_sec(c, at.s - loop_wall(c->loop).s);
 }
 
 static struct mono later(struct mono a, struct mono b)
@@ -201,7 +200,7 @@ void cache_entry_update(struct cache_entry *e)
 		return;
 	}
 	if (e->tok) {
-		next = earlier(mono_of_wall(e->cache, e->last_until), e->last_before);
+		next = mono_in_sec(e->cache, kept_sec(e));
 		at = earlier(mono_of_wall(e->cache, e->renew_at), e->renew_by);
 		at = later(at, e->renew_not_before);
 		if (e->used && !e->flights[FLIGHT_PLAIN] && mono_before(at, next))
@@ -294,9 +293,8 @@ void cache_entry_store(struct cache_entry *e, struct token *tok)
 		set_token(e, tok);
 		e->usable_until = until;
 		e->usable_before = before;
-		e->last_until = policy_last_until(until, end);
-		e->last_before = mono_of_wall(e->cache, e->last_until);
-		e->ends_before = mono_of_wall(e->cache, end);
+		e->has_last = true;
+		e->unusable_sec = (uint16_t)(end.s - until.s); /* 300 at most */
 	}
 	e->renew_at = policy_renew_at(now, e->usable_until, arc4random());
 	e->renew_by = mono_of_wall(e->cache, e->renew_at);
@@ -343,7 +341,7 @@ void cache_entry_note_failure(struct cache_entry *e, struct cache_outcome *o, en
 		e->believed_until = mono_add_msec(now, policy_remember_msec(&o->fail));
 	}
 	if (policy_ends_last(&o->fail))
-		end_last(e);
+		e->has_last = false;
 	if (kind != FLIGHT_PLAIN || !is_kept(e))
 		return;
 	wait = backoff_next(&e->backoff, now);

@@ -55,7 +55,7 @@ static void flight_withdraw(struct cache_flight *f)
 {
 	if (f->state == FLIGHT_QUEUED)
 		flight_dequeue(f);
-	loop_timer_del(&f->rest);
+	loop_timer_del(&f->timer);
 }
 
 static void flight_free(struct cache_flight *f)
@@ -157,7 +157,7 @@ static struct mono latest_deadline(const struct cache_flight *f)
 
 static void on_rested(struct loop_timer *t)
 {
-	struct cache_flight *f = container_of(t, struct cache_flight, rest);
+	struct cache_flight *f = container_of(t, struct cache_flight, timer);
 
 	flight_queue(f, true);
 	cache_pump(f->entry->upstream);
@@ -211,7 +211,7 @@ static bool flight_rest(struct cache_flight *f, struct cache_outcome *o)
 	if (o->fail.fault == TOKEN_FAULT_THROTTLED && !f->entry->source->budget.throttles_apart)
 		flight_queue(f, true); /* where the brake holds it */
 	else
-		loop_timer_set_msec(c->loop, &f->rest, wait, on_rested);
+		loop_timer_set_msec(c->loop, &f->timer, wait, on_rested);
 	return true;
 }
 
@@ -247,7 +247,7 @@ static void attempt_end(struct cache_attempt *a)
 
 	a->handle = NULL;
 	loop_timer_del(&a->slow);
-	loop_timer_del(&a->flight->lost);
+	loop_timer_del(&a->flight->timer);
 	if (a->is_slow)
 		u->slow--;
 	else
@@ -264,10 +264,11 @@ static void attempt_end(struct cache_attempt *a)
 
 static void attempt_cancel(struct cache_attempt *a)
 {
-	const struct token_source *source = a->flight->entry->source;
+	const struct token_source *source;
 
 	if (!a->handle)
 		return;
+	source = a->flight->entry->source;
 	source->cancel(source->ctx, a->handle);
 	attempt_end(a);
 }
@@ -401,9 +402,10 @@ static void attempt_took_off(struct cache_attempt *a, struct cache_lane *turn)
 }
 
 /* False with the failure filled: nothing was sent. */
-static bool attempt_start(struct cache_attempt *a, struct cache_flight *f, struct cache_lane *turn,
+static bool attempt_start(struct cache_attempt *a, struct cache_lane *turn,
 			  struct token_failure *fail)
 {
+	const struct cache_flight *f = a->flight;
 	struct cache_entry *e = f->entry;
 	struct token_cache *c = e->cache;
 	const struct cache_asker *asker = turn && turn->asker ? turn->asker : e->asker;
@@ -414,7 +416,6 @@ static bool attempt_start(struct cache_attempt *a, struct cache_flight *f, struc
 				       .bypass_cache = f->kind == FLIGHT_BYPASS,
 				       .known = known_to(f) };
 
-	a->flight = f;
 	c->stats.flights++;
 	metric_add(c->metrics, NMI_METRIC_FETCHES, &e->upstream->name, 1);
 	a->handle = e->source->fetch(e->source->ctx, &ask, on_source_done, a, fail);
@@ -434,7 +435,7 @@ static bool attempt_start(struct cache_attempt *a, struct cache_flight *f, struc
  */
 static void on_lost(struct loop_timer *t)
 {
-	struct cache_flight *f = container_of(t, struct cache_flight, lost);
+	struct cache_flight *f = container_of(t, struct cache_flight, timer);
 	struct cache_attempt *first = &f->attempts[0];
 	struct cache_upstream *u = f->entry->upstream;
 	struct token_failure brake = { 0 };
@@ -450,7 +451,7 @@ static void on_lost(struct loop_timer *t)
 	if (room == ROOM_NOW && !is_answering(first)) {
 		struct token_failure fail = { 0 };
 
-		if (!attempt_start(&f->attempts[1], f, first->turn, &fail))
+		if (!attempt_start(&f->attempts[1], first->turn, &fail))
 			u->cache->stats.failures++; /* and the first goes on */
 		return;
 	}
@@ -468,10 +469,10 @@ void cache_flight_send(struct cache_flight *f, struct cache_lane *turn)
 	flight_dequeue(f);
 	metric_observe(c->metrics, NMI_METRIC_FETCH_WAIT, &e->upstream->name,
 		       mono_seconds_between(f->queued_at, loop_mono(c->loop)));
-	if (attempt_start(&f->attempts[0], f, turn, &fail)) {
+	if (attempt_start(&f->attempts[0], turn, &fail)) {
 		f->state = FLIGHT_SENT;
 		if (!f->was_lost)
-			loop_timer_set_msec(c->loop, &f->lost, POLICY_LOST_MSEC, on_lost);
+			loop_timer_set_msec(c->loop, &f->timer, POLICY_LOST_MSEC, on_lost);
 	} else {
 		_cleanup_(cache_outcome_unrefp) struct cache_outcome *o = cache_outcome_new(NULL,
 											    &fail);
@@ -488,6 +489,8 @@ struct cache_flight *cache_flight_begin(struct cache_entry *e, enum flight_kind 
 	struct cache_flight *f = xnew(struct cache_flight);
 
 	f->entry = e;
+	for (size_t i = 0; i < ARRAY_SIZE(f->attempts); i++)
+		f->attempts[i].flight = f;
 	f->kind = kind;
 	f->begun_at = loop_mono(e->cache->loop);
 	e->flights[kind] = f;

@@ -25,7 +25,7 @@ enum lru { LRU_TOKENS, LRU_OTHERS, LRUS };
  *          with a last caller who hung up.
  * SENT     The source has it: an attempt's `handle` is valid, or those of both. Left by the callback of the one that
  *          ends it, or, once, for QUEUED when it was lost and there is no room for a second attempt (policy.h).
- * RESTING  Failed, and worth another try. `rest` runs, `failed` is what it failed with. Left for QUEUED by
+ * RESTING  Failed, and worth another try. `timer` runs, `failed` is what it failed with. Left for QUEUED by
  *          the timer, or ended with its last caller.
  */
 enum flight_state { FLIGHT_QUEUED, FLIGHT_SENT, FLIGHT_RESTING };
@@ -56,9 +56,8 @@ struct cache_flight {
 	unsigned tries;
 	struct cache_outcome *failed; /* the last try, if there was one */
 	struct mono failed_at, queued_at;
-	struct loop_timer rest;
-	struct loop_timer
-		lost;  /* while the first is alone: to see whether later ones were answered */
+	/* RESTING: until the next try. SENT, the first alone: to see whether later ones were answered */
+	struct loop_timer timer;
 	bool was_lost; /* and made once more */
 	struct mono begun_at;
 	struct cache_flight *prev, *next; /* behind */
@@ -92,12 +91,13 @@ struct cache_entry {
 	char *resource;
 
 	struct token *tok;
-	struct wall usable_until, last_until, renew_at;
-	struct mono usable_before, last_before,
-		renew_by;	 /* the same by the clock that nobody sets, see cache_entry.c */
-	struct mono ends_before; /* and its end */
-	bool used;		 /* answered since it came */
-	bool noted; /* `asker` is who used it since it came, or since its renewal failed */
+	struct wall usable_until, renew_at;
+	struct mono usable_before,
+		renew_by; /* the same by the clock that nobody sets, see cache_entry.c */
+	bool used;	  /* answered since it came */
+	bool noted;	  /* `asker` is who used it since it came, or since its renewal failed */
+	bool has_last;	  /* nobody has refused to renew it */
+	uint16_t unusable_sec; /* from `usable_until` to its end */
 	struct backoff backoff;
 	struct mono renew_not_before; /* after a failed renewal */
 

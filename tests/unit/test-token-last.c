@@ -234,6 +234,24 @@ START_TEST(whose_wait_outlasts_the_token_waits_on_for_a_new_one)
 }
 END_TEST
 
+START_TEST(of_a_short_lived_token_that_is_usable_until_later_there_is_none)
+{
+	struct got g;
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	fill(&b, "r", "one", 100);
+	loop_fake_advance(b.loop, 49000);
+	ck_assert_str_eq(peek(&b, "r"), "one");
+	loop_fake_advance(b.loop, 1000);
+	ck_assert_str_eq(peek(&b, "r"), "");
+	ask(&b, &g);
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 30));
+	was_told(&b, &g, TOKEN_FAULT_DOWN);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(with_less_than_a_minute_left_it_is_not_given)
 {
 	struct got g;
@@ -276,6 +294,23 @@ START_TEST(it_is_not_given_by_a_clock_that_was_put_back)
 		was_given(&b, &g, 1);
 	else
 		was_told(&b, &g, TOKEN_FAULT_DOWN);
+	bench_deinit(&b);
+}
+END_TEST
+
+START_TEST(a_clock_that_was_put_back_by_less_than_a_minute_does_not_make_it_last_longer)
+{
+	struct got g;
+	struct bench b;
+
+	bench_init(&b, 10, 4, 10);
+	fill(&b, "r", "one", HOUR);
+	loop_fake_advance(b.loop, LAST_MSEC - MINUTE_MSEC);
+	loop_fake_set_wall(b.loop, -50);
+	loop_fake_advance(b.loop, MINUTE_MSEC + 1000);
+	ask(&b, &g);
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 30));
+	was_told(&b, &g, TOKEN_FAULT_DOWN);
 	bench_deinit(&b);
 }
 END_TEST
@@ -551,8 +586,10 @@ UNIT_MAIN("token-last", UNIT_LOOP(it_is_given_at_once_when_the_upstream_fails, u
 	  UNIT(an_upstream_that_hangs_is_waited_for_a_second_and_its_answer_is_kept),
 	  UNIT(a_renewal_that_waits_for_its_turn_waits_on_when_its_caller_was_given_the_old_one),
 	  UNIT(whose_wait_outlasts_the_token_waits_on_for_a_new_one),
+	  UNIT(of_a_short_lived_token_that_is_usable_until_later_there_is_none),
 	  UNIT(with_less_than_a_minute_left_it_is_not_given),
 	  UNIT_LOOP(it_is_not_given_by_a_clock_that_was_put_back, clocks),
+	  UNIT(a_clock_that_was_put_back_by_less_than_a_minute_does_not_make_it_last_longer),
 	  UNIT(it_is_not_given_if_it_came_by_a_clock_that_is_behind),
 	  UNIT_LOOP(it_is_not_given_when_its_credential_has_changed, news),
 	  UNIT(while_its_source_has_not_looked_it_is_not_given),
