@@ -112,7 +112,7 @@ static void touch(struct claims *t, struct address *a)
 		return;
 	if (t->n_touched == t->max_touched) {
 		t->max_touched = t->max_touched ? 2 * t->max_touched : 4;
-		t->touched = xrealloc(t->touched, t->max_touched * sizeof(*t->touched));
+		t->touched = xrealloc(t->touched, t->max_touched * sizeof(struct address *));
 	}
 	t->touched[t->n_touched++] = a;
 }
