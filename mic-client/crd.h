@@ -127,6 +127,7 @@ void object_name_print(const struct jval *obj, char *buf, size_t size);
  * Labels are text in one piece, since every pod has some: a key, NUL, its value, NUL, and so on, in the
  * document's order. An empty key is the end: "app\0shop\0" in C.
  */
+
 /*
  * metadata.labels or any object of strings, on the heap; NULL is an empty map. `size` becomes its bytes, the
  * end among them. What has an empty key is left out: no API server takes it, and nobody can ask for it.

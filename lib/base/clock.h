@@ -16,6 +16,16 @@ struct wall {
 	int64_t s; /* since the epoch */
 };
 
+/* The same in half the room, from 1970 to 2106. */
+struct wall32 {
+	uint32_t s;
+};
+
+static inline struct wall wall_from32(struct wall32 t)
+{
+	return (struct wall){ t.s };
+}
+
 /* RFC 3339, in UTC: "2026-01-02T03:04:05Z"; "" if it is beyond the calendar. */
 #define WALL_TEXT_MAX 24
 char *wall_print(struct wall t, char buf[static WALL_TEXT_MAX]);

@@ -49,7 +49,7 @@ static void grow(struct hmap *m)
 {
 	m->n_buckets = m->n_buckets ? 2 * m->n_buckets : BUCKETS_MIN;
 	free(m->buckets);
-	m->buckets = xcalloc(m->n_buckets, sizeof(*m->buckets));
+	m->buckets = xcalloc(m->n_buckets, sizeof(struct hmap_node *));
 	for (struct hmap_node *n = m->first; n; n = n->next)
 		put_in_chain(m, n);
 }

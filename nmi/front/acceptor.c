@@ -68,8 +68,8 @@ static void tell(struct acceptor *a, int why)
 		return;
 	if (why == EMFILE)
 		log_warn("no more files may be open, so that a new connection has to wait, or an "
-			 "idle one ends for it: raise "
-			 "the hard limit of open files (ulimit -Hn of the container runtime) to %d",
+			 "idle one ends for it: where the hard limit of open files (ulimit -Hn of "
+			 "the container runtime) is below %d, raise it, else see nmi_connections",
 			 LIMIT_FILES);
 	else if (why == ENFILE)
 		log_warn("the node has no more files, so that a new connection has to wait, or an "
@@ -77,8 +77,8 @@ static void tell(struct acceptor *a, int why)
 			 "look for who has them (/proc/sys/fs/file-nr), or raise fs.file-max");
 	else if (why == ENOBUFS || why == ENOMEM)
 		log_warn("the node has no memory for a new connection, which has to wait, or an "
-			 "idle one ends for it: look at "
-			 "the memory of the node and at net.ipv4.tcp_mem");
+			 "idle one ends for it: look at the memory of the node, the limit of the "
+			 "container, and net.ipv4.tcp_mem");
 	else
 		log_err("a listener accepts nothing: %s; restart the agent, and tell us",
 			strerror(why));

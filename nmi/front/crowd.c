@@ -182,33 +182,38 @@ struct crowd_place *crowd_excess(const struct crowd *c)
 	return most ? most->places : NULL;
 }
 
-size_t crowd_share(const struct crowd_place *p)
-{
-	return p->peer ? p->peer->n : 0;
-}
-
-static struct crowd_place *first_that(const struct crowd_peer *peer,
-				      bool (*may)(const struct crowd_place *p))
+static struct crowd_place *first_unused(const struct crowd_peer *peer,
+					crowd_unused_fn *unused_since)
 {
 	struct crowd_place *p;
 
 	DL_FOREACH (peer->places, p) {
-		if (may(p))
+		if (unused_since(p))
 			return p;
 	}
 	return NULL;
 }
 
-struct crowd_place *crowd_spare(const struct crowd *c, bool (*may)(const struct crowd_place *p))
+bool crowd_is_easier(const struct crowd_place *p, const struct crowd_place *than,
+		     crowd_unused_fn *unused_since)
+{
+	if (!p || !than || p->peer->n != than->peer->n)
+		return p && (!than || p->peer->n > than->peer->n);
+	return unused_since(p) < unused_since(than);
+}
+
+struct crowd_place *crowd_spare(const struct crowd *c, crowd_unused_fn *unused_since)
 {
 	struct crowd_place *out = NULL;
 
 	for (struct hmap_node *n = hmap_first(&c->peers); n; n = hmap_next(n)) {
 		struct crowd_peer *peer = container_of(n, struct crowd_peer, node);
-		struct crowd_place *p = peer->n > (out ? out->peer->n : 0) ? first_that(peer, may)
-									   : NULL;
+		struct crowd_place *p = NULL;
 
-		out = p ? p : out;
+		if (!out || peer->n >= out->peer->n)
+			p = first_unused(peer, unused_since);
+		if (crowd_is_easier(p, out, unused_since))
+			out = p;
 	}
 	return out;
 }

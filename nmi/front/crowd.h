@@ -46,12 +46,15 @@ bool crowd_turn(struct crowd *c, struct crowd_place *p);
 void crowd_round(struct crowd *c); /* another one begins */
 /* Whose turn it is in this round of those that wait; NULL: nobody's, any more. */
 struct crowd_place *crowd_next(struct crowd *c);
+/* Since when it is not in use, in any unit; 0: it is in use. */
+typedef uint64_t crowd_unused_fn(const struct crowd_place *p);
 /*
- * Who can go most easily: of those that `may`, of who has the most connections of all who have such a one, the longest
- * unused. NULL: nobody may.
+ * Who can go most easily, of those that are not in use: of the address that has the most connections of all that have
+ * such a one, the longest unused; where several have as many, the longest unused of all of these. NULL: all are in use.
  */
-struct crowd_place *crowd_spare(const struct crowd *c, bool (*may)(const struct crowd_place *p));
-size_t
-crowd_share(const struct crowd_place *p); /* how many its address has; of one that has left 0 */
+struct crowd_place *crowd_spare(const struct crowd *c, crowd_unused_fn *unused_since);
+/* The same of two that it gave, of whatever crowds; either may be NULL. */
+bool crowd_is_easier(const struct crowd_place *p, const struct crowd_place *than,
+		     crowd_unused_fn *unused_since);
 /* Who has to go: the longest unused of who has the most. NULL: there is room. */
 struct crowd_place *crowd_excess(const struct crowd *c);

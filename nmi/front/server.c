@@ -622,13 +622,15 @@ static void take(void *ctx, int fd, const struct sockaddr *address, socklen_t n)
 		log_debug("a connection is not kept: no memory for it");
 }
 
-/* Not one on which a request has come that nobody has read yet. */
-static bool is_idle(const struct crowd_place *p)
+/* Their deadlines are in that order. One on which a request has come that nobody has read yet is not idle. */
+static uint64_t idle_since(const struct crowd_place *p)
 {
 	const struct conn *c = container_of(p, struct conn, place);
 	char byte;
 
-	return c->phase == PHASE_IDLE && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+	if (c->phase != PHASE_IDLE || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+		return 0;
+	return c->deadline.ns;
 }
 
 bool server_spare(struct server *const *servers, size_t n)
@@ -637,9 +639,9 @@ bool server_spare(struct server *const *servers, size_t n)
 	struct server *s;
 
 	for (size_t i = 0; i < n; i++) {
-		struct crowd_place *p = crowd_spare(&servers[i]->crowd, is_idle);
+		struct crowd_place *p = crowd_spare(&servers[i]->crowd, idle_since);
 
-		if (p && (!best || crowd_share(p) > crowd_share(best)))
+		if (crowd_is_easier(p, best, idle_since))
 			best = p;
 	}
 	if (!best)

@@ -106,7 +106,7 @@ void server_drain(struct server *s, bool cut_idle);
 size_t server_connections(const struct server *s);
 /*
  * Ends one idle connection, whose file is free then: of the address that has the most connections to one of
- * these, the longest unused. False: none is idle. Not from inside a handler.
+ * these, the longest unused (crowd_spare()). False: none is idle. Not from inside a handler.
  */
 bool server_spare(struct server *const *servers, size_t n);
 /*

@@ -108,9 +108,11 @@ static void touch(struct claims *t, struct address *a)
 	if (a->is_touched)
 		return;
 	a->is_touched = true;
+	if (t->are_all_touched)
+		return;
 	if (t->n_touched == t->max_touched) {
 		t->max_touched = t->max_touched ? 2 * t->max_touched : 4;
-		t->touched = xrealloc(t->touched, t->max_touched * sizeof(*t->touched));
+		t->touched = xrealloc(t->touched, t->max_touched * sizeof(struct address *));
 	}
 	t->touched[t->n_touched++] = a;
 }
@@ -532,6 +534,7 @@ void claims_list_begin(struct claims *t)
 void claims_list_end(struct claims *t)
 {
 	t->is_listing = false;
+	t->are_all_touched = true;
 	hmap_for_each_safe (n, next, &t->by_ip)
 		settle(t, container_of(n, struct address, node));
 }
@@ -648,25 +651,35 @@ static void tell_outcome(struct claims *t, struct address *a)
 		t->changed(t->changed_ctx, &a->ip);
 }
 
+/* Frees it if nobody claims it any more. */
+static void tell_touched(struct claims *t, struct address *a)
+{
+	if (!a->is_touched)
+		return;
+	a->is_touched = false;
+	tell_outcome(t, a);
+	if (!a->claims) {
+		hmap_del(&t->by_ip, &a->node);
+		free(a);
+	}
+}
+
 /* Whatever has been noted since the last time. The listeners may ask; they must not feed. */
 void claims_tell(struct claims *t)
 {
 	assert(!t->is_telling);
 	t->is_telling = true;
 	tell_ends(t);
-	for (size_t i = 0; i < t->n_touched; i++) {
-		struct address *a = t->touched[i];
-
-		a->is_touched = false;
-		tell_outcome(t, a);
-		if (!a->claims) {
-			hmap_del(&t->by_ip, &a->node);
-			free(a);
-		}
-	}
+	for (size_t i = 0; i < t->n_touched; i++)
+		tell_touched(t, t->touched[i]);
 	free(t->touched);
 	t->touched = NULL;
 	t->n_touched = t->max_touched = 0;
+	if (t->are_all_touched) {
+		hmap_for_each_safe (n, next, &t->by_ip)
+			tell_touched(t, container_of(n, struct address, node));
+	}
+	t->are_all_touched = false;
 	if (t->have_ports_changed && t->ports_changed)
 		t->ports_changed(t->ports_changed_ctx);
 	t->have_ports_changed = false;

@@ -24,6 +24,7 @@ struct claims {
 	const struct place_source *places; /* NULL: an IP alone is enough */
 	struct address **touched;	   /* since claims_tell() */
 	size_t n_touched, max_touched;
+	bool are_all_touched; /* a walk finds them, without an array of that size */
 	struct claim_end *ends;
 	struct pod_store_stats stats;
 	pod_ip_changed_fn *changed;

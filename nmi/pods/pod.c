@@ -18,6 +18,8 @@
 
 /* Kubernetes gives a pod one address of each family; more than a few is no pod that we understand. */
 #define IPS_MAX 8
+/* Of most pods, so it is not in their blocks. */
+#define DEFAULT_ACCOUNT "default"
 
 struct pod_view {
 	const char *uid, *namespace, *name, *service_account, *deleted, *phase, *ip, *started;
@@ -50,7 +52,7 @@ static int read_view(const struct jval *obj, struct pod_view *v, struct err *err
 		return r;
 	/* what the API server writes there itself, but into the pods that mirror a kubelet's static ones */
 	if (!v->service_account || !*v->service_account)
-		v->service_account = "default";
+		v->service_account = DEFAULT_ACCOUNT;
 	if (!*v->uid)
 		return err_set(err, ERR_INPUT, "metadata.uid is empty");
 	if (!*v->namespace)
@@ -111,19 +113,20 @@ static int read_ips(const struct pod_view *v, struct ip_set *set, struct err *er
  * As Kubernetes writes them (metav1.Time: RFC 3339, UTC, whole seconds). What is written otherwise is not
  * known: 0, which nobody gains by (unclaimed.c).
  */
-static struct wall read_time(const char *text)
+static struct wall32 read_time(const char *text)
 {
 	struct tm tm = { 0 };
 	const char *end = text ? strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm) : NULL;
+	time_t s = end && !*end ? timegm(&tm) : 0;
 
-	return (struct wall){ end && !*end ? timegm(&tm) : 0 };
+	return (struct wall32){ s > 0 && s <= UINT32_MAX ? (uint32_t)s : 0 };
 }
 
 /* containers */
 
 enum container_state { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_ENDED };
 
-static int read_state(const struct jval *status, enum container_state *out, struct wall *ran,
+static int read_state(const struct jval *status, enum container_state *out, struct wall32 *ran,
 		      struct err *err)
 {
 	const struct jval *running = NULL, *terminated = NULL;
@@ -140,7 +143,7 @@ static int read_state(const struct jval *status, enum container_state *out, stru
 		return r;
 	*out = running ? CONTAINER_RUNNING : terminated ? CONTAINER_ENDED : CONTAINER_WAITING;
 	for (size_t i = 0; i < ARRAY_SIZE(started); i++) {
-		struct wall at = read_time(started[i]);
+		struct wall32 at = read_time(started[i]);
 
 		if (at.s > ran->s)
 			*ran = at;
@@ -150,7 +153,7 @@ static int read_state(const struct jval *status, enum container_state *out, stru
 
 struct tally {
 	size_t waiting, running, ended;
-	struct wall *ran;
+	struct wall32 *ran;
 };
 
 static int count_states(const struct jval *statuses, const char *what, struct tally *t,
@@ -182,7 +185,7 @@ static int count_states(const struct jval *statuses, const char *what, struct ta
  * or debug container still runs. A debug container that waits is not counted: one whose image cannot be
  * pulled waits for ever, and the pod is gone all the same.
  */
-static int read_terminated(const struct pod_view *v, bool *out, struct wall *ran, struct err *err)
+static int read_terminated(const struct pod_view *v, bool *out, struct wall32 *ran, struct err *err)
 {
 	struct tally main = { .ran = ran }, init = { .ran = ran }, debug = { .ran = ran };
 
@@ -235,9 +238,11 @@ static char *put_string(char **at, const char *s)
 static struct pod *make_pod(const struct pod_view *v, const struct ip_set *ips, const char *labels,
 			    size_t labels_size)
 {
+	bool is_default = strcmp(v->service_account, DEFAULT_ACCOUNT) == 0;
 	struct pod *p = xcalloc(1, sizeof(*p) + ips->n * sizeof(p->ips[0]) + size_of(v->uid) +
 					   size_of(v->namespace) + size_of(v->name) +
-					   size_of(v->service_account) + labels_size);
+					   (is_default ? 0 : size_of(v->service_account)) +
+					   labels_size);
 	char *at = (char *)(p->ips + ips->n);
 
 	p->refs = 1;
@@ -246,7 +251,7 @@ static struct pod *make_pod(const struct pod_view *v, const struct ip_set *ips, 
 	p->uid = put_string(&at, v->uid);
 	p->namespace = put_string(&at, v->namespace);
 	p->name = put_string(&at, v->name);
-	p->service_account = put_string(&at, v->service_account);
+	p->service_account = is_default ? DEFAULT_ACCOUNT : put_string(&at, v->service_account);
 	p->labels = put(&at, labels, labels_size);
 	p->phase = read_phase(v->phase);
 	p->host_network = v->host_network;
@@ -261,7 +266,7 @@ struct pod *pod_parse(const struct jval *obj, struct err *err)
 	_cleanup_free_ char *labels = NULL;
 	size_t labels_size;
 	bool terminated = false;
-	struct wall ran = { 0 };
+	struct wall32 ran = { 0 };
 	struct pod *p;
 
 	if (read_view(obj, &v, err) < 0 || read_ips(&v, &ips, err) < 0 ||

@@ -25,10 +25,10 @@ struct pod {
 	bool terminated : 1; /* every container has ended: its IP is no longer its own */
 	bool deleting : 1;   /* metadata.deletionTimestamp is set */
 	/* by the kubelet's clock, down to the second; 0: not known */
-	struct wall started; /* the kubelet took it up, before it made its network */
-	struct wall ran;     /* the last time that one of its containers was started */
-	char *uid, *namespace, *name, *service_account; /* never empty */
-	char *labels;					/* as of labels_parse() */
+	struct wall32 started; /* the kubelet took it up, before it made its network */
+	struct wall32 ran;     /* the last time that one of its containers was started */
+	const char *uid, *namespace, *name, *service_account; /* never empty */
+	const char *labels;				      /* as of labels_parse() */
 	struct inet_ip ips[]; /* status.podIPs, or status.podIP where that is all there is */
 };
 

@@ -417,8 +417,8 @@ void unclaimed_end(struct unclaimed *u, const struct inet_ip *ip, const struct p
 	e = xnew(struct end);
 	*e = (struct end){ .ip = *ip,
 			   .is_first = is_first,
-			   .started = p->started,
-			   .ran = p->ran,
+			   .started = wall_from32(p->started),
+			   .ran = wall_from32(p->ran),
 			   .until = mono_add_msec(loop_mono(u->loop), LIMIT_UNCLAIMED_MSEC) };
 	DL_APPEND(u->ends, e);
 	if (++u->n_ends > LIMIT_UNCLAIMED)
@@ -450,7 +450,8 @@ struct question {
 
 static bool is_doubt(const struct past *p, const struct question *q)
 {
-	return concerns(p, q->ip, q->at) && is_possible(p, q->pod->started, q->pod->ran);
+	return concerns(p, q->ip, q->at) &&
+	       is_possible(p, wall_from32(q->pod->started), wall_from32(q->pod->ran));
 }
 
 /*

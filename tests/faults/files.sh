@@ -54,7 +54,7 @@ let_go plain
 is '... as do those who came' "$left" 10
 let_go billing
 is 'who has the most has made room, for each once' "$((left >= 18 && left <= 20))" 1 || echo "# $left of 30 are left"
-like 'the log says what is short, and what to do' "$(grep -c 'no more files may be open.*raise' "$SB_DIR/nmi.log")" '^[12]$'
+like 'the log says what is short, and what to do' "$(grep -c 'no more files may be open.*raise it' "$SB_DIR/nmi.log")" '^[12]$'
 
 # ---- none is ----
 

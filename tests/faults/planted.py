@@ -4,7 +4,7 @@ import asyncio, os, signal, time
 
 import jose
 from faults import AGENT, run
-from left import Left
+from left import BYTES_IN_ALL, Left
 
 
 class Unsaid:
@@ -35,11 +35,13 @@ async def late(s, window):
     w = window(Unsaid())
     s.windows.append(w)
     await asyncio.sleep(1)
+    asked = asyncio.create_task(s.ask(s.pods["web"], "late.example.com", {"imds"}))
+    await asyncio.sleep(0.2)
     w.end = time.monotonic()
     probe = asyncio.create_task(s.serve_again(w))
     await asyncio.sleep(9)
     await s.cluster("imds-ctl", "clear")
-    await probe
+    await asyncio.gather(asked, probe)
 
 
 async def crash(s):
@@ -73,3 +75,6 @@ async def plant(s, window):
     left.begin()
     await s.rest()
     s.compare(left, 0)
+    # and one that leaves much, but seldom
+    for got in left.found({"bytes": {"another": [0] * 9 + [BYTES_IN_ALL + 1]}}):
+        s.is_wrong("a leak", *got)

@@ -104,7 +104,8 @@ class Schedule(Asking):
             got = "nothing in time"
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as e:
             got = f"no answer: {type(e).__name__} {e}"
-        pod.busy -= 1
+        finally:
+            pod.busy -= 1  # a probe that is given up too
         end = time.monotonic()
         good = got in pod.expects
         if got.startswith(("an expired", "a token", "no token")) or UUID.fullmatch(got) and not good:

@@ -25,7 +25,7 @@ struct bench {
 	struct loop *loop;
 	struct resolver resolver;
 	struct by_name names;
-	struct pod pod, other_pod;
+	struct pod *pod, *other_pod;
 	bool is_ready;
 	struct match_answer match;
 	char decided_on[32];
@@ -67,10 +67,12 @@ static inline void bench_init(struct bench *b)
 		.is_ready = true,
 		.identity = mk_identity(),
 		.other_identity = mk_identity(.name = "other", .client_id = "c2"),
-		.pod = { .uid = uid_1, .namespace = shop, .name = web_0 },
-		.other_pod = { .uid = uid_2, .namespace = shop, .name = web_1 },
+		.pod = xnew(struct pod),
+		.other_pod = xnew(struct pod),
 	};
-	b->resolver = (struct resolver){ .result = RESOLVE_FOUND, .pod = &b->pod };
+	*b->pod = (struct pod){ .uid = uid_1, .namespace = shop, .name = web_0 };
+	*b->other_pod = (struct pod){ .uid = uid_2, .namespace = shop, .name = web_1 };
+	b->resolver = (struct resolver){ .result = RESOLVE_FOUND, .pod = b->pod };
 	b->match = (struct match_answer){ .result = MATCH_GRANTED,
 					  .identity = b->identity,
 					  .candidates = 1 };
@@ -97,8 +99,10 @@ static inline void bench_deinit(struct bench *b)
 	b->issuer = issuer_free(b->issuer);
 	ck_assert_uint_eq(b->resolver.n_waits, 0);
 	ck_assert_uint_eq(b->names.n_waits, 0);
-	ck_assert_uint_eq(b->pod.refs, 0);
-	ck_assert_uint_eq(b->other_pod.refs, 0);
+	ck_assert_uint_eq(b->pod->refs, 0);
+	ck_assert_uint_eq(b->other_pod->refs, 0);
+	free(b->pod);
+	free(b->other_pod);
 	ck_assert_uint_eq(token_cache_stats(b->cache)->waiting, 0);
 	b->cache = token_cache_free(b->cache);
 	fake_source_deinit(&b->source);

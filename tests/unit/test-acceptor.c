@@ -78,11 +78,12 @@ static void start(void)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct rlimit files = { 4 * MOST, 4 * MOST };
+	struct rlimit files = { 4UL * MOST, 4UL * MOST };
 	socklen_t n = sizeof(in);
 
 	(void)setrlimit(RLIMIT_NOFILE, &files);
 	client_own_network();
+	log_set_level(LOG_LEVEL_ERR); /* shortages are what is tested here */
 	n_clients = n_taken = n_spared = n_failures = n_calls = 0;
 	room = MOST;
 	spares = is_helpful = false;
@@ -190,7 +191,7 @@ START_TEST(all_are_taken_at_once_before_it_ends)
 	acceptor_all(&acceptor);
 	ck_assert_uint_eq(n_taken, 301);
 	n_calls = 0;
-	loop_fake_advance(loop, 10 * LIMIT_ACCEPT_REST_MSEC);
+	loop_fake_advance(loop, UINT64_C(10) * LIMIT_ACCEPT_REST_MSEC);
 	ck_assert_uint_eq(n_calls, 0);
 	acceptor_stop(&acceptor);
 	come(1);
@@ -208,7 +209,7 @@ START_TEST(without_room_it_rests_until_it_is_woken)
 	come(4);
 	ck_assert_uint_lt(turns_in_50_msec(), 10);
 	ck_assert_uint_eq(n_taken, 2);
-	loop_fake_advance(loop, 10 * LIMIT_ACCEPT_REST_MSEC);
+	loop_fake_advance(loop, UINT64_C(10) * LIMIT_ACCEPT_REST_MSEC);
 	ck_assert_uint_eq(n_taken, 2);
 	ck_assert_uint_eq(n_spared, 0);
 	room = 3;
@@ -236,6 +237,7 @@ START_TEST(what_is_short_is_spared_once_and_told)
 	failure = shortages[_i];
 	spares = is_helpful = true;
 	n_failures = 10;
+	log_set_level(LOG_LEVEL_WARN);
 	log_lines_start();
 	come(2);
 	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
@@ -300,7 +302,7 @@ START_TEST(with_nothing_to_spare_it_rests_and_tries_again)
 	ck_assert_uint_eq(n_taken, 2);
 	/* and as ever: no timer is left over */
 	n_calls = 0;
-	loop_fake_advance(loop, 10 * LIMIT_ACCEPT_REST_MSEC);
+	loop_fake_advance(loop, UINT64_C(10) * LIMIT_ACCEPT_REST_MSEC);
 	ck_assert_uint_eq(n_calls, 0);
 	come(1);
 	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);

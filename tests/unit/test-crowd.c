@@ -232,9 +232,12 @@ END_TEST
 
 static bool is_used[MAX];
 
-static bool may(const struct crowd_place *p)
+/* Those who came last, longest. */
+static uint64_t since(const struct crowd_place *p)
 {
-	return !is_used[container_of(p, struct one, place) - ones];
+	ptrdiff_t i = container_of(p, struct one, place) - ones;
+
+	return is_used[i] ? 0 : MAX - (uint64_t)i;
 }
 
 START_TEST(who_can_go_is_of_who_has_the_most_of_those_who_have_such_a_one)
@@ -243,26 +246,28 @@ START_TEST(who_can_go_is_of_who_has_the_most_of_those_who_have_such_a_one)
 
 	start(0);
 	memset(is_used, 0, sizeof(is_used));
-	ck_assert_ptr_null(crowd_spare(&crowd, may));
+	ck_assert_ptr_null(crowd_spare(&crowd, since));
 	few = come(1);
-	ck_assert_ptr_eq(crowd_spare(&crowd, may), &few->place);
+	ck_assert_ptr_eq(crowd_spare(&crowd, since), &few->place);
 	for (unsigned i = 0; i < 3; i++)
 		many[i] = come(2);
 	(void)come(3);
-	ck_assert_uint_eq(crowd_share(&few->place), 1);
-	ck_assert_uint_eq(crowd_share(&many[0]->place), 3);
-	ck_assert_ptr_eq(crowd_spare(&crowd, may), &many[0]->place);
+	ck_assert_ptr_eq(crowd_spare(&crowd, since), &many[0]->place);
 	crowd_use(&many[0]->place);
-	ck_assert_ptr_eq(crowd_spare(&crowd, may), &many[1]->place);
+	ck_assert_ptr_eq(crowd_spare(&crowd, since), &many[1]->place);
 	is_used[many[1] - ones] = true;
-	ck_assert_ptr_eq(crowd_spare(&crowd, may), &many[2]->place);
-	/* it has the most, and none that may */
+	ck_assert_ptr_eq(crowd_spare(&crowd, since), &many[2]->place);
+	/* it has the most, and all are in use: of those who have one each it is the longest unused */
 	is_used[many[0] - ones] = is_used[many[2] - ones] = true;
-	ck_assert_uint_eq(crowd_share(crowd_spare(&crowd, may)), 1);
-	memset(is_used, true, sizeof(is_used));
-	ck_assert_ptr_null(crowd_spare(&crowd, may));
-	crowd_leave(&crowd, &few->place);
-	ck_assert_uint_eq(crowd_share(&few->place), 0);
+	for (unsigned i = 4; i < 20; i++)
+		(void)come(i);
+	for (size_t i = MAX; i-- > 0;) {
+		if (!ones[i].place.peer || is_used[i])
+			continue;
+		ck_assert_ptr_eq(crowd_spare(&crowd, since), &ones[i].place);
+		is_used[i] = true;
+	}
+	ck_assert_ptr_null(crowd_spare(&crowd, since));
 	stop();
 }
 END_TEST

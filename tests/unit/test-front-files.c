@@ -144,6 +144,30 @@ START_TEST(the_longest_idle_one_of_who_has_the_most_ends_for_a_new_one)
 }
 END_TEST
 
+START_TEST(where_all_have_as_many_it_is_the_longest_idle_one_of_all)
+{
+	enum { N = 6 };
+	struct client *c[2 * N];
+
+	start();
+	for (unsigned i = 0; i < N; i++) {
+		c[i] = keep(10 + i);
+		loop_fake_advance(rig.loop, 10);
+	}
+	for (unsigned i = N; i-- > 0;) { /* which turns the order round */
+		ck_assert(is_served(c[i]));
+		loop_fake_advance(rig.loop, 10);
+	}
+	for (unsigned i = N; i-- > 0;) {
+		c[N + i] = come(0, 20 + i);
+		ck_assert(is_served(c[N + i]));
+		ck_assert(client_is_closed(c[i]));
+		loop_fake_advance(rig.loop, 10);
+	}
+	stop(c, 2 * N);
+}
+END_TEST
+
 START_TEST(one_that_has_sent_a_request_is_not_ended_for_another)
 {
 	struct client *c[3];
@@ -325,6 +349,7 @@ END_TEST
 
 UNIT_MAIN("front-files", UNIT(who_could_not_be_accepted_is_once_there_are_files_again),
 	  UNIT(the_longest_idle_one_of_who_has_the_most_ends_for_a_new_one),
+	  UNIT(where_all_have_as_many_it_is_the_longest_idle_one_of_all),
 	  UNIT(one_that_has_sent_a_request_is_not_ended_for_another),
 	  UNIT(with_none_to_end_who_waits_is_served_when_there_is_a_file),
 	  UNIT(a_file_that_comes_from_elsewhere_is_found),

@@ -32,7 +32,7 @@ static void say(struct bench *b, enum match_result result)
 static void begin(struct bench *b, struct got *g)
 {
 	bench_init(b);
-	b->pod.service_account = app;
+	b->pod->service_account = app;
 	say_quietly(b, MATCH_ACCOUNT_UNSEEN);
 	ck_assert_ptr_nonnull(start(b, g));
 	ck_assert_uint_eq(issuer_waiting(b->issuer), 1);

@@ -216,7 +216,7 @@ START_TEST(an_address_that_changes_hands_during_the_wait_is_not_served)
 	struct bench b;
 
 	begin(&b, MATCH_NOT_ASSIGNED_YET, &g);
-	b.resolver.pod = &b.other_pod;
+	b.resolver.pod = b.other_pod;
 	say(&b, MATCH_GRANTED);
 	ck_assert_uint_eq(g.calls, 1);
 	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);

@@ -7,7 +7,7 @@ static void vouch(struct bench *b, struct got *g)
 {
 	b->resolver.result = RESOLVE_UNKNOWN;
 	ck_assert_ptr_nonnull(start(b, g));
-	b->resolver.vouched = &b->pod;
+	b->resolver.vouched = b->pod;
 	fake_resolver_tell(&b->resolver);
 }
 
@@ -33,7 +33,7 @@ START_TEST(the_watch_is_believed_over_what_the_api_server_said_before)
 	bench_init(&b);
 	vouch(&b, &g);
 	b.resolver.result = RESOLVE_FOUND;
-	b.resolver.pod = &b.other_pod;
+	b.resolver.pod = b.other_pod;
 	give(&b, "secret");
 	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
 	/* the log has the one whose request it was, with nothing of the other's */
@@ -100,7 +100,7 @@ START_TEST(an_address_that_passes_to_another_pod_meanwhile_gets_nothing)
 
 	bench_init(&b);
 	ck_assert_ptr_nonnull(start(&b, &g));
-	b.resolver.pod = &b.other_pod;
+	b.resolver.pod = b.other_pod;
 	give(&b, "secret");
 	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
 	ck_assert_str_eq(g.token, "");
@@ -117,7 +117,7 @@ START_TEST(an_address_that_passes_to_another_pod_during_the_sync_gets_nothing)
 	bench_init(&b);
 	b.is_ready = false;
 	ck_assert_ptr_nonnull(start(&b, &g));
-	b.resolver.pod = &b.other_pod;
+	b.resolver.pod = b.other_pod;
 	b.is_ready = true;
 	issuer_identities_changed(b.issuer);
 	turn(&b);
@@ -318,7 +318,7 @@ START_TEST(a_pod_that_the_kernel_had_forgotten_gets_nothing_unless_it_is_seen)
 	give(&b, "secret");
 	b.resolver.result = unseen[_i].result;
 	if (unseen[_i].is_another)
-		b.resolver.pod = &b.other_pod;
+		b.resolver.pod = b.other_pod;
 	fake_resolver_tell(&b.resolver);
 	ck_assert_uint_eq(g.calls, 1);
 	ck_assert_int_eq(g.a.reason, unseen[_i].reason);
@@ -337,7 +337,7 @@ START_TEST(who_is_named_at_the_end_of_a_wait_to_be_seen_must_be_the_one_that_ask
 	b.resolver.result = RESOLVE_UNSEEN;
 	ck_assert_ptr_nonnull(start(&b, &g));
 	b.resolver.result = RESOLVE_UNKNOWN;
-	b.resolver.vouched = &b.other_pod;
+	b.resolver.vouched = b.other_pod;
 	fake_resolver_tell(&b.resolver);
 	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
 	ck_assert_uint_eq(b.source.asked, 0);

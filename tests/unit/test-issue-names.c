@@ -20,7 +20,7 @@ static void bench_named(struct bench *b)
 	bench_init(b);
 	b->resolver.result = RESOLVE_UNKNOWN;
 	b->resolver.full = true;
-	b->names.pod = &b->pod;
+	b->names.pod = b->pod;
 }
 
 START_TEST(a_pod_that_is_known_by_name_is_served_whatever_the_address)
@@ -90,7 +90,7 @@ START_TEST(a_name_that_is_not_known_waits_for_its_pod)
 	ck_assert_ptr_nonnull(start_with(&b, &req, &g));
 	ck_assert_uint_eq(b.names.n_waits, 1);
 	ck_assert_uint_eq(b.resolver.n_waits, 0);
-	b.names.pod = &b.pod;
+	b.names.pod = b.pod;
 	fake_by_name_tell(&b.names);
 	give(&b, "one");
 	ck_assert_str_eq(g.token, "one");
@@ -149,7 +149,7 @@ START_TEST(a_pod_that_is_replaced_meanwhile_gets_nothing_by_name)
 
 	bench_named(&b);
 	ck_assert_ptr_nonnull(start_with(&b, &req, &g));
-	b.names.pod = fates[_i].is_replaced ? &b.other_pod : NULL;
+	b.names.pod = fates[_i].is_replaced ? b.other_pod : NULL;
 	give(&b, "secret");
 	ck_assert_str_eq(g.token, "");
 	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
@@ -190,7 +190,7 @@ START_TEST(a_pod_that_only_the_api_server_knows_is_told_too)
 
 	bench_init(&b);
 	b.resolver.result = RESOLVE_UNKNOWN;
-	b.resolver.vouched = &b.pod;
+	b.resolver.vouched = b.pod;
 	b.match.result = MATCH_NO_LABEL;
 	ck_assert_ptr_nonnull(start(&b, &g));
 	fake_resolver_tell(&b.resolver);

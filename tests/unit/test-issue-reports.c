@@ -125,7 +125,7 @@ START_TEST(a_pod_that_only_the_api_server_knows_is_told_too)
 	b.resolver.result = RESOLVE_UNKNOWN;
 	b.match = (struct match_answer){ .result = MATCH_NO_LABEL };
 	ck_assert_ptr_nonnull(start(&b, &g));
-	b.resolver.vouched = &b.other_pod;
+	b.resolver.vouched = b.other_pod;
 	fake_resolver_tell(&b.resolver);
 	ck_assert_int_eq(g.a.reason, REASON_NO_LABEL);
 	ck_assert_str_eq(e.pods, "web-1 ");
@@ -141,8 +141,8 @@ START_TEST(an_address_of_two_pods_is_reported_to_both)
 
 	begin(&b, &e);
 	b.resolver.result = RESOLVE_AMBIGUOUS;
-	b.resolver.claimants[0] = &b.pod;
-	b.resolver.claimants[1] = &b.other_pod;
+	b.resolver.claimants[0] = b.pod;
+	b.resolver.claimants[1] = b.other_pod;
 	ck_assert_ptr_nonnull(start(&b, &g));
 	ck_assert_uint_eq(e.calls, 0); /* one of them may end */
 	fake_resolver_tell(&b.resolver);
@@ -163,8 +163,8 @@ START_TEST(an_address_that_became_one_of_two_pods_during_the_flight_too)
 	begin(&b, &e);
 	ck_assert_ptr_nonnull(start(&b, &g));
 	b.resolver.result = RESOLVE_AMBIGUOUS;
-	b.resolver.claimants[0] = &b.pod;
-	b.resolver.claimants[1] = &b.other_pod;
+	b.resolver.claimants[0] = b.pod;
+	b.resolver.claimants[1] = b.other_pod;
 	give(&b, "secret");
 	ck_assert_int_eq(g.a.reason, REASON_AMBIGUOUS_IP);
 	ck_assert_str_eq(e.pods, "web-0 web-1 ");
@@ -180,7 +180,7 @@ START_TEST(the_successor_at_an_address_is_not_told_of_the_request_before_it)
 
 	begin(&b, &e);
 	ck_assert_ptr_nonnull(start(&b, &g));
-	b.resolver.pod = &b.other_pod;
+	b.resolver.pod = b.other_pod;
 	give(&b, "secret");
 	ck_assert_int_eq(g.a.reason, REASON_POD_UNKNOWN);
 	ck_assert_str_eq(e.pods, "web-0 ");

@@ -127,7 +127,7 @@ START_TEST(an_address_that_no_pod_can_have_is_refused_at_once)
 	req.by_name = true;
 	req.pod_namespace = "shop";
 	req.pod_name = "web-0";
-	b.names.pod = &b.pod;
+	b.names.pod = b.pod;
 	ck_assert_ptr_nonnull(start_with(&b, &req, &named));
 	give(&b, "one");
 	ck_assert_str_eq(named.token, "one");

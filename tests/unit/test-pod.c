@@ -238,6 +238,8 @@ static const struct {
 	{ "\"startTime\":\"2026-01-01T00:00:07.5Z\"", 0, 0 },
 	{ "\"startTime\":\"2026-01-01T00:00:07+01:00\"", 0, 0 },
 	{ "\"startTime\":\"soon\"", 0, 0 },
+	{ "\"startTime\":\"1969-12-31T23:59:59Z\"", 0, 0 },
+	{ "\"startTime\":\"2106-02-07T06:28:16Z\"", 0, 0 }, /* one more than there is room for */
 	{ "\"containerStatuses\":[{\"state\":{\"running\":{\"startedAt\":\"2026-01-01T00:00:08Z\"}}"
 	  "}]",
 	  0, 8 },
