@@ -10,8 +10,8 @@
  * while the object is in the table. The same key twice is the caller's mistake (assert). Iteration is in
  * order of insertion. A table that is all zeros is empty; an empty one has nothing to free.
  *
- * A node holds no more than its place, three pointers, since every pod has two of them and every identity and
- * binding as well: its key is asked for (docs/decisions/002-hmap.md).
+ * A node holds no more than its place, three pointers, since every pod has two of them: its key is asked for
+ * (docs/decisions/002-hmap.md).
  */
 struct hmap_node {
 	struct hmap_node *chain; /* in the same bucket */

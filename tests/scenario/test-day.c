@@ -66,6 +66,12 @@ static bool shares_a_process(void)
 	return fork && strcmp(fork, "no") == 0;
 }
 
+/*
+ * What is freed and kept for the next of its size (glibc's tcache) counts as in use. It goes on filling after two
+ * hours: by some 5,000 bytes, and without it (glibc.malloc.tcache_count=0) the two figures differ by 200.
+ */
+#define CACHED_BYTES 8192
+
 static size_t in_use(void)
 {
 	struct mallinfo2 m;
@@ -291,8 +297,8 @@ START_TEST(after_a_day_all_is_as_it_was_after_two_hours)
 	/* memory: but for valgrind, which finds what is lost by itself, and counts no bytes here */
 	if (!shares_a_process())
 		ck_assert_uint_gt(d.in_use[0], 50000);
-	ck_assert_uint_le(d.in_use[1], d.in_use[0] + d.in_use[0] / 20);
-	ck_assert_uint_ge(d.in_use[1], d.in_use[0] - d.in_use[0] / 20);
+	ck_assert_uint_le(d.in_use[1], d.in_use[0] + CACHED_BYTES);
+	ck_assert_uint_ge(d.in_use[1] + CACHED_BYTES, d.in_use[0]);
 
 	ck_assert_uint_eq(pod_store_count(d.w.pods), SLOTS);
 	ck_assert_uint_eq(issuer_waiting(d.w.issuer), 0);
