@@ -131,12 +131,16 @@ struct link_watch {
 
 static struct str ifindex_key(const struct hmap_node *n)
 {
-	return HMAP_BYTES(container_of(n, struct link, node)->is.ifindex);
+	const struct link *l = container_of(n, struct link, node);
+
+	return HMAP_BYTES(l->is.ifindex);
 }
 
 static struct str number_key(const struct hmap_node *n)
 {
-	return HMAP_BYTES(container_of(n, struct link, by_number)->number);
+	const struct link *l = container_of(n, struct link, by_number);
+
+	return HMAP_BYTES(l->number);
 }
 
 static struct link *link_find(const struct link_watch *w, int ifindex)

@@ -114,6 +114,7 @@ static void start(enum mood mood)
 	struct kube_config config = { 0 };
 	struct err err = { 0 };
 
+	memset(&rig, 0, sizeof(rig)); /* in one process there was one before */
 	rig.mood = mood;
 	rig.loop = loop_new_fake(&err);
 	rig.server = server_new(rig.loop, NULL, on_request, NULL, &err);
