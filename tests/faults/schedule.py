@@ -35,7 +35,7 @@ CACHED_EVERY, FRESH_EVERY, LOOK_EVERY = 0.15, 2.5, 1.0
 UUID = re.compile(r"[0-9a-f-]{36}")  # of an application
 OWN = "vault.azure.net"
 EPOCH = 20.0  # seconds: what is left is told by such stretches
-OLD = 150  # seconds after it, nothing has a use: a token has one for half its life, renewals begin before
+OLD = 210  # seconds after it, nothing has a use: a token has one until its last minute, and comes half a minute after it was asked for
 SERIES = 300  # more than nmi keeps of a metric for what pods make up (LIMIT_METRIC_SERIES): no more of them come then
 UPSTREAM = {"web": {"imds"}, "billing": {"imds"}, "addon": {"imds"}, "sp": {"api", "entra"},
             "cert": {"api", "entra", "clock"}, "fed": {"api", "entra"}}
