@@ -67,7 +67,6 @@ async def plant(s, window):
             await what
     await s.while_asked(all_of_it())
     # an agent that leaks, see planted.sh
-    await s.ask_plainly(300, "series")
     left = Left({name: pid for name, (pid, _) in s.ground.look().items() if name in AGENT})
     for _ in range(9):
         left.begin()

@@ -36,7 +36,6 @@ UUID = re.compile(r"[0-9a-f-]{36}")  # of an application
 OWN = "vault.azure.net"
 EPOCH = 20.0  # seconds: what is left is told by such stretches
 OLD = 210  # seconds after it, nothing has a use: a token has one until its last minute, and comes half a minute after it was asked for
-SERIES = 300  # more than nmi keeps of a metric for what pods make up (LIMIT_METRIC_SERIES): no more of them come then
 UPSTREAM = {"web": {"imds"}, "billing": {"imds"}, "addon": {"imds"}, "sp": {"api", "entra"},
             "cert": {"api", "entra", "clock"}, "fed": {"api", "entra"}}
 
@@ -353,7 +352,6 @@ class Schedule(Asking):
         start = time.monotonic()
         await self.while_asked(self.faults(True, start + args.seconds * KILLS_UNTIL))
         await self.rest()
-        await self.ask_plainly(SERIES, "series")
         left = Left({name: pid for name, (pid, _) in self.ground.look().items() if name in AGENT})
         epochs = asyncio.create_task(self.begin_epochs(left, max(EPOCH, args.seconds / 200)))
         await self.while_asked(self.faults(False, start + args.seconds))
