@@ -36,6 +36,7 @@ UUID = re.compile(r"[0-9a-f-]{36}")  # of an application
 OWN = "vault.azure.net"
 EPOCH = 20.0  # seconds: what is left is told by such stretches
 OLD = 210  # seconds after it, nothing has a use: a token has one until its last minute, and comes half a minute after it was asked for
+IDLE = 60  # seconds of nothing in the end, so that there are enough epochs that are as old as that
 UPSTREAM = {"web": {"imds"}, "billing": {"imds"}, "addon": {"imds"}, "sp": {"api", "entra"},
             "cert": {"api", "entra", "clock"}, "fed": {"api", "entra"}}
 
@@ -358,6 +359,7 @@ class Schedule(Asking):
         epochs.cancel()
         await self.rest()
         await self.close()
+        await asyncio.sleep(IDLE)
         self.compare(left, OLD)
 
     def compare(self, left, old):
