@@ -86,10 +86,13 @@ struct hmap_node *hmap_find(const struct hmap *m, const void *key, size_t key_le
 
 void hmap_del(struct hmap *m, struct hmap_node *node)
 {
-	struct str key = m->key(node);
-	struct hmap_node **at = bucket_of(m, key.p, key.n);
+	struct hmap_node **at;
+	struct str key;
 
 	/* else it is not in this table, or its key has changed */
+	assert(m->count);
+	key = m->key(node);
+	at = bucket_of(m, key.p, key.n);
 	while (*at != node) {
 		assert(*at);
 		at = &(*at)->chain;

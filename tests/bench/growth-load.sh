@@ -13,11 +13,13 @@ LIMIT=$(sed -nE 's/^#define LIMIT_CONNECTIONS +([0-9]+).*/\1/p' "$sb_root/nmi/li
 
 steady() { # WHAT X: somebody else, over a connection that is there before; it begins with steady_go
 	rm -f "$SB_DIR/go" && mkfifo "$SB_DIR/go" && exec {steady_fd}<>"$SB_DIR/go" || return
-	sb_spawn web /usr/bin/python3 "$bench_here/steady.py" "$1" "$requests" "$2" <"$SB_DIR/go" >"$SB_DIR/steady" 2>&1
-	steady_pid=$SB_SPAWNED
+	# not by sb_spawn: what a function starts in the background has /dev/null to read, and would begin at once
+	sb_exec web /usr/bin/python3 "$bench_here/steady.py" "$1" "$requests" "$2" <"$SB_DIR/go" >"$SB_DIR/steady" 2>&1 &
+	steady_pid=$!
 	eventually 20 grep -q connected "$SB_DIR/steady"
 }
 steady_go() {
+	! grep -q '^{' "$SB_DIR/steady" || { sb_say 'somebody else has asked before there was anything to disturb him' && return 1; }
 	echo go >&"$steady_fd"
 	exec {steady_fd}>&-
 	wait "$steady_pid" || { sb_say "$(tail -n 1 "$SB_DIR/steady")" && return 1; }

@@ -16,7 +16,10 @@ def answered(s):
     head, _, body = head.partition(b"\r\n\r\n")
     length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
     while len(body) < length:
-        body += s.recv(65536)
+        got = s.recv(65536)
+        if not got:
+            raise ConnectionError("half an answer")
+        body += got
 
 
 def is_left(s):

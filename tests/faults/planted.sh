@@ -22,6 +22,6 @@ finds 'it finds requests that hang on after the end of a fault' 'nobody waits lo
 finds 'it finds that all is as before only 9 s after it' 'all was as before' 'slow recovery: planted'
 finds 'it finds that the agent has ended' 'no process ended'
 finds 'it finds memory that is left' 'nothing was left' 'memory: nmi has left'
-finds 'and what is left at once' 'nothing was left' 'memory: another has left 0 bytes or more in each epoch, 131073 in all'
-finds 'and descriptors' 'nothing was left' 'file descriptors: nmi has left 3'
+finds 'and what is left at once' 'nothing was left' 'memory: another has left 0 bytes in each epoch, 65537 in all'
+finds 'and descriptors' 'nothing was left' 'file descriptors: nmi has left [34];'
 faults_end

@@ -35,7 +35,9 @@ CACHED_EVERY, FRESH_EVERY, LOOK_EVERY = 0.15, 2.5, 1.0
 UUID = re.compile(r"[0-9a-f-]{36}")  # of an application
 OWN = "vault.azure.net"
 EPOCH = 20.0  # seconds: what is left is told by such stretches
-OLD = 150  # seconds after it, nothing has a use: a token has one for half its life, renewals begin before
+OLD = 210  # seconds after it, nothing has a use: a token has one until its last minute, and comes half a minute after it was asked for
+SERIES = 45  # by six pods more than nmi keeps apart in a metric (LIMIT_METRIC_SERIES)
+IDLE = 60  # seconds of nothing in the end, so that there are enough epochs that are as old as that
 UPSTREAM = {"web": {"imds"}, "billing": {"imds"}, "addon": {"imds"}, "sp": {"api", "entra"},
             "cert": {"api", "entra", "clock"}, "fed": {"api", "entra"}}
 
@@ -298,6 +300,14 @@ class Schedule(Asking):
         for n in range(requests):
             await self.asked(plain, self.request(plain, f"{TOKEN}{what}{n}.example.com"), False)
 
+    async def ask_apart(self):
+        """For so many resources that no more series of metrics come, which are kept for good."""
+        async def of(name):
+            for n in range(SERIES):
+                await self.ask(self.pods[name], f"apart-{name}-{n}.example.com", UPSTREAM[name])
+                await asyncio.sleep(0.5)  # as often as a pod may
+        await asyncio.gather(*(of(name) for name in UPSTREAM))
+
     async def begin_epochs(self, left, every):
         while True:
             left.begin()
@@ -352,12 +362,14 @@ class Schedule(Asking):
         start = time.monotonic()
         await self.while_asked(self.faults(True, start + args.seconds * KILLS_UNTIL))
         await self.rest()
+        await self.ask_apart()
         left = Left({name: pid for name, (pid, _) in self.ground.look().items() if name in AGENT})
         epochs = asyncio.create_task(self.begin_epochs(left, max(EPOCH, args.seconds / 200)))
         await self.while_asked(self.faults(False, start + args.seconds))
         epochs.cancel()
         await self.rest()
         await self.close()
+        await asyncio.sleep(IDLE)
         self.compare(left, OLD)
 
     def compare(self, left, old):

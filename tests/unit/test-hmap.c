@@ -166,10 +166,22 @@ START_TEST(the_same_key_twice_is_a_bug_of_ours)
 }
 END_TEST
 
+START_TEST(what_is_deleted_twice_is_a_bug_of_ours)
+{
+	struct hmap m = { 0 };
+	struct thing t;
+
+	add(&m, &t, 1);
+	hmap_del(&m, &t.node);
+	hmap_del(&m, &t.node);
+}
+END_TEST
+
 UNIT_MAIN("hmap", UNIT(an_empty_table_has_nothing),
 	  UNIT(a_binary_key_is_found_by_content_and_length),
 	  UNIT(many_come_and_go_and_the_order_is_that_of_insertion),
 	  UNIT_LOOP(what_comes_back_is_the_last, orders),
 	  UNIT(the_hash_of_a_key_is_stable_and_spreads),
 	  UNIT_ABORT(a_key_that_has_changed_is_a_bug_of_ours),
+	  UNIT_ABORT(what_is_deleted_twice_is_a_bug_of_ours),
 	  UNIT_ABORT(the_same_key_twice_is_a_bug_of_ours))

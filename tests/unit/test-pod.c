@@ -227,9 +227,11 @@ START_TEST(a_pod_lives_until_its_last_reference_goes)
 }
 END_TEST
 
+#define ZERO INT64_C(1767225600) /* 2026-01-01T00:00:00Z */
+
 static const struct {
 	const char *status;
-	int64_t started, ran; /* after 2026-01-01T00:00:00Z; 0: not known */
+	int64_t started, ran; /* after ZERO; 0: not known */
 } time_rows[] = {
 	{ "", 0, 0 },
 	{ "\"startTime\":\"2026-01-01T00:00:07Z\"", 7, 0 },
@@ -239,6 +241,7 @@ static const struct {
 	{ "\"startTime\":\"2026-01-01T00:00:07+01:00\"", 0, 0 },
 	{ "\"startTime\":\"soon\"", 0, 0 },
 	{ "\"startTime\":\"1969-12-31T23:59:59Z\"", 0, 0 },
+	{ "\"startTime\":\"2106-02-07T06:28:15Z\"", UINT32_MAX - ZERO, 0 },
 	{ "\"startTime\":\"2106-02-07T06:28:16Z\"", 0, 0 }, /* one more than there is room for */
 	{ "\"containerStatuses\":[{\"state\":{\"running\":{\"startedAt\":\"2026-01-01T00:00:08Z\"}}"
 	  "}]",
@@ -261,11 +264,10 @@ START_TEST(the_kubelets_times_are_read_in_the_one_form_that_it_writes)
 					      time_rows[_i].status);
 	_cleanup_(jval_freep) struct jval *doc = jval_parse(text, strlen(text), 1 << 20, NULL);
 	_cleanup_(pod_unrefp) struct pod *p = pod_parse(doc, NULL);
-	const int64_t zero = 1767225600;
 
 	ck_assert_ptr_nonnull(p);
-	ck_assert_int_eq(p->started.s, time_rows[_i].started ? zero + time_rows[_i].started : 0);
-	ck_assert_int_eq(p->ran.s, time_rows[_i].ran ? zero + time_rows[_i].ran : 0);
+	ck_assert_int_eq(p->started.s, time_rows[_i].started ? ZERO + time_rows[_i].started : 0);
+	ck_assert_int_eq(p->ran.s, time_rows[_i].ran ? ZERO + time_rows[_i].ran : 0);
 }
 END_TEST
 
