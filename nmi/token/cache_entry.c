@@ -285,7 +285,6 @@ void cache_entry_store(struct cache_entry *e, struct token *tok)
 	if (tok == e->tok) {
 		/* a caller had its source look, and nothing has changed: a use, and no renewal */
 		e->used = true;
-		e->failure = cache_outcome_unref(e->failure);
 		return;
 	}
 	if (!cache_entry_is_usable(e) ||
