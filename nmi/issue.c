@@ -575,8 +575,7 @@ static void on_token(void *ctx, struct token *tok, const struct token_failure *f
 			"again",
 			q->pod->namespace, q->pod->name);
 	} else if (seen == LOOK_GRANTED && tok) {
-		grant(&a, tok, &s.ask,
-		      token_is_overdue(tok, loop_wall(q->issuer->loop)) ? "cache" : a.source);
+		grant(&a, tok, &s.ask, token_was_kept(tok, q->state_since) ? "cache" : a.source);
 	} else if (seen == LOOK_GRANTED) {
 		issue_refuse_failure(&a, q->pod, q->identity, fail);
 	}

@@ -29,7 +29,8 @@
  * is answered with what is at hand if that fails by no fault of the identity's, or takes longer than an
  * upstream takes that is well. A refusal ends it at once, and for good.
  *
- * Failures are believed for a moment (policy.h), by plain and bypassing callers alike. Being throttled
+ * Failures are believed for a moment (policy.h), by plain and bypassing callers alike; but a token that is good if
+ * its source finds nothing changed is looked at all the same, and given then. Being throttled
  * concerns the whole VM and not one key, so it also brakes every other flight to the same upstream.
  *
  * What a pod may cause to be fetched is limited. Joining a flight costs it nothing, nor does an answer
@@ -260,6 +261,15 @@ static void refuse(struct token_wait *w, struct cache_entry *e, const struct tok
 	cache_wait_settle(w, o);
 }
 
+/*
+ * A token that its source would give back: whether it may is asked of it and not of the upstream, of whose failures it
+ * knows nothing.
+ */
+static bool is_to_be_looked_at(const struct cache_entry *e, const struct token_ask *ask)
+{
+	return !ask->bypass_cache && cache_entry_is_usable(e) && !cache_entry_is_due(e);
+}
+
 struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask *ask,
 				   struct mono deadline, token_done_fn *done, void *ctx)
 {
@@ -284,7 +294,7 @@ struct token_wait *token_cache_get(struct token_cache *c, const struct token_ask
 
 		count_hit(e, ask);
 		cache_wait_settle(w, o);
-	} else if (e && cache_entry_is_failure_believed(e)) {
+	} else if (e && cache_entry_is_failure_believed(e) && !is_to_be_looked_at(e, ask)) {
 		fail = token_failure_after(&e->failure->fail, e->failed_at, loop_mono(c->loop));
 		refuse(w, e, ask, &fail, true);
 	} else if (c->stats.waiting >= c->spec.max_waiting) {

@@ -285,12 +285,13 @@ void cache_entry_store(struct cache_entry *e, struct token *tok)
 	if (tok == e->tok) {
 		/* a caller had its source look, and nothing has changed: a use, and no renewal */
 		e->used = true;
-		e->failure = cache_outcome_unref(e->failure);
 		return;
 	}
 	if (!cache_entry_is_usable(e) ||
 	    !mono_before(mono_add_msec(before, WALL_STEP_MSEC), e->usable_before)) {
 		set_token(e, tok);
+		if (!tok->kept_since.ns)
+			tok->kept_since = loop_mono(e->cache->loop);
 		e->usable_until = until;
 		e->usable_before = before;
 		e->has_last = true;

@@ -332,12 +332,14 @@ static void on_source_done(void *ctx, struct token *tok, const struct token_fail
 	struct cache_flight *f = a->flight;
 	struct cache_upstream *u = f->entry->upstream;
 	const struct cache_lane *turn = a->turn;
+	/* which is no answer of the upstream's: it was not asked */
+	bool is_given_back = tok && tok == f->entry->tok;
 
 	attempt_end(a);
-	/* one that is given back is no answer of the upstream's */
-	if (tok && tok != f->entry->tok && mono_before(u->answered_sent, a->sent_at))
+	if (tok && !is_given_back && mono_before(u->answered_sent, a->sent_at))
 		u->answered_sent = a->sent_at;
-	note_health(f, tok ? NULL : fail);
+	if (!is_given_back)
+		note_health(f, tok ? NULL : fail);
 	if (!tok && other_of(a)->handle && policy_leaves_last(fail)) {
 		u->cache->stats.failures++;
 		cache_pump(u);

@@ -12,15 +12,16 @@
 
 /*
  * An access token as IMDS describes it, ready to be answered. Reference-counted, immutable but for
- * the count and `renew_at`; the text is wiped when the last reference goes.
+ * the count and what the cache that keeps it notes; the text is wiped when the last reference goes.
  */
 struct token {
 	unsigned refs;
 	uint64_t id; /* unique in this process: front caches the finished answer by it */
 	struct wall expires_on;
 	struct wall not_before;
-	int64_t lives_sec;    /* from when it came, as its issuer counts; 0: not said */
-	struct wall renew_at; /* when the cache that keeps it means to renew it; 0: none does */
+	int64_t lives_sec;	/* from when it came, as its issuer counts; 0: not said */
+	struct wall renew_at;	/* when the cache that keeps it means to renew it; 0: none does */
+	struct mono kept_since; /* when that took it; 0: none did */
 	struct secret access_token;
 	bool is_plain; /* that is as it stands in JSON */
 	char *client_id;
@@ -41,10 +42,10 @@ struct token *token_ref(const struct token *t);
 struct token *token_unref(struct token *t);
 DEFINE_CLEANUP(struct token, token_unref);
 
-/* Its renewal was due before: it has been in memory, and no other could be had. */
-static inline bool token_is_overdue(const struct token *t, struct wall now)
+/* It was in memory before `asked`: another could not be had, or its source has looked and gave it back. */
+static inline bool token_was_kept(const struct token *t, struct mono asked)
 {
-	return t->renew_at.s && now.s >= t->renew_at.s;
+	return t->kept_since.ns && mono_before(t->kept_since, asked);
 }
 
 /*

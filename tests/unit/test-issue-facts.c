@@ -94,6 +94,41 @@ START_TEST(a_token_is_told_with_its_source_its_end_and_its_renewal)
 }
 END_TEST
 
+static enum token_news unsure(void *ctx, const struct token_ask *what, uint64_t origin)
+{
+	(void)ctx;
+	(void)what;
+	(void)origin;
+	return TOKEN_NEWS_UNSURE;
+}
+
+/* Long before its renewal, but its source had to look. */
+START_TEST(a_token_that_was_at_hand_is_told_as_from_memory_whoever_was_asked)
+{
+	struct facts f;
+	struct bench b;
+
+	bench_init(&b);
+	ask(&b, &f);
+	give(&b, "one");
+	loop_fake_advance(b.loop, 6000);
+	b.source.vtable.check = unsure;
+	ask(&b, &f);
+	ck_assert_uint_eq(f.calls, 0);
+	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 0));
+	turn(&b);
+	ck_assert_int_eq(f.reason, REASON_NONE);
+	ck_assert_str_eq(f.source, "cache");
+	/* and one that comes while it is waited for is not */
+	loop_fake_advance(b.loop, 2000); /* that failure is not believed any more */
+	ask(&b, &f);
+	loop_fake_advance(b.loop, 100);
+	give(&b, "two");
+	ck_assert_str_eq(f.source, b.source.vtable.name);
+	bench_deinit(&b);
+}
+END_TEST
+
 START_TEST(a_failure_is_told_with_the_source_that_was_asked)
 {
 	struct facts f;
@@ -148,5 +183,6 @@ END_TEST
 
 UNIT_MAIN("issue-facts", UNIT(each_wait_is_counted_as_what_it_was_for),
 	  UNIT(a_token_is_told_with_its_source_its_end_and_its_renewal),
+	  UNIT(a_token_that_was_at_hand_is_told_as_from_memory_whoever_was_asked),
 	  UNIT(a_failure_is_told_with_the_source_that_was_asked),
 	  UNIT(the_nodes_own_identity_is_told_as_that), UNIT(who_may_have_none_is_told_with_none))

@@ -4,6 +4,7 @@
 
 #include "nmi/token/token.h"
 #include "tests/unit/cache-bench.h"
+#include "tests/unit/log-lines.h"
 
 /* One fetch at a time; the origin of what is there now, and when it was last looked at. */
 static struct {
@@ -202,6 +203,80 @@ START_TEST(looking_does_not_put_off_the_renewal)
 }
 END_TEST
 
+START_TEST(looking_does_not_say_that_the_upstream_is_well_again)
+{
+	const struct token_failure fail = { .fault = TOKEN_FAULT_DOWN,
+					    .err = { .kind = ERR_TIMEOUT, .msg = "silent" },
+					    .origin = 1 };
+	struct token_ask ask, other;
+	struct got g = { 0 };
+	const char *text;
+	struct bench b;
+
+	start(&b);
+	ask = ask_for(&b, "r");
+	other = ask_for(&b, "other");
+	(void)ask_and_give(&b, "one");
+	(void)get_within(&b, &other, 1000, &g);
+	give(NULL, &fail);
+	loop_fake_advance(b.loop, 15000);
+	log_lines_start();
+	src.unsure = true;
+	(void)get_within(&b, &ask, 1000, &g);
+	ck_assert_ptr_nonnull(src.known);
+	give(src.known, NULL);
+	turn(&b);
+	ck_assert_str_eq(g.text, "one");
+	ck_assert_uint_eq(log_lines_count(log_lines(), "gives tokens again"), 0);
+	(void)get_within(&b, &other, 1000, &g);
+	give_new("two");
+	turn(&b);
+	text = log_lines_end();
+	ck_assert_uint_eq(log_lines_count(text, "gives tokens again, after 15 s"), 1);
+	stop(&b);
+}
+END_TEST
+
+/* Of a renewal, say: the upstream names a time, and who has a token that is good is not to wait for that. */
+START_TEST(a_failure_that_is_believed_does_not_keep_a_token_from_being_looked_at)
+{
+	const struct token_failure fail = { .fault = TOKEN_FAULT_THROTTLED,
+					    .err = { .kind = ERR_UNAVAILABLE, .msg = "busy" },
+					    .retry_after_sec = 30,
+					    .origin = 1 };
+	struct token_ask ask;
+	struct got g = { 0 };
+	struct bench b;
+
+	start(&b);
+	b.source.vtable.budget.throttles_apart = true;
+	ask = ask_for(&b, "r");
+	(void)ask_and_give(&b, "one");
+	ck_assert_str_eq(peek(&b, "r"), "one");
+	loop_fake_advance(b.loop, 45 * MINUTE_MSEC);
+	give(NULL, &fail); /* the renewal's */
+	src.unsure = true;
+	for (unsigned i = 0; i < 2; i++) { /* the second time too */
+		loop_fake_advance(b.loop, 5000);
+		g = (struct got){ 0 };
+		(void)get_within(&b, &ask, 1000, &g);
+		ck_assert_ptr_nonnull(src.done);
+		ck_assert_ptr_nonnull(src.known);
+		give(src.known, NULL);
+		turn(&b);
+		ck_assert_str_eq(g.text, "one");
+	}
+	/* the upstream is not asked */
+	ask.bypass_cache = true;
+	(void)get_within(&b, &ask, 1000, &g);
+	turn(&b);
+	ck_assert_ptr_null(src.done);
+	ck_assert_int_eq(g.fault, TOKEN_FAULT_THROTTLED);
+	ck_assert_uint_eq(g.retry_after_sec, 20);
+	stop(&b);
+}
+END_TEST
+
 START_TEST(a_bypassing_caller_is_given_no_old_one)
 {
 	struct token_ask ask;
@@ -250,5 +325,8 @@ UNIT_MAIN("token-origin", UNIT(a_token_is_answered_from_memory_while_nothing_has
 	  UNIT(a_token_of_what_has_changed_is_not_handed_out),
 	  UNIT(nor_is_it_when_there_is_no_other),
 	  UNIT(what_is_unsure_is_looked_at_and_the_token_kept_as_it_was),
-	  UNIT(looking_does_not_put_off_the_renewal), UNIT(a_bypassing_caller_is_given_no_old_one),
+	  UNIT(looking_does_not_put_off_the_renewal),
+	  UNIT(looking_does_not_say_that_the_upstream_is_well_again),
+	  UNIT(a_failure_that_is_believed_does_not_keep_a_token_from_being_looked_at),
+	  UNIT(a_bypassing_caller_is_given_no_old_one),
 	  UNIT(a_failure_is_forgotten_with_what_it_was_tried_with))
