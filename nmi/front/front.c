@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #define JSON "application/json; charset=utf-8"
 /* IMDS's words, byte for byte: SDKs' probes look for a 400, people for the sentence. */
@@ -418,6 +419,18 @@ static bool on_short(void *ctx)
 	return server_spare(all, n);
 }
 
+/* What is shared out is what there may be: where few files may be open, fewer. */
+static unsigned most_connections(void)
+{
+	const rlim_t others = LIMIT_FILES - LIMIT_CONNECTIONS;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= LIMIT_FILES)
+		return LIMIT_CONNECTIONS;
+	return (unsigned)(files.rlim_cur > 2 * others ? files.rlim_cur - others
+						      : files.rlim_cur / 2);
+}
+
 static void describe(struct front *f, struct server_spec out[static LISTENERS])
 {
 	const struct front_spec *spec = &f->spec;
@@ -435,7 +448,7 @@ static void describe(struct front *f, struct server_spec out[static LISTENERS])
 			.address = spec->address,
 			.port = spec->port,
 			.port_setting = "nmi-port",
-			.connections = LIMIT_CONNECTIONS,
+			.connections = most_connections(),
 			.connections_per_peer = LIMIT_CONNECTIONS_PER_PEER,
 			.body_max = LIMIT_FORWARD_REQUEST_BYTES,
 			.handle = on_pod,

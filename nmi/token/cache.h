@@ -19,7 +19,8 @@ struct metrics;
  *
  * A flight that was sent is detached from its callers: when all have left, its answer still fills the
  * cache. A failed renewal keeps the token that is still valid: who asks in its last minutes is given it if
- * no other is to be had, and the upstream has not refused. Failures are remembered briefly, by class. How briefly, when a token is no longer handed out, and what is tried again: policy.h.
+ * no other is to be had, and the upstream has not refused. Failures are remembered briefly, by class. How
+ * briefly, when a token is no longer handed out, and what is tried again: policy.h.
  *
  * What goes to an upstream keeps within its budget (struct token_budget) and is fair between pods: each
  * has its turn, whatever another has queued. What a pod is answered from memory is not limited.

@@ -2,11 +2,13 @@
 
 /* The HTTP surface when some have taken all the connections. */
 
+#include "lib/base/mem.h"
 #include "nmi/limits.h"
 #include "tests/unit/rig-front.h"
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 /* Where room is short: see server_new(). */
@@ -102,6 +104,42 @@ START_TEST(the_one_that_is_cut_is_the_longest_unused_one_and_it_is_counted)
 }
 END_TEST
 
+START_TEST(where_few_files_may_be_open_those_are_shared_out)
+{
+	enum {
+		FEW = 1000,
+		MOST = FEW - (LIMIT_FILES - LIMIT_CONNECTIONS),
+		FULL_OF_FEW = MOST - MOST / 4
+	};
+	static struct client *silent[FULL_OF_FEW + 20];
+	struct rlimit was, few;
+	struct client *kept;
+	struct answer a;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
+	few = (struct rlimit){ FEW, was.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	start();
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &was), 0); /* the clients' are not counted */
+	kept = pod(9, rig.spec.port);
+	client_send(kept, TOKEN_REQUEST);
+	ck_assert(client_next(kept, &a));
+	for (size_t i = 0; i < ARRAY_SIZE(silent); i++) {
+		silent[i] = pod(1, rig.spec.port);
+		ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
+	}
+	rig_settle(&rig);
+	ck_assert_uint_eq(front_connections(rig.front), FULL_OF_FEW);
+	client_send(kept, TOKEN_REQUEST);
+	ck_assert(client_next(kept, &a));
+	ck_assert_int_eq(a.status, 200);
+	for (size_t i = 0; i < ARRAY_SIZE(silent); i++)
+		client_free(silent[i]);
+	client_free(kept);
+	rig_stop(&rig);
+}
+END_TEST
+
 START_TEST(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served)
 {
 	enum { N = LIMIT_CONNECTIONS - LIMIT_CONNECTIONS / 4 };
@@ -117,7 +155,7 @@ START_TEST(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served
 			client_send(held[i], TOKEN_REQUEST);
 			rig_settle(&rig);
 		}
-		if (i % 8 == 0) /* the library accepts ten a turn */
+		if (i % 8 == 0) /* some are accepted in a turn */
 			ck_assert_int_eq(loop_turn(rig.loop, 1, NULL), 0);
 	}
 	rig_settle(&rig);
@@ -340,6 +378,7 @@ END_TEST
 
 UNIT_MAIN("front-crowd", UNIT(who_holds_all_connections_of_a_probe_port_makes_room_for_the_kubelet),
 	  UNIT(the_one_that_is_cut_is_the_longest_unused_one_and_it_is_counted),
+	  UNIT(where_few_files_may_be_open_those_are_shared_out),
 	  UNIT(what_waits_for_an_answer_is_told_when_it_is_cut_and_others_are_served),
 	  UNIT_LOOP(one_address_begins_so_many_requests_a_round_and_the_rest_follow, rounds),
 	  UNIT(what_waits_for_its_turn_can_hang_up_be_reset_or_see_the_end),
