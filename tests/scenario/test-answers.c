@@ -713,7 +713,7 @@ START_TEST(what_a_pod_has_asked_is_not_answered_as_the_next_one_with_its_address
 		client_free(asks[i]);
 	}
 	ck_assert_uint_ge(n_answered, 1); /* before it ended */
-	ck_assert_uint_le(n_answered, 2 * LIMIT_TURNS);
+	ck_assert_uint_le(n_answered, (uintmax_t)2 * LIMIT_TURNS);
 	client_send(other, TOKEN_REQUEST);
 	ck_assert(client_next(other, &got));
 	ck_assert_int_eq(got.status, 200);
