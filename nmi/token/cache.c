@@ -197,10 +197,9 @@ static void note_ask(struct cache_entry *e, const struct token_ask *ask, struct 
 /* How long to wait before what is at hand will do; who comes later waits for the flight no longer than who began it. */
 static struct mono first_look(const struct token_wait *w, const struct cache_flight *f)
 {
-	static const struct token_failure none = { .fault = TOKEN_FAULT_DOWN };
 	struct mono enough = mono_add_msec(f->begun_at, POLICY_LAST_WAIT_MSEC);
 
-	if (!cache_entry_last(f->entry, &none, true))
+	if (!cache_entry_has_resort(f->entry))
 		return w->until;
 	return mono_before(enough, w->until) ? enough : w->until;
 }

@@ -105,6 +105,13 @@ struct token *cache_entry_last(const struct cache_entry *e, const struct token_f
 	return was_tried || news(e, e->tok->origin) == TOKEN_NEWS_NONE ? e->tok : NULL;
 }
 
+bool cache_entry_has_resort(const struct cache_entry *e)
+{
+	static const struct token_failure down = { .fault = TOKEN_FAULT_DOWN };
+
+	return cache_entry_last(e, &down, true) != NULL;
+}
+
 void cache_entry_note_last(struct cache_entry *e, unsigned callers)
 {
 	e->used |= callers > 0;

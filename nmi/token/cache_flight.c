@@ -526,15 +526,13 @@ void cache_flight_drop(struct cache_flight *f)
 
 void cache_flight_left(struct cache_flight *f, bool at_deadline)
 {
-	static const struct token_failure none = { .fault = TOKEN_FAULT_DOWN };
-
 	if (f->state == FLIGHT_SENT || f->waiters)
 		return;
 	if (f->failed) {
 		flight_give_up(f);
 	} else if (at_deadline) {
-		cache_behind_put(f, cache_entry_last(f->entry, &none, true) ? BEHIND_RENEWAL
-									    : BEHIND_ABANDONED);
+		cache_behind_put(f, cache_entry_has_resort(f->entry) ? BEHIND_RENEWAL
+								     : BEHIND_ABANDONED);
 	} else {
 		cache_flight_drop(f);
 	}

@@ -150,6 +150,8 @@ bool cache_entry_is_good(const struct cache_entry *e);
  */
 struct token *cache_entry_last(const struct cache_entry *e, const struct token_failure *fail,
 			       bool was_tried);
+/* There is one for who would be told that the upstream is down. */
+bool cache_entry_has_resort(const struct cache_entry *e);
 /* So many callers were given it. */
 void cache_entry_note_last(struct cache_entry *e, unsigned callers);
 /* The time to renew it has come, and it does not wait after a failed attempt. */
