@@ -30,6 +30,12 @@ static void newest_first(struct bench *b)
 	DL_PREPEND(b->source.pending, f);
 }
 
+static void answer_newest(struct bench *b)
+{
+	newest_first(b);
+	ck_assert(fake_source_give(&b->source, "t", HOUR));
+}
+
 static unsigned in_flight(const struct bench *b)
 {
 	struct token_cache_source source;
@@ -43,8 +49,7 @@ static unsigned in_flight(const struct bench *b)
 static void hedge(struct bench *b, struct got *g)
 {
 	lose(b, g, 100);
-	newest_first(b);
-	ck_assert(fake_source_give(&b->source, "t", HOUR));
+	answer_newest(b);
 	turn(b);
 	ck_assert_str_eq(g[1].text, "t");
 	loop_fake_advance(b->loop, 2899);
@@ -89,8 +94,7 @@ START_TEST(there_is_never_a_third)
 	loop_fake_advance(b.loop, 100);
 	ask = ask_for(&b, "yet another");
 	(void)get(&b, &ask, &g[1]);
-	newest_first(&b);
-	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	answer_newest(&b);
 	loop_fake_advance(b.loop, 15000);
 	ck_assert_uint_eq(b.source.asked, 4);
 	ck_assert_uint_eq(b.source.cancelled, 0);
@@ -178,8 +182,7 @@ START_TEST(a_second_that_cannot_be_sent_leaves_the_first)
 	struct bench b;
 
 	lose(&b, g, 100);
-	newest_first(&b);
-	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	answer_newest(&b);
 	b.source.refuses = true;
 	loop_fake_advance(b.loop, 10000);
 	ck_assert_uint_eq(b.source.cancelled, 0);
@@ -204,8 +207,7 @@ START_TEST(an_answer_that_is_stuck_is_given_up)
 	struct bench b;
 
 	lose(&b, g, 100);
-	newest_first(&b);
-	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	answer_newest(&b);
 	b.source.vtable.is_answering = has_begun;
 	loop_fake_advance(b.loop, 2900);
 	ck_assert_uint_eq(b.source.cancelled, 1);
@@ -231,8 +233,7 @@ START_TEST(a_second_waits_until_the_rate_lets_it_go)
 	ask = ask_for(&b, "later");
 	(void)get(&b, &ask, &g[1]);
 	ck_assert_uint_eq(b.source.n_pending, 2);
-	newest_first(&b);
-	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	answer_newest(&b);
 	loop_fake_advance(b.loop, 400);
 	/* one is under way, one was within the second */
 	ck_assert_uint_eq(b.source.asked, 2);
@@ -257,8 +258,7 @@ START_TEST(where_there_is_no_room_beside_it_the_first_is_given_up_for_the_second
 	(void)get(&b, &ask, &g[0]);
 	loop_fake_advance(b.loop, 100);
 	(void)get_as(&b, "b", "answered", &g[1]);
-	newest_first(&b);
-	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	answer_newest(&b);
 	(void)get_as(&b, "b", "fills", &g[2]);
 	if (somebody_waits[_i])
 		(void)get_as(&b, "c", "waits", &g[3]);
@@ -285,8 +285,7 @@ START_TEST(who_waits_for_the_rate_goes_before_a_second)
 	(void)get_as(&b, "a", "lost", &g[0]);
 	loop_fake_advance(b.loop, 2000);
 	(void)get_as(&b, "b", "answered", &g[1]);
-	newest_first(&b);
-	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	answer_newest(&b);
 	loop_fake_advance(b.loop, 990);
 	for (unsigned i = 2; i < 8; i++) {
 		const char uid[] = { (char)('a' + i), '\0' };
@@ -316,8 +315,7 @@ START_TEST(a_pod_has_no_more_in_flight_by_asking_twice)
 	loop_fake_advance(b.loop, 100);
 	(void)get_as(&b, "q", "answered", &g[4]);
 	ck_assert_uint_eq(b.source.n_pending, 4);
-	newest_first(&b);
-	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	answer_newest(&b);
 	loop_fake_advance(b.loop, 2900);
 	ck_assert_uint_eq(in_flight(&b), 3);
 	ck_assert_uint_eq(b.source.n_pending, 3);
@@ -333,8 +331,7 @@ START_TEST(what_could_not_be_asked_for_once_more_is_waited_for)
 	struct bench b;
 
 	lose(&b, g, 100);
-	newest_first(&b);
-	ck_assert(fake_source_give(&b.source, "t", HOUR));
+	answer_newest(&b);
 	loop_fake_advance(b.loop, 1900);
 	ask = ask_for(&b, "throttled");
 	(void)get(&b, &ask, &g[2]);
