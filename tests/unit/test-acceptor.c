@@ -124,6 +124,12 @@ static void come(unsigned many)
 	}
 }
 
+static void come_and_turn(unsigned many)
+{
+	come(many);
+	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
+}
+
 static uint64_t now_msec(void)
 {
 	struct timespec t;
@@ -146,16 +152,14 @@ static unsigned turns_in_50_msec(void)
 START_TEST(who_comes_is_taken_and_does_not_block)
 {
 	start();
-	come(3);
-	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
+	come_and_turn(3);
 	ck_assert_uint_eq(n_taken, 3);
 	for (size_t i = 0; i < n_taken; i++) {
 		ck_assert_int_ne(fcntl(taken[i], F_GETFL) & O_NONBLOCK, 0);
 		ck_assert_int_ne(fcntl(taken[i], F_GETFD) & FD_CLOEXEC, 0);
 	}
 	ck_assert_uint_lt(turns_in_50_msec(), 10);
-	come(1);
-	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
+	come_and_turn(1);
 	ck_assert_uint_eq(n_taken, 4);
 	stop();
 }
@@ -220,8 +224,7 @@ START_TEST(without_room_it_rests_until_it_is_woken)
 	acceptor_wake(&acceptor);
 	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
 	ck_assert_uint_eq(n_taken, 4);
-	come(1);
-	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
+	come_and_turn(1);
 	ck_assert_uint_eq(n_taken, 5);
 	stop();
 }
@@ -239,14 +242,12 @@ START_TEST(what_is_short_is_spared_once_and_told)
 	n_failures = 10;
 	log_set_level(LOG_LEVEL_WARN);
 	log_lines_start();
-	come(2);
-	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
+	come_and_turn(2);
 	ck_assert_uint_eq(n_taken, 2);
 	ck_assert_uint_eq(n_spared, 1);
 	/* again, but it is not told so soon */
 	n_failures = 10;
-	come(1);
-	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
+	come_and_turn(1);
 	ck_assert_uint_eq(n_taken, 3);
 	ck_assert_uint_eq(n_spared, 2);
 	text = log_lines_end();
@@ -260,8 +261,7 @@ START_TEST(nothing_ends_for_nobody)
 	start();
 	failure = shortages[_i];
 	spares = true;
-	come(1);
-	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
+	come_and_turn(1);
 	ck_assert_uint_eq(n_taken, 1);
 	n_failures = 10;
 	acceptor_all(&acceptor); /* finds nobody */
@@ -269,8 +269,7 @@ START_TEST(nothing_ends_for_nobody)
 	ck_assert_uint_eq(n_spared, 0);
 	/* and listens on */
 	n_failures = 0;
-	come(1);
-	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
+	come_and_turn(1);
 	ck_assert_uint_eq(n_taken, 2);
 	stop();
 }
@@ -294,8 +293,7 @@ START_TEST(with_nothing_to_spare_it_rests_and_tries_again)
 	ck_assert_uint_eq(n_taken, 1);
 	/* somebody does */
 	n_failures = 1;
-	come(1);
-	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
+	come_and_turn(1);
 	ck_assert_uint_eq(n_taken, 1);
 	acceptor_wake(&acceptor);
 	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
@@ -304,8 +302,7 @@ START_TEST(with_nothing_to_spare_it_rests_and_tries_again)
 	n_calls = 0;
 	loop_fake_advance(loop, UINT64_C(10) * LIMIT_ACCEPT_REST_MSEC);
 	ck_assert_uint_eq(n_calls, 0);
-	come(1);
-	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
+	come_and_turn(1);
 	ck_assert_uint_eq(n_taken, 3);
 	stop();
 }
@@ -339,8 +336,7 @@ START_TEST(one_that_was_gone_again_is_skipped)
 	start();
 	failure = skipped[_i];
 	n_failures = 1;
-	come(2);
-	ck_assert_int_eq(loop_turn(loop, 100, NULL), 0);
+	come_and_turn(2);
 	ck_assert_uint_eq(n_taken, 2);
 	ck_assert_uint_eq(n_spared, 0);
 	/* one that the kernel does not take out of the queue: no spinning */

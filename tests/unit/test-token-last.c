@@ -48,6 +48,13 @@ static void was_told(struct bench *b, struct got *g, enum token_fault fault)
 	ck_assert_uint_eq(token_cache_stats(b->cache)->last, 0);
 }
 
+static void fails_and_was_told(struct bench *b, struct got *g, enum token_fault fault,
+			       unsigned retry_after_sec)
+{
+	ck_assert(fake_source_fail(&b->source, fault, retry_after_sec));
+	was_told(b, g, fault);
+}
+
 static const enum token_fault upstreams[] = { TOKEN_FAULT_DOWN, TOKEN_FAULT_UPDATING,
 					      TOKEN_FAULT_THROTTLED, TOKEN_FAULT_GARBLED };
 
@@ -81,13 +88,11 @@ START_TEST(it_is_not_given_after_a_refusal_whatever_comes_then)
 
 	bench_late(&b);
 	ask(&b, &g);
-	ck_assert(fake_source_fail(&b.source, identitys[_i], 0));
-	was_told(&b, &g, identitys[_i]);
+	fails_and_was_told(&b, &g, identitys[_i], 0);
 	ck_assert_uint_eq(token_cache_stats(b.cache)->tokens, 0);
 	loop_fake_advance(b.loop, 10000);
 	ask(&b, &g);
-	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 30));
-	was_told(&b, &g, TOKEN_FAULT_DOWN);
+	fails_and_was_told(&b, &g, TOKEN_FAULT_DOWN, 30);
 	bench_deinit(&b);
 }
 END_TEST
@@ -109,8 +114,7 @@ START_TEST(a_renewal_that_was_refused_leaves_no_last_minutes)
 	loop_fake_advance(b.loop, 6000); /* what is believed has passed */
 	b.source.answers_msec = 0;
 	ask(&b, &g);
-	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 30));
-	was_told(&b, &g, TOKEN_FAULT_DOWN);
+	fails_and_was_told(&b, &g, TOKEN_FAULT_DOWN, 30);
 	bench_deinit(&b);
 }
 END_TEST
@@ -122,8 +126,7 @@ START_TEST(a_new_token_after_a_refusal_has_last_minutes_again)
 
 	bench_late(&b);
 	ask(&b, &g);
-	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_REFUSED, 0));
-	was_told(&b, &g, TOKEN_FAULT_REFUSED);
+	fails_and_was_told(&b, &g, TOKEN_FAULT_REFUSED, 0);
 	loop_fake_advance(b.loop, 10000);
 	fill(&b, "r", "one", HOUR);
 	loop_fake_advance(b.loop, USABLE_MSEC + MINUTE_MSEC);
@@ -246,8 +249,7 @@ START_TEST(of_a_short_lived_token_that_is_usable_until_later_there_is_none)
 	loop_fake_advance(b.loop, 1000);
 	ck_assert_str_eq(peek(&b, "r"), "");
 	ask(&b, &g);
-	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 30));
-	was_told(&b, &g, TOKEN_FAULT_DOWN);
+	fails_and_was_told(&b, &g, TOKEN_FAULT_DOWN, 30);
 	bench_deinit(&b);
 }
 END_TEST
@@ -309,8 +311,7 @@ START_TEST(a_clock_that_was_put_back_by_less_than_a_minute_does_not_make_it_last
 	loop_fake_set_wall(b.loop, -50);
 	loop_fake_advance(b.loop, MINUTE_MSEC + 1000);
 	ask(&b, &g);
-	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 30));
-	was_told(&b, &g, TOKEN_FAULT_DOWN);
+	fails_and_was_told(&b, &g, TOKEN_FAULT_DOWN, 30);
 	bench_deinit(&b);
 }
 END_TEST
@@ -325,8 +326,7 @@ START_TEST(it_is_not_given_if_it_came_by_a_clock_that_is_behind)
 	fill(&b, "r", "one", HOUR);
 	loop_fake_advance(b.loop, USABLE_MSEC + MINUTE_MSEC);
 	ask(&b, &g);
-	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 30));
-	was_told(&b, &g, TOKEN_FAULT_DOWN);
+	fails_and_was_told(&b, &g, TOKEN_FAULT_DOWN, 30);
 	bench_deinit(&b);
 }
 END_TEST
@@ -435,8 +435,7 @@ START_TEST(who_bypasses_the_cache_is_not_given_it)
 	(void)get_within(&b, &bypassing, 3000, &g);
 	loop_fake_advance(b.loop, 2999);
 	ck_assert_uint_eq(g.calls, 0);
-	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_DOWN, 30));
-	was_told(&b, &g, TOKEN_FAULT_DOWN);
+	fails_and_was_told(&b, &g, TOKEN_FAULT_DOWN, 30);
 	(void)get(&b, &bypassing, &g); /* nor from what is believed of it */
 	turn(&b);
 	ck_assert_uint_eq(g.calls, 2);
@@ -461,8 +460,7 @@ START_TEST(a_refusal_to_who_bypasses_the_cache_ends_it_too)
 	bypassing = ask_for(&b, "r");
 	bypassing.bypass_cache = true;
 	(void)get(&b, &bypassing, &g);
-	ck_assert(fake_source_fail(&b.source, TOKEN_FAULT_REFUSED, 0));
-	was_told(&b, &g, TOKEN_FAULT_REFUSED);
+	fails_and_was_told(&b, &g, TOKEN_FAULT_REFUSED, 0);
 	ask(&b, &g);
 	was_told(&b, &g, TOKEN_FAULT_REFUSED);
 	bench_deinit(&b);
