@@ -13,7 +13,7 @@ monitoring=$sb_root/deploy/monitoring
 URL=http://127.0.0.1:9099
 
 asks() { sb_in "$SB_NODE" python3 "$here/monitoring.py" "$@"; } # nothing, when all is well
-page() { sb_in "$SB_NODE" curl -s -m 5 "$@" http://127.0.0.1:9090/metrics; }
+page() { sb_metrics "$@"; }
 query() { # PROMQL: the first value
 	sb_in "$SB_NODE" curl -s -m 5 -G --data-urlencode "query=$1" $URL/api/v1/query | sed -nE 's/.*"value":\[[^,]*,"([^"]*)"\].*/\1/p'
 }

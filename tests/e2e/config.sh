@@ -30,7 +30,7 @@ start() { # in the background, with that file alone
 	sb_wait 15 "nmi ($SB_DIR/nmi.log)" sb_nmi_ready
 }
 reads() { # how often it was read again
-	sb_in "$SB_NODE" curl -s -m 5 http://127.0.0.1:9090/metrics | awk '/^nmi_config_reloads_total/ { n += $NF } END { print n + 0 }'
+	sb_metrics | awk '/^nmi_config_reloads_total/ { n += $NF } END { print n + 0 }'
 }
 has_read() { (($(reads) > $1)); }
 change() { # LINE...: beside the base; back when it has been read

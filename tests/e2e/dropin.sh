@@ -27,7 +27,7 @@ is 'no profiler on the probe port' "$(sb_in "$SB_NODE" curl -s -o /dev/null -w '
 is 'no token on the probe port' "$(sb_in "$SB_NODE" curl -s -o /dev/null -w '%{http_code}' -H Metadata:true "http://127.0.0.1:8085$SB_ASK")" 404
 
 sb_ask plain "$SB_ASK"
-page=$(probe 9090/metrics)
+page=$(sb_metrics)
 like 'requests by route and status' "$page" 'aadpodidentity_nmi_operations_duration_seconds_count\{[^}]*status_code="200"[^}]*\} 1'
 like 'with the labels of the dashboards' "$page" 'aadpodidentity_nmi_operations_duration_seconds_bucket\{namespace="shop",operation_type="[^"]*",resource="https://management.azure.com/",status_code="200",le="0.5"\}'
 like 'refused ones too' "$page" 'status_code="400"'

@@ -134,7 +134,7 @@ msec_since() { # EPOCHREALTIME
 }
 
 metric() { # SERIES: its value, or 0
-	sb_in "$SB_NODE" curl -s -m 5 http://127.0.0.1:9090/metrics |
+	sb_metrics |
 		awk -v s="$1" 'index($0, s) == 1 && (s ~ /{/ || substr($0, length(s) + 1) ~ /^[ {]/) { v = $NF } END { print v + 0 }'
 }
 

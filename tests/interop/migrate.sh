@@ -120,7 +120,7 @@ sleep 1
 nobody_noticed 'ours moves to the ports of before'
 like 'processes of the node have their address again' \
 	"$(sb_in "$SB_NODE" curl -s -m 5 -H podname:web -H podns:shop "http://127.0.0.1:2579/host/token?resource=$SB_ARM")" '"access_token"'
-like 'the metrics' "$(sb_in "$SB_NODE" curl -s -m 5 http://127.0.0.1:9090/metrics)" aadpodidentity_nmi_operations_duration_seconds
+like 'the metrics' "$(sb_metrics)" aadpodidentity_nmi_operations_duration_seconds
 is 'and the probe' "$(sb_in "$SB_NODE" curl -s -m 5 http://127.0.0.1:8085/healthz)" Active
 
 # ---- and back ----

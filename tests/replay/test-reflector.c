@@ -358,10 +358,17 @@ static const char *list_of(const char *items, const char *version)
 #define ITEM(name, rv) "{\"metadata\":{\"name\":\"" name "\",\"resourceVersion\":\"" rv "\"}}"
 
 /* One step more than the script: wait for `n` requests in all, at most `msec`. */
+static struct mono in_msec(unsigned msec)
+{
+	return mono_add_msec(loop_mono(f.loop), msec);
+}
+
+/* By the clock, which settling moves too; both may go 300 ms past the end. */
 static void until_requests(unsigned n, unsigned msec)
 {
 	fixture_settle(&f);
-	for (unsigned passed = 0; f.requests < n && passed < msec; passed += 250) {
+	for (struct mono end = in_msec(msec);
+	     f.requests < n && mono_before(loop_mono(f.loop), end);) {
 		loop_fake_advance(f.loop, 250);
 		fixture_settle(&f);
 	}
@@ -371,7 +378,7 @@ static void until_requests(unsigned n, unsigned msec)
 
 static void pass(unsigned msec)
 {
-	for (; msec >= 250; msec -= 250) {
+	for (struct mono end = in_msec(msec); mono_before(loop_mono(f.loop), end);) {
 		loop_fake_advance(f.loop, 250);
 		fixture_settle(&f);
 	}

@@ -377,6 +377,13 @@ sb_run_dir() {
 	mkdir -p "$SB_DIR/run/ledger" "$SB_DIR/run/said"
 }
 
+# nmi's metrics as they are now: a page is made anew every LIMIT_SCRAPE_MSEC (nmi/limits.h), and who asks before
+# that has the last one again.
+sb_metrics() { # [CURL-ARGUMENT...]
+	sleep 0.11
+	sb_in "$SB_NODE" curl -s -m 5 "$@" http://127.0.0.1:9090/metrics
+}
+
 # What the agent has said so far: its log, metrics, health, what /proc shows of it. Events and refusals are
 # there already. And the private keys that the box has.
 sb_gather() {
@@ -391,7 +398,7 @@ sb_gather() {
 	[[ ! -s $SB_DIR/audit.log ]] || cp "$SB_DIR/audit.log" "$said/audit.$n"
 	[[ ! -s $SB_DIR/sdk.log ]] || cp "$SB_DIR/sdk.log" "$said/sdk.$n"
 	pid=$(sb_pid nmi) || return 0
-	sb_in "$SB_NODE" curl -s -m 2 http://127.0.0.1:9090/metrics >"$said/metrics.$n"
+	sb_metrics -m 2 >"$said/metrics.$n"
 	sb_in "$SB_NODE" curl -s -m 2 http://127.0.0.1:8085/readyz?verbose >"$said/readyz.$n"
 	sb_in "$SB_NODE" timeout 5 "$(sb_program nmi)" status --run-directory="$SB_DIR/nmi" --output=json >"$said/status.$n" 2>&1
 	cat "/proc/$pid/cmdline" "/proc/$pid/environ" >"$said/proc.$n" 2>/dev/null

@@ -122,7 +122,7 @@ sb_api POST '_sandbox/forbid?resource=serviceaccounts&verbs=list,watch' >/dev/nu
 sb_start_nmi -v 9 --tenant-id="$SB_TENANT" || bail "nmi does not start: $(tail -n 5 "$SB_DIR/nmi.log")"
 ok 'without the setting it is ready without that right'
 answers 'and an annotation is nothing' 400 'no label aadpodidbinding: add it.*no_label' wi "$ASK_VAULT"
-unlike 'nobody watches accounts' "$(sb_in "$SB_NODE" curl -s http://127.0.0.1:9090/metrics)" 'resource="serviceaccounts"'
+unlike 'nobody watches accounts' "$(sb_metrics)" 'resource="serviceaccounts"'
 sb_api POST '_sandbox/forbid?on=0' >/dev/null
 no_leak 'IMDS has seen no pod'
 tokens_end
