@@ -357,13 +357,15 @@ static const char *list_of(const char *items, const char *version)
 
 #define ITEM(name, rv) "{\"metadata\":{\"name\":\"" name "\",\"resourceVersion\":\"" rv "\"}}"
 
-/* One step more than the script: wait for `n` requests in all, at most `msec`. */
 static struct mono in_msec(unsigned msec)
 {
 	return mono_add_msec(loop_mono(f.loop), msec);
 }
 
-/* By the clock, which settling moves too; both may go 300 ms past the end. */
+/*
+ * One step more than the script: wait for `n` requests in all, at most `msec`. This and pass() go by the clock, since
+ * settling moves it too; they may end 300 ms late.
+ */
 static void until_requests(unsigned n, unsigned msec)
 {
 	fixture_settle(&f);
