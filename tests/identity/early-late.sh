@@ -4,13 +4,12 @@
 # as the one before, and gets its own token as soon as it can be told apart.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/e2e/lib.sh
-source "$here/../e2e/lib.sh"
+# shellcheck source=tests/identity/lib.sh
+source "$here/lib.sh"
 SLOTS=4
 ROUNDS=${NMI_IDENTITY_ROUNDS:-2}
 n=0
 
-delay() { sb_api POST "_sandbox/delay?msec=$1" >/dev/null || bail 'the API server does not delay'; }
 now() { printf '%s' "$EPOCHREALTIME"; }
 
 end_net() { # POD

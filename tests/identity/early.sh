@@ -3,8 +3,8 @@
 # A pod that asks before the API server has said which IP it has: it waits for that, and for nothing else.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/e2e/lib.sh
-source "$here/../e2e/lib.sh"
+# shellcheck source=tests/identity/lib.sh
+source "$here/lib.sh"
 ulimit -n 8192 2>/dev/null || true
 MANY=1000
 e2e_begin early --pod-wait=60s
@@ -19,8 +19,6 @@ give_ip() { # POD IP
 	sb_api PATCH "api/v1/namespaces/shop/pods/$1/status" "{\"status\":{\"phase\":\"Running\",
 		\"podIP\":\"$2\",\"podIPs\":[{\"ip\":\"$2\"}]}}" application/merge-patch+json >/dev/null
 }
-waiting() { metric nmi_requests_waiting; }
-all_wait() { [[ $(waiting) == "$1" ]]; }
 gives 'a token is in the cache' "$SB_SHOP" web "$SB_ASK"
 
 late=()
@@ -28,19 +26,17 @@ for n in 1 2 3; do
 	pod=early$n ip=10.244.0.$((60 + n))
 	sb_pod_net "$pod" "$ip"
 	without_ip "$pod"
-	sb_in "$SB_NODE" python3 "$here/heir.py" watch "$SB_API_URL" "$SB_DIR/pki/ca.crt" \
-		"$(<"$SB_DIR/token")" "$pod" >"$SB_DIR/event" 2>&1 &
-	watcher=$!
-	passes "$pod: somebody else watches too" eventually 5 grep -q watching "$SB_DIR/event"
-	sb_spawn "$pod" python3 "$here/heir.py" wait "$SB_ASK" 30 >"$SB_DIR/answers" 2>&1
+	watch_for "$pod"
+	passes "$pod: somebody else watches too" is_watched
+	sb_spawn "$pod" python3 "$heir_py" wait "$SB_ASK" 30 >"$SB_DIR/answers" 2>&1
 	asker=$SB_SPAWNED
-	passes 'it waits' eventually 5 all_wait 1
+	passes 'it waits' eventually 5 is_waiting 1
 	sleep 0.5
 	is 'and waits' "$(waiting) $(<"$SB_DIR/answers")" '1 '
 	give_ip "$pod" "$ip"
 	wait "$asker" "$watcher"
 	like 'then it has its token' "$(<"$SB_DIR/answers")" "^[0-9.]+ 200 $SB_SHOP$"
-	late+=("$(awk -v a="$(tail -n 1 "$SB_DIR/event")" '{ printf "%.1f", ($1 - a) * 1000 }' "$SB_DIR/answers")")
+	late+=("$(lateness)")
 done
 echo "# after the event: ${late[*]} ms"
 at_most 'within 5 ms of its event (best of three)' "$(printf '%s\n' "${late[@]}" | sort -g | head -n 1)" 5
@@ -51,7 +47,7 @@ sb_pod_net many 10.244.0.70
 before=$(dirty)
 sb_spawn many python3 "$here/../e2e/herd.py" "$MANY" "$SB_ASK" >"$SB_DIR/herd" 2>&1
 asker=$SB_SPAWNED
-passes "$MANY requests wait at once" eventually 15 all_wait "$MANY"
+passes "$MANY requests wait at once" eventually 15 is_waiting "$MANY"
 echo "# $MANY that wait: $(($(dirty) - before)) KiB, with their connections"
 at_most 'for less than 12 KiB each, their connections included (KiB)' $((($(dirty) - before) / MANY)) 12
 sb_pod_object many shop 10.244.0.70 aadpodidbinding=shop

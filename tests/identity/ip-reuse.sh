@@ -4,23 +4,12 @@
 # never served as the last one, and as itself the moment that its own news come.
 # alone: it compares to a millisecond what two processes saw
 set -uo pipefail
-# shellcheck source=tests/e2e/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/identity/lib.sh
+source "$here/lib.sh"
 DELAY_SEC=${NMI_IDENTITY_DELAY_SEC:-30}
 IP=10.244.0.11
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-heir_py=$here/heir.py
 
-delay() { sb_api POST "_sandbox/delay?msec=$1" >/dev/null || bail 'the API server does not delay'; }
-watch_for() { # POD: when its event came stands in $SB_DIR/event, once $watcher has ended
-	sb_in "$SB_NODE" python3 "$heir_py" watch "$SB_API_URL" "$SB_DIR/pki/ca.crt" "$(<"$SB_DIR/token")" "$1" \
-		>"$SB_DIR/event" 2>&1 &
-	watcher=$!
-}
-is_watched() { eventually 5 grep -q watching "$SB_DIR/event"; }
-lateness() { # of the first token in $SB_DIR/answers behind the event, in ms
-	awk -v event="$(tail -n 1 "$SB_DIR/event")" '$2 == 200 { printf "%.1f", ($1 - event) * 1000; exit }' "$SB_DIR/answers"
-}
 log_says() { grep -qF "$1" "$SB_DIR/nmi.log"; }
 
 # Without the binding, the hazard is real: else the rest of this would prove nothing.
@@ -67,7 +56,7 @@ passes 'as late as it was meant to (ms)' at_least late "$(awk -v a="$began" -v b
 	'BEGIN { print (b - a) * 1000 }')" $(((DELAY_SEC - 1) * 1000))
 is 'nobody was given the token of the pod before' "$(grep -c "$SB_SHOP" "$SB_DIR/answers")" 0
 # the news are held back for DELAY_SEC; when another process hears of them is later on a busy machine
-is 'nor any before the event' "$(awk -v b="$made" -v d=$DELAY_SEC -v e="$event" '$2 == 200 && $1 < b + d && $1 < e - 0.001' "$SB_DIR/answers")" ''
+is 'nor any before the event' "$(awk -v b="$made" -v d="$DELAY_SEC" -v e="$event" '$2 == 200 && $1 < b + d && $1 < e - 0.001' "$SB_DIR/answers")" ''
 is 'all tokens are its own' "$(awk '$2 == 200 { print $3 }' "$SB_DIR/answers" | sort -u)" "$SB_BILLING"
 passes 'while it asked and asked' at_least asked "$(sed -n 's/^asked //p' "$SB_DIR/answers")" $((DELAY_SEC * 3))
 late=$(lateness)

@@ -5,13 +5,11 @@
 # alone: it makes all the load that the machine bears
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/e2e/lib.sh
-source "$here/../e2e/lib.sh"
+# shellcheck source=tests/identity/lib.sh
+source "$here/lib.sh"
 PODS=${NMI_IDENTITY_ROLL:-200}
 SLOTS=10
 LATE_MSEC=400 # later than the next pod's first requests
-
-delay() { sb_api POST "_sandbox/delay?msec=$1" >/dev/null || bail 'the API server does not delay'; }
 
 end_object() { # POD QUERY
 	sb_api DELETE "api/v1/namespaces/shop/pods/$1?$2" >/dev/null || bail "pod $1 cannot be deleted"

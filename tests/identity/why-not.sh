@@ -82,12 +82,14 @@ is 'what passes by itself made no Event' "$(events shop billing | cut -f1)" NmiA
 # ---- a pod that makes up ids ----
 
 sb_add_pod nosy shop 10.244.0.33 aadpodidbinding=shop
+msec=()
 for n in {10..59}; do
 	sb_ask nosy "$SB_ASK&client_id=99999999-0000-4000-8000-0000000000$n"
+	msec+=("$SB_MSEC")
 done
 sleep 3
 is 'a pod that asks for many ids gets four Events' "$(count_events shop nosy)" 4
-at_most 'a refusal takes no longer for it (ms)' "$SB_MSEC" 100
+at_most 'a refusal takes no longer for it: half of the times (ms)' "$(printf '%s\n' "${msec[@]}" | sort -g | sed -n 25p)" 100
 
 # ---- without the right, without the API server, without Events ----
 
@@ -110,7 +112,7 @@ sb_stop_nmi
 sb_start_nmi --pod-wait=500ms
 sb_api POST _sandbox/drop >/dev/null
 answers 'an API server that does not answer: refused as ever' 400 '"reason": ?"no_label"' bare "$SB_ASK"
-at_most 'an API server that does not answer: as quickly (ms)' "$SB_MSEC" 100
+at_most 'an API server that does not answer: without a wait, which is 500 (ms)' "$SB_MSEC" 400
 gives 'an API server that does not answer: tokens are served' "$SB_SHOP" web "$SB_ASK"
 sb_api POST '_sandbox/drop?on=0' >/dev/null
 
