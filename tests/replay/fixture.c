@@ -263,12 +263,45 @@ void fixture_settle(struct fixture *f)
 	}
 }
 
+/* The clock is asked how much has passed, since settling moves it too. */
+static struct mono in_msec(const struct fixture *f, unsigned msec)
+{
+	return mono_add_msec(loop_mono(f->loop), msec);
+}
+
+static void step_on(struct fixture *f)
+{
+	loop_fake_advance(f->loop, 250);
+	fixture_settle(f);
+}
+
+void fixture_pass(struct fixture *f, unsigned msec)
+{
+	struct mono end = in_msec(f, msec);
+
+	while (mono_before(loop_mono(f->loop), end))
+		step_on(f);
+}
+
+void fixture_until_requests(struct fixture *f, unsigned n, unsigned msec)
+{
+	struct mono end;
+
+	fixture_settle(f);
+	end = in_msec(f, msec);
+	while (f->requests < n && mono_before(loop_mono(f->loop), end))
+		step_on(f);
+	ck_assert_str_eq(f->mismatch, "");
+	ck_assert_uint_eq(f->requests, n);
+}
+
 void fixture_run(struct fixture *f, unsigned msec)
 {
+	struct mono end;
+
 	fixture_settle(f);
-	for (unsigned passed = 0; f->at < f->n_steps && passed < msec; passed += 250) {
-		loop_fake_advance(f->loop, 250);
-		fixture_settle(f);
-	}
+	end = in_msec(f, msec);
+	while (f->at < f->n_steps && mono_before(loop_mono(f->loop), end))
+		step_on(f);
 	ck_assert_str_eq(f->mismatch, "");
 }

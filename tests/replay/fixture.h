@@ -66,6 +66,10 @@ void fixture_start(struct fixture *f, const char *path, bool optional);
 void fixture_deinit(struct fixture *f);
 /* Run until nothing happens any more, without moving the clock further than libcurl's rounding. */
 void fixture_settle(struct fixture *f);
+/* Let that much pass by the loop's clock, and settle; like the next two it may end 300 ms late. */
+void fixture_pass(struct fixture *f, unsigned msec);
+/* Settle, then let time pass until there have been `n` requests in all; at most `msec`. */
+void fixture_until_requests(struct fixture *f, unsigned n, unsigned msec);
 /* Settle, then let time pass until all steps were taken; at most `msec`. */
 void fixture_run(struct fixture *f, unsigned msec);
 /* "ns/name@version ...", sorted. */

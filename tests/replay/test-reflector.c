@@ -357,33 +357,14 @@ static const char *list_of(const char *items, const char *version)
 
 #define ITEM(name, rv) "{\"metadata\":{\"name\":\"" name "\",\"resourceVersion\":\"" rv "\"}}"
 
-static struct mono in_msec(unsigned msec)
-{
-	return mono_add_msec(loop_mono(f.loop), msec);
-}
-
-/*
- * One step more than the script: wait for `n` requests in all, at most `msec`. This and pass() go by the clock, since
- * settling moves it too; they may end 300 ms late.
- */
 static void until_requests(unsigned n, unsigned msec)
 {
-	fixture_settle(&f);
-	for (struct mono end = in_msec(msec);
-	     f.requests < n && mono_before(loop_mono(f.loop), end);) {
-		loop_fake_advance(f.loop, 250);
-		fixture_settle(&f);
-	}
-	ck_assert_str_eq(f.mismatch, "");
-	ck_assert_uint_eq(f.requests, n);
+	fixture_until_requests(&f, n, msec);
 }
 
 static void pass(unsigned msec)
 {
-	for (struct mono end = in_msec(msec); mono_before(loop_mono(f.loop), end);) {
-		loop_fake_advance(f.loop, 250);
-		fixture_settle(&f);
-	}
+	fixture_pass(&f, msec);
 }
 
 START_TEST(a_server_that_cannot_stream_is_asked_for_pages_from_then_on)
