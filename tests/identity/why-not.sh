@@ -112,7 +112,12 @@ sb_stop_nmi
 sb_start_nmi --pod-wait=500ms
 sb_api POST _sandbox/drop >/dev/null
 answers 'an API server that does not answer: refused as ever' 400 '"reason": ?"no_label"' bare "$SB_ASK"
-at_most 'an API server that does not answer: without a wait, which is 500 (ms)' "$SB_MSEC" 400
+msec=("$SB_MSEC")
+for n in 1 2; do
+	sb_ask bare "$SB_ASK"
+	msec+=("$SB_MSEC")
+done
+at_most 'an API server that does not answer: as quickly, the best of three (ms)' "$(printf '%s\n' "${msec[@]}" | sort -g | head -n 1)" 100
 gives 'an API server that does not answer: tokens are served' "$SB_SHOP" web "$SB_ASK"
 sb_api POST '_sandbox/drop?on=0' >/dev/null
 
