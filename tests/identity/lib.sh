@@ -17,6 +17,7 @@ watch_for() { # POD
 }
 is_watched() { eventually 5 grep -q watching "$SB_DIR/event"; }
 
-lateness() { # of the first token in $SB_DIR/answers behind the event, in ms; nothing if there is none
-	awk -v event="$(tail -n 1 "$SB_DIR/event")" '$2 == 200 { printf "%.1f", ($1 - event) * 1000; exit }' "$SB_DIR/answers"
+lateness() { # of the first token in $SB_DIR/answers behind the event, in ms; without one, more than any bound
+	awk -v event="$(tail -n 1 "$SB_DIR/event")" '$2 == 200 { late = $1 - event; n++; exit }
+		END { printf "%.1f", n ? late * 1000 : 1e9 }' "$SB_DIR/answers"
 }
