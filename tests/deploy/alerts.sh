@@ -13,7 +13,6 @@ monitoring=$sb_root/deploy/monitoring
 URL=http://127.0.0.1:9099
 
 asks() { sb_in "$SB_NODE" python3 "$here/monitoring.py" "$@"; } # nothing, when all is well
-page() { sb_metrics "$@"; }
 query() { # PROMQL: the first value
 	sb_in "$SB_NODE" curl -s -m 5 -G --data-urlencode "query=$1" $URL/api/v1/query | sed -nE 's/.*"value":\[[^,]*,"([^"]*)"\].*/\1/p'
 }
@@ -130,12 +129,12 @@ is 'rules and dashboard ask for nothing that is not there' "$(asks names $URL "$
 is 'no rule failed' "$(query 'sum(prometheus_rule_evaluation_failures_total) or vector(0)')" 0
 
 # the page
-like 'text is what is served to anybody' "$(page -D - -o /dev/null)" 'text/plain; version=0.0.4'
-like 'OpenMetrics to who asks for it' "$(page -D - -o /dev/null -H 'Accept: application/openmetrics-text;version=1.0.0')" \
+like 'text is what is served to anybody' "$(sb_metrics -D - -o /dev/null)" 'text/plain; version=0.0.4'
+like 'OpenMetrics to who asks for it' "$(sb_metrics -D - -o /dev/null -H 'Accept: application/openmetrics-text;version=1.0.0')" \
 	'application/openmetrics-text; version=1.0.0'
 # their names are aad-pod-identity's, and stay
 is 'promtool finds nothing in it but the names that are kept' \
-	"$(page | promtool check metrics 2>&1 | grep -vE '^aadpodidentity_(imds|kubernetes_api)_operations_errors_count (counter metrics should have "_total" suffix|non-histogram and non-summary metrics should not have "_count" suffix)$')" ''
+	"$(sb_metrics | promtool check metrics 2>&1 | grep -vE '^aadpodidentity_(imds|kubernetes_api)_operations_errors_count (counter metrics should have "_total" suffix|non-histogram and non-summary metrics should not have "_count" suffix)$')" ''
 is 'Prometheus reads OpenMetrics: bounds as there' "$(query 'count(nmi_upstream_request_duration_seconds_bucket{le="1.0"}) > 0')" 1
 metadata() { sb_in "$SB_NODE" curl -s "$URL/api/v1/metadata?metric=$1"; }
 like '... a counter' "$(metadata nmi_token_cache_hits)" '"type":"counter"'
@@ -174,7 +173,7 @@ fires 'IMDS answers 500, pods are refused, one borrows an address, the API serve
 is 'every panel of the dashboard shows something' "$(asks panels $URL "$monitoring/grafana.json")" ''
 sb_in "$SB_API" nft delete table ip away
 prlimit --pid "$(sb_pid nmi)" --nofile=4096: # with few files the page may be refused, too
-keep_page() { page -f >"$SB_DIR/page"; }
+keep_page() { sb_metrics -f >"$SB_DIR/page"; }
 within 10 keep_page || true
 is 'every metric is documented, and there' "$(asks rows "$sb_root/nmi/metrics.def" "$sb_root/docs/metrics.rst" "$SB_DIR/page")" ''
 heal

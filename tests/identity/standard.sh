@@ -16,8 +16,7 @@ like 'the log says the mode' "$(<"$SB_DIR/nmi.log")" 'in standard mode for node'
 for r in azureassignedidentities azurepodidentityexceptions pods; do
 	is "$r are watched" "$(metric "nmi_watch_up{resource=\"$r\"}")" 1
 done
-unlike 'identities and bindings are not' "$(sb_metrics)" \
-	'resource="azureidentit'
+unlike 'identities and bindings are not' "$(sb_metrics)" 'resource="azureidentit'
 
 # the example has identity, binding and label; the controller has not said a word
 ask_bg web "$SB_ASK" && pid=$SB_SPAWNED
